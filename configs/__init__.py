@@ -1,0 +1,1 @@
+"""The bundle configs: wiring in YAML, mixins, metadata."""

@@ -1,0 +1,140 @@
+"""Pretrained weights: a fresh network goes in; its encoder, or all of it, starts from known weights."""
+
+import os
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNeXt50_32X4D_Weights, ResNeXt101_32X8D_Weights
+
+from .checkpoint import State, fill_network, read_state
+from .resnext import VARIANTS, ResNeXtEncoder
+
+IMAGENET: Final = "imagenet"
+"""The word for torchvision's ImageNet weights."""
+
+IMAGENET_WEIGHTS: Final = {
+    "resnext50_32x4d": ResNeXt50_32X4D_Weights.IMAGENET1K_V2,
+    "resnext101_32x8d": ResNeXt101_32X8D_Weights.IMAGENET1K_V2,
+}
+"""Where ImageNet weights exist, by encoder variant. torchvision keeps the download and checks its SHA-256."""
+
+
+def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | None) -> None:
+    """Start a network from pretrained weights.
+
+    ImageNet weights, and a file that holds torchvision's ResNeXt, go into the encoder; any other file must
+    hold weights of the whole network (as for ``load_weights``). In both cases the first convolution of the
+    encoder is adapted to the network's number of channels (``adapt_first_convolution``).
+
+    Args:
+        network: the network to fill.
+        pretrained: None for random weights, ``"imagenet"``, or a file.
+
+    Raises:
+        ConnectionError: the ImageNet weights could not be downloaded whole.
+        FileNotFoundError: there is no such file.
+        ValueError: there are no ImageNet weights for this network, or the file does not fit.
+    """
+    if pretrained is None:
+        return
+    if pretrained == IMAGENET:
+        load_imagenet(find_encoder(network))
+        return
+    state, origin = read_state(pretrained)
+    if "layer1.0.conv1.weight" in state:
+        load_encoder(find_encoder(network), state, origin)
+    else:
+        fill_network(network, _with_first_convolution(network, state), origin)
+
+
+def find_encoder(network: nn.Module) -> ResNeXtEncoder:
+    """Return the ResNeXt encoder inside a network.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for module in network.modules():
+        if isinstance(module, ResNeXtEncoder):
+            return module
+    raise ValueError(
+        f"Expected a network with a ResNeXt encoder for encoder weights, got {type(network).__name__}; "
+        "take pretrained=None or a file with weights of the whole network."
+    )
+
+
+def load_imagenet(encoder: ResNeXtEncoder) -> None:
+    """Fill an encoder with torchvision's ImageNet weights, downloading them once.
+
+    Raises:
+        ConnectionError: they could not be downloaded whole.
+        ValueError: there are none for this size of encoder.
+    """
+    names = [name for name in IMAGENET_WEIGHTS if VARIANTS[name] == encoder.variant]
+    if not names:
+        raise ValueError(
+            f"Expected an encoder with ImageNet weights ({', '.join(IMAGENET_WEIGHTS)}), got "
+            f"{encoder.variant}; take pretrained=None or a file."
+        )
+    load_encoder(encoder, _download(names[0]), f"torchvision's {names[0]}")
+
+
+def _download(variant: str) -> dict[str, Tensor]:
+    """Return torchvision's state dict, checked against its hash."""
+    weights = IMAGENET_WEIGHTS[variant]
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:  # no network; a wrong hash
+        raise ConnectionError(
+            f"Expected to download the ImageNet weights of {variant} from {weights.url}, got: {error}; fetch "
+            "that file where there is a network and give its path as `pretrained`."
+        ) from error
+
+
+def load_encoder(encoder: ResNeXtEncoder, state: State, origin: str) -> None:
+    """Fill an encoder from torchvision's state dict, leaving the classifier (``fc``) out.
+
+    Raises:
+        ValueError: the state dict is of another architecture or size.
+    """
+    kept = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    fill_network(encoder, _with_first_convolution(encoder, kept), origin)
+
+
+def _with_first_convolution(network: nn.Module, state: State) -> dict[str, Tensor]:
+    """Return the state dict with its first ResNeXt convolution, if any, adapted to the network's channels."""
+    adapted = dict(state)
+    for name, module in network.named_modules():
+        weight = f"{name}.conv1.weight".lstrip(".")
+        if isinstance(module, ResNeXtEncoder) and weight in adapted:
+            adapted[weight] = adapt_first_convolution(adapted[weight], module.conv1.in_channels)
+    return adapted
+
+
+def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
+    """Fit the weight of a first convolution to another number of input channels.
+
+    The channels are repeated in turn (R, G, B, R, G ...) and scaled by old / new, as timm does. A grey image
+    copied into one channel, or into any multiple of the old number, gives the same output as before; as many
+    channels as before leave the weight unchanged. Taking turns, unlike a mean, keeps the filters that
+    respond to the difference between channels.
+
+    Args:
+        weight: ``(out, old, kh, kw)``.
+        in_channels: the new number, at least 1.
+
+    Returns:
+        ``(out, in_channels, kh, kw)``. One channel is the sum of the old ones.
+
+    >>> adapt_first_convolution(torch.tensor([[[[1.0]], [[2.0]], [[3.0]]]]), 1).flatten().tolist()
+    [6.0]
+    >>> adapt_first_convolution(torch.tensor([[[[4.0]], [[8.0]]]]), 4).flatten().tolist()
+    [2.0, 4.0, 2.0, 4.0]
+    """
+    old = weight.shape[1]
+    if in_channels == old:
+        return weight
+    if in_channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    turns = torch.arange(in_channels) % old
+    return weight[:, turns] * (old / in_channels)

@@ -1,0 +1,40 @@
+"""What every test may lean on: one thread per worker, no window, a small set of made-up patients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Read by torch, OpenBLAS and MKL when they are first imported; workers share the cores already.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``gpu`` where there is no CUDA device."""
+    needing_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if needing_gpu and not _has_cuda():
+        for item in needing_gpu:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of eight made-up patients, 6 to 8 slices of 64 x 64 each, named as in the real data.
+
+    The folder is shared by the whole session: copy it before you change a file in it.
+    """
+    from gliomaseg.workflows.phantom import make_phantom
+
+    folder = tmp_path_factory.mktemp("phantom")
+    make_phantom(folder, patients=8, size=64, slices=(6, 8), seed=0)
+    return folder

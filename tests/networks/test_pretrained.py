@@ -1,0 +1,138 @@
+import re
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import torch
+from monai.networks.nets import FlexibleUNet
+from torch import Tensor
+from torchvision.models import ResNeXt50_32X4D_Weights as Weights50
+from torchvision.models import resnet18, resnext50_32x4d
+
+from gliomaseg.networks import create_network
+from gliomaseg.networks.pretrained import adapt_first_convolution, find_encoder
+
+Enum50 = type(Weights50.IMAGENET1K_V2)
+
+
+@pytest.fixture(scope="module")
+def imagenet() -> dict[str, Tensor]:
+    """Stands in for torchvision's download: the same names and shapes, other numbers."""
+    torch.manual_seed(0)
+    return resnext50_32x4d(weights=None).state_dict()
+
+
+@pytest.fixture
+def imagenet_file(imagenet: dict[str, Tensor], tmp_path: Path) -> Path:
+    torch.save(imagenet, tmp_path / "resnext50_32x4d-1a0047aa.pth")
+    return tmp_path / "resnext50_32x4d-1a0047aa.pth"
+
+
+@pytest.mark.parametrize("name", ["resnext50_unet", "seed_resnext50_unet", "flexible_unet"])
+def test_a_file_of_torchvision_fills_the_whole_encoder(
+    name: str, imagenet: dict[str, Tensor], imagenet_file: Path
+) -> None:
+    encoder = find_encoder(create_network(name, pretrained=imagenet_file)).state_dict()
+    assert encoder.keys() == {key for key in imagenet if not key.startswith("fc.")}
+    assert all(torch.equal(value, imagenet[key]) for key, value in encoder.items())
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_file_of_torchvision_fits_any_number_of_channels(
+    channels: int, imagenet: dict[str, Tensor], imagenet_file: Path
+) -> None:
+    network = create_network("resnext50_unet", in_channels=channels, pretrained=imagenet_file)
+    expected = adapt_first_convolution(imagenet["conv1.weight"], channels)
+    assert torch.equal(find_encoder(network).conv1.weight, expected)
+
+
+def test_three_channels_stay_as_they_are() -> None:
+    weight = torch.rand(2, 3, 7, 7)
+    assert adapt_first_convolution(weight, 3) is weight
+
+
+@pytest.mark.parametrize("channels", [1, 6, 9])
+def test_a_grey_image_gives_the_same_response_through_more_or_fewer_channels(channels: int) -> None:
+    weight, grey = torch.rand(2, 3, 7, 7), torch.rand(1, 1, 16, 16)
+    before = torch.conv2d(grey.expand(1, 3, 16, 16), weight)
+    adapted = adapt_first_convolution(weight, channels)
+    assert torch.allclose(torch.conv2d(grey.expand(1, channels, 16, 16), adapted), before, atol=1e-4)
+
+
+def test_four_channels_take_turns_at_three_quarters() -> None:
+    weight = torch.rand(2, 3, 7, 7)
+    assert torch.equal(adapt_first_convolution(weight, 4), weight[:, [0, 1, 2, 0]] * 0.75)
+
+
+def test_our_own_checkpoint_fills_the_whole_network_of_other_channels(tmp_path: Path) -> None:
+    one = create_network("resnext26_unet_tiny", in_channels=3)
+    torch.save(one.state_dict(), tmp_path / "model.pt")
+    other = create_network(
+        "resnext26_unet_tiny", in_channels=1, pretrained=tmp_path / "model.pt"
+    ).state_dict()
+    assert torch.equal(other["head.weight"], one.state_dict()["head.weight"])
+    assert torch.allclose(
+        other["encoder.conv1.weight"], one.state_dict()["encoder.conv1.weight"].sum(1, True)
+    )
+
+
+def test_a_file_of_another_torchvision_network_is_refused(tmp_path: Path) -> None:
+    torch.save(resnet18(weights=None).state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(
+        ValueError, match=r"weights of ResNeXtEncoder, but .*resnet18.pth has other .* missing"
+    ):
+        create_network("resnext50_unet", pretrained=tmp_path / "resnet18.pth")
+
+
+def test_imagenet_weights_are_asked_for_with_their_hash(
+    imagenet: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def get_state_dict(weights: Any, **options: Any) -> dict[str, Tensor]:
+        asked.append((weights, options["check_hash"]))
+        return imagenet
+
+    monkeypatch.setattr(Enum50, "get_state_dict", get_state_dict)
+    network = create_network("resnext50_unet", pretrained="imagenet")
+    flexible = FlexibleUNet(3, 1, backbone="resnext50_32x4d", pretrained=True)
+    assert asked == [(Weights50.IMAGENET1K_V2, True)] * 2
+    assert torch.equal(find_encoder(network).conv1.weight, imagenet["conv1.weight"])
+    assert torch.equal(flexible.encoder.conv1.weight, imagenet["conv1.weight"])
+
+
+@pytest.mark.parametrize("error", [URLError("no route"), RuntimeError("invalid hash value")])
+def test_a_failed_download_says_which_file_to_fetch(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_state_dict(weights: Any, **options: Any) -> dict[str, Tensor]:
+        raise error
+
+    monkeypatch.setattr(Enum50, "get_state_dict", get_state_dict)
+    words = (
+        "Expected to download the ImageNet weights of resnext50_32x4d from "
+        f"https://download.pytorch.org/models/resnext50_32x4d-1a0047aa.pth, got: {error}; "
+        "fetch that file where there is a network and give its path as `pretrained`."
+    )
+    with pytest.raises(ConnectionError, match=f"^{re.escape(words)}$"):
+        create_network("resnext50_unet", pretrained="imagenet")
+
+
+def test_the_tiny_network_has_no_imagenet_weights() -> None:
+    with pytest.raises(
+        ValueError, match=r"ImageNet weights \(resnext50_32x4d, resnext101_32x8d\), got Variant\("
+    ):
+        create_network("resnext26_unet_tiny", pretrained="imagenet")
+
+
+def test_a_network_without_our_encoder_has_no_imagenet_weights() -> None:
+    with pytest.raises(
+        ValueError, match=r"a network with a ResNeXt encoder .*, got Padded; take pretrained=None"
+    ):
+        create_network("unet", pretrained="imagenet")
+
+
+def test_a_missing_file_of_weights_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"found none at .*nowhere.pth; check the path"):
+        create_network("resnext50_unet", pretrained=tmp_path / "nowhere.pth")

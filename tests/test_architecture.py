@@ -1,0 +1,160 @@
+"""Imports run one way, heavy packages wait where a quick start counts, and only the command line prints.
+
+All is read from the syntax trees of the modules, wherever they are installed, so it holds for a wheel too.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+# What a part may import of ours, besides itself.
+MAY_IMPORT = {
+    "transforms": set(),
+    "networks": set(),
+    "configs": set(),
+    "models": set(),
+    "workflows": {"transforms", "networks", "configs", "models"},
+}
+
+# The modules of workflows/ in the order a case travels; each may import those before it, none behind it.
+# fmt: off
+ORDER = [
+    "files", "pool",  # reading and writing
+    "phantom_head", "phantom_scan", "phantom",  # made-up patients
+    "slices", "studies", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
+    "persons", "split", "given_split", "case_split", "datalist_file", "datalist",  # who trains
+    "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
+    "averaging", "calibration", "mask_checks", "surface_distance",  # what is counted
+    "metrics", "per_patient", "summary", "comparison",  # and made into figures
+    "pictures", "plots", "animation",  # what a person sees
+    "inferers", "draws", "handlers", "tensorboard", "checkpoints", "distributed",  # parts of the engines
+    "environment", "overrides", "models", "run", "segment", "masks",  # a run, and its network at work
+    "history", "report_words", "report_figures", "report_patients", "report_charts", "report",
+    "evaluate", "export", "cli",  # what is measured, what leaves, and the door
+]
+
+# These modules start at once: there, the heavy packages are imported inside the functions that need them.
+LIGHT = {"cli", "phantom", "datalist", "checks"}
+HEAVY = {
+    "ignite", "itk", "matplotlib", "monai", "pandas",
+    "scipy", "sklearn", "tensorboard", "torch", "torchvision",
+}
+# fmt: on
+
+Name = tuple[str, ...]
+
+
+def trees_of(part: str) -> dict[Name, ast.Module]:
+    """Return the syntax tree of every module of a part under its name, as ``("workflows", "files")``."""
+    spec = importlib.util.find_spec(f"gliomaseg.{part}")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent
+    paths = sorted(folder.rglob("*.py"))
+    names = [(part, *path.relative_to(folder).with_suffix("").parts) for path in paths]
+    return {
+        name: ast.parse(path.read_text(encoding="utf-8")) for name, path in zip(names, paths, strict=True)
+    }
+
+
+TREES = {name: tree for part in MAY_IMPORT for name, tree in trees_of(part).items()}
+
+
+def ours(importer: Name) -> Iterator[Name]:
+    """Yield the modules of ours that ``importer`` imports relatively, in the form of ``TREES``."""
+    for node in ast.walk(TREES[importer]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*importer[: len(importer) - node.level], *(node.module or "").split("."))
+            base = tuple(word for word in base if word)
+            for name in ((*base, alias.name) for alias in node.names):
+                yield name if name in TREES or not base else base
+
+
+def theirs(node: ast.AST, *, at_import: bool = False) -> Iterator[str]:
+    """Yield what a tree imports absolutely; with ``at_import`` only what runs when it is imported."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        yield node.module or ""
+    waits = isinstance(node, ast.FunctionDef) or (
+        isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    )
+    if not (at_import and waits):
+        for child in ast.iter_child_nodes(node):
+            yield from theirs(child, at_import=at_import)
+
+
+def test_a_part_imports_only_the_parts_before_it() -> None:
+    wrong = [
+        (name, found)
+        for name in TREES
+        for found in ours(name)
+        if found[0] not in {name[0], *MAY_IMPORT[name[0]]}
+    ]
+    assert not wrong, wrong
+
+
+def test_imports_between_our_parts_are_relative() -> None:
+    roots = {"gliomaseg", *MAY_IMPORT}
+    wrong = [
+        (name, found)
+        for name, tree in TREES.items()
+        for found in theirs(tree)
+        if found.split(".")[0] in roots
+    ]
+    assert not wrong, wrong
+
+
+def test_every_module_of_workflows_has_a_place_in_the_order() -> None:
+    modules = {name[1] for name in TREES if name[0] == "workflows"} - {"__init__"}
+    homeless = sorted(modules - set(ORDER))
+    assert not homeless, f"give these a place in ORDER, behind all they import: {', '.join(homeless)}"
+
+
+def test_workflows_imports_only_modules_before_it() -> None:
+    place = {("workflows", module): index for index, module in enumerate(ORDER)}
+    pairs = [(name[:2], found[:2]) for name in TREES if name[:2] in place for found in ours(name)]
+    wrong = [
+        (name, found)
+        for name, found in pairs
+        if found in place and name != found and place[found] > place[name]
+    ]
+    assert not wrong, wrong
+
+
+def test_modules_that_start_at_once_import_nothing_heavy() -> None:
+    light = {
+        name: tree
+        for name, tree in TREES.items()
+        if name[0] == "workflows" and name[1] in {*LIGHT, "__init__"}
+    }
+    wrong = [
+        (n, found)
+        for n, t in light.items()
+        for found in theirs(t, at_import=True)
+        if found.split(".")[0] in HEAVY
+    ]
+    assert not wrong, wrong
+
+
+def test_only_the_command_line_prints() -> None:
+    calls = [
+        (name, node) for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call)
+    ]
+    wrong = [
+        (name, node.lineno) for name, node in calls if ast.unparse(node.func) == "print" and name[-1] != "cli"
+    ]
+    assert not wrong, wrong
+
+
+def test_checks_are_raised_not_asserted() -> None:
+    wrong = [
+        (n, node.lineno)
+        for n, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+    ]
+    assert not wrong, wrong

@@ -1,0 +1,241 @@
+"""Grey values of a case in, values in units of its own foreground out.
+
+The statistics are measured once on the compact stored volume and travel beside it, so that caches hold no
+floats. Labels and geometry are never touched here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, RandomizableTransform, Transform
+from monai.utils.enums import TransformBackends
+from monai.transforms.traits import RandomizableTrait
+
+from . import keys
+
+FOREGROUND_SHARE_OF_MEAN = 0.5
+"""Voxels above this share of the mean over the whole field of view count as head, the rest as air.
+
+Air fills half the picture or more and is near zero, so half the mean lies between its noise and the darkest
+tissue in all institutions of the LGG data set.
+"""
+
+PERCENTILES = (0.5, 99.5)
+"""Foreground values are clipped here before mean and deviation are taken: fat and vessels vary by scanner."""
+
+_BINS = 4096
+
+
+class ForegroundStatisticsd(MapTransform):
+    """Measure the foreground of a case and keep the result under ``keys.STATISTICS``.
+
+    Reads ``(C, H, W, ...)`` of any number type; leaves the image alone. The result is ``(C, 4)`` float32, see
+    ``foreground_statistics``.
+    """
+
+    backend = [TransformBackends.NUMPY]
+
+    def __init__(self, keys: KeysCollection = keys.IMAGE, statistics_key: str = keys.STATISTICS) -> None:
+        super().__init__(keys)
+        self.statistics_key = statistics_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the statistics added."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[self.statistics_key] = foreground_statistics(np.asarray(result[key]))
+        return result
+
+
+class EndOfCached(Transform, RandomizableTrait):
+    """Do nothing, but make ``CacheDataset`` stop here, as it does before a random transform.
+
+    What stands above is cached as it is stored, for instance in uint8; what follows is worked out anew for
+    every use, so a normalisation to float does not quadruple the cache.
+    """
+
+    def __call__(self, data: Any) -> Any:
+        """Return ``data`` itself."""
+        return data
+
+
+class NormalizeForegroundd(MapTransform):
+    """Clip to the foreground's percentiles, subtract its mean, divide by its deviation, per channel.
+
+    Takes ``(C, H, W, ...)`` of any number type, gives float32 of the same shape. With the statistics of the
+    whole patient, slices keep their brightness relative to each other.
+    """
+
+    backend = [TransformBackends.TORCH]
+
+    def __init__(self, keys: KeysCollection = keys.IMAGE, statistics_key: str = keys.STATISTICS) -> None:
+        super().__init__(keys)
+        self.statistics_key = statistics_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the image normalised."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = _normalize(result[key], result[self.statistics_key])
+        return result
+
+
+class RandSliceStatisticsd(RandomizableTransform, MapTransform):
+    """Now and then, replace the patient's statistics by those of the drawn slices alone.
+
+    A single slice sent for inference is normalised by itself; a network that never saw that in training
+    would be surprised. Leaves the image alone.
+
+    Args:
+        keys: the image.
+        prob: share of samples that get their own statistics.
+        statistics_key: where the statistics lie.
+    """
+
+    def __init__(
+        self, keys: KeysCollection = keys.IMAGE, prob: float = 0.2, statistics_key: str = keys.STATISTICS
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.statistics_key = statistics_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data``, its statistics measured anew when the draw says so."""
+        result = dict(data)
+        self.randomize(None)
+        if self._do_transform:
+            for key in self.key_iterator(result):
+                result[self.statistics_key] = foreground_statistics(np.asarray(result[key]))
+        return result
+
+
+class RandSequenceDropoutd(RandomizableTransform, MapTransform):
+    """Now and then, put FLAIR in the place of one or both contrast sequences.
+
+    That is how the data set stores a sequence that was not acquired, so the network learns to work from
+    FLAIR alone. Works on normalised ``(3, H, W, ...)`` images.
+
+    Args:
+        keys: the image.
+        prob: probability with which each of the other sequences is replaced, independently.
+    """
+
+    def __init__(self, keys: KeysCollection = keys.IMAGE, prob: float = 0.1) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, 1.0)
+        self.drop_probability = prob
+        self._dropped: list[int] = []
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw which sequences are replaced."""
+        super().randomize(data)
+        draws = self.R.random_sample(len(keys.CHANNELS))
+        self._dropped = [c for c, u in enumerate(draws) if c != keys.FLAIR and u < self.drop_probability]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the drawn sequences replaced by FLAIR."""
+        result = dict(data)
+        self.randomize()
+        if self._dropped:
+            for key in self.key_iterator(result):
+                image = result[key].clone()
+                image[self._dropped] = image[keys.FLAIR].clone()
+                result[key] = image
+        return result
+
+
+class FillMissingSequencesd(MapTransform):
+    """Give every case three channels: FLAIR stands in where a sequence is missing.
+
+    One channel is taken as FLAIR and repeated, three pass unchanged.
+
+    Raises:
+        ValueError: any other number of channels.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` whose image has one channel for each of ``keys.CHANNELS``."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            image = result[key]
+            if image.shape[0] == 1:
+                result[key] = image.repeat(len(keys.CHANNELS), *[1] * (image.ndim - 1))
+            elif image.shape[0] != len(keys.CHANNELS):
+                raise ValueError(
+                    f"Expected 1 channel (FLAIR) or 3 ({', '.join(keys.CHANNELS)}), got {image.shape[0]} in "
+                    f"{_name_of(image)}; keep these three, in this order."
+                )
+        return result
+
+
+def foreground_statistics(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Measure the foreground of each channel.
+
+    Args:
+        image: ``(C, ...)`` array of any number type; air is the darkest part.
+
+    Returns:
+        ``(C, 4)`` float32: low and high percentile (``PERCENTILES``) of the voxels brighter than
+        ``FOREGROUND_SHARE_OF_MEAN`` times the mean, then mean and standard deviation of these voxels after
+        clipping. A channel of one value gets deviation 1, so that it normalises to zero.
+
+    Example:
+        >>> foreground_statistics(np.array([[0, 0, 0, 10, 20]])).tolist()
+        [[10.0, 20.0, 15.0, 5.0]]
+    """
+    return np.stack([_channel_statistics(channel) for channel in image])
+
+
+def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    values, counts = _histogram(channel.ravel())
+    inside = values > FOREGROUND_SHARE_OF_MEAN * np.average(values, weights=counts)
+    if not inside.any():
+        return np.array([values[0], values[-1], values[-1], 1.0], dtype=np.float32)
+    values, counts = values[inside], counts[inside]
+    low, high = _percentiles(values, counts)
+    clipped = np.clip(values, low, high)
+    mean = np.average(clipped, weights=counts)
+    deviation = float(np.sqrt(np.average((clipped - mean) ** 2, weights=counts)))
+    return np.array([low, high, mean, deviation if deviation > 1e-6 else 1.0], dtype=np.float32)
+
+
+def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return the distinct values, ascending, with their counts; wide or float data in ``_BINS`` steps."""
+    low, high = flat.min(), flat.max()
+    if np.issubdtype(flat.dtype, np.integer) and int(high) - int(low) < 1 << 16:
+        counts = np.bincount(flat.astype(np.int64) - int(low) if low != 0 else flat)
+        values = np.arange(len(counts), dtype=np.float64) + int(low)
+    else:
+        counts, edges = np.histogram(flat, bins=_BINS)
+        values = (edges[:-1] + edges[1:]) / 2
+    return values[counts > 0], counts[counts > 0]
+
+
+def _percentiles(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the smallest values at or below which the asked shares of the data lie."""
+    share = np.cumsum(counts) / counts.sum() * 100
+    low, high = (float(values[np.searchsorted(share, p)]) for p in PERCENTILES)
+    return low, high
+
+
+def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]) -> torch.Tensor:
+    low, high, mean, deviation = (
+        torch.as_tensor(column, device=image.device).reshape(-1, *[1] * (image.ndim - 1))
+        for column in np.asarray(statistics, dtype=np.float32).T
+    )
+    pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
+    values = pixels.to(torch.float32).clamp_(low, high).sub_(mean).div_(deviation)
+    return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations) if isinstance(
+        image, MetaTensor
+    ) else values
+
+
+def _name_of(image: Any) -> str:
+    return str(getattr(image, "meta", {}).get("filename_or_obj", "an image without a file name"))

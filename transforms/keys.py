@@ -1,0 +1,34 @@
+"""The vocabulary of a case: dictionary keys, channel order, class names and how a slice lies."""
+
+from typing import Final
+
+IMAGE: Final = "image"
+"""The scan. On disk a list of slice files or one volume; loaded, a ``(C, H, W, D)`` array."""
+
+LABEL: Final = "label"
+"""The truth, of the same form as the scan; loaded, ``(1, H, W, D)`` with 0 for background and 1 for lesion."""
+
+PRED: Final = "pred"
+"""What the network says: logits first, a 0/1 mask after post-processing, shaped like the label."""
+
+PROBABILITY: Final = "probability"
+"""The sigmoid of the logits, in [0, 1], kept beside the mask where it is needed."""
+
+PATIENT: Final = "patient"
+"""Who the case belongs to; no patient is ever on two sides of a split."""
+
+STATISTICS: Final = "statistics"
+"""Foreground statistics of a case, ``(C, 4)`` float32: low and high percentile, mean, standard deviation."""
+
+CHANNELS: Final = ("pre-contrast", "FLAIR", "post-contrast")
+"""Channel order of the scan, as in the RGB slices of the data set."""
+
+FLAIR: Final = 1
+"""Index of FLAIR in ``CHANNELS``. It stands in for a missing sequence."""
+
+CLASSES: Final = ("background", "abnormality")
+"""Names of the label values 0 and 1."""
+
+SLICE_ORIENTATION: Final = ("P", "L", "S")
+"""Anatomical direction in which ``(H, W, D)`` grow: rows towards posterior, columns towards the
+patient's left (radiological view), slices towards superior."""

@@ -1,0 +1,140 @@
+"""Files of a study in, one channel-first array with an affine out.
+
+A study is a list of slice files (TIFF, PNG, JPEG) or one volume that MONAI's own readers know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.data import ImageReader, MetaTensor
+from monai.transforms import LoadImaged
+from PIL import Image
+
+from . import keys
+
+SLICE_ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+"""File endings that are read as one slice each."""
+
+SLICE_AFFINE = np.array([[0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float64)
+"""RAS affine of ``(H, W, D)`` indices for slices that lie as ``keys.SLICE_ORIENTATION`` says.
+
+Its unit is one voxel: slice files carry no spacing, and none is invented.
+"""
+
+
+class SliceStackReader(ImageReader):
+    """Read a list of slice files as one stack.
+
+    ``LoadImage`` hands over the files in the order given; the first becomes depth 0. Colour files give
+    ``(C, H, W, D)`` with channels as in ``keys.CHANNELS``, grey ones ``(1, H, W, D)``. The dtype is that of
+    the files (uint8, or uint16 for 16-bit greys).
+
+    Example:
+        >>> SliceStackReader().verify_suffix(["a_1.tif", "a_2.tif"])
+        True
+        >>> SliceStackReader().verify_suffix("volume.nii.gz")
+        False
+    """
+
+    def verify_suffix(self, filename: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> bool:
+        """Return whether every file is a slice, judged by its ending."""
+        return all(Path(name).suffix.lower() in SLICE_ENDINGS for name in _as_list(filename))
+
+    def read(self, data: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], **_: Any) -> Any:
+        """Decode the files, in the order given.
+
+        Args:
+            data: one file or several, all of the same size.
+
+        Returns:
+            One ``(H, W)`` or ``(H, W, 3)`` array a file.
+
+        Raises:
+            FileNotFoundError: a file is not there.
+            ValueError: a file is damaged, or differs in size or colour from the first.
+        """
+        files = [Path(name) for name in _as_list(data)]
+        slices = [_decode(file) for file in files]
+        for file, pixels in zip(files, slices, strict=True):
+            if pixels.shape != slices[0].shape:
+                raise ValueError(
+                    f"All slices of a study need one size and colour mode: {files[0]} is {slices[0].shape}, "
+                    f"{file} is {pixels.shape}; leave that slice out or bring it to the same size."
+                )
+        return slices
+
+    def get_data(self, img: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+        """Stack decoded slices along a last axis of depth.
+
+        Returns:
+            ``(C, H, W, D)`` array, channels first, and its metadata: RAS affine in voxels, channel axis,
+            shape, and ``spacing_known`` which is False.
+        """
+        stack = np.stack([_channels_first(pixels) for pixels in img], axis=-1)
+        meta = {
+            "affine": SLICE_AFFINE.copy(),
+            "original_affine": SLICE_AFFINE.copy(),
+            "spatial_shape": np.asarray(stack.shape[1:]),
+            "original_channel_dim": 0,
+            "space": "RAS",
+            "spacing_known": False,
+        }
+        return stack, meta
+
+
+class LoadStudyd(LoadImaged):
+    """Load studies that are stacks of slices or volumes, chosen by the file ending.
+
+    Slices go through ``SliceStackReader``, anything else through the reader that MONAI picks. The scan keeps
+    the dtype of its files; the label becomes uint8 with 1 where the file is not zero, ``(1, H, W, D)``.
+    Affines are kept as read.
+
+    Args:
+        keys: which of ``image`` and ``label`` to load.
+        label_key: the key that is made 0/1; other keys keep their values.
+        allow_missing_keys: a case without label passes.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str] | str = (keys.IMAGE, keys.LABEL),
+        label_key: str = keys.LABEL,
+        allow_missing_keys: bool = True,
+    ) -> None:
+        super().__init__(keys, reader=None, dtype=None, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        self.label_key = label_key
+        self.register(SliceStackReader())
+
+    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the files of each key replaced by a MetaTensor."""
+        loaded: dict[Hashable, Any] = super().__call__(dict(data), reader)
+        label = loaded.get(self.label_key)
+        if isinstance(label, MetaTensor):
+            loaded[self.label_key] = (label != 0).to(torch.uint8)
+        return loaded
+
+
+def _as_list(names: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
+    return [names] if isinstance(names, str | os.PathLike) else list(names)
+
+
+def _decode(file: Path) -> npt.NDArray[Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"Expected a slice file at {file}, but there is none; was the data set moved?")
+    try:
+        with Image.open(file) as picture:
+            pixels = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "CMYK") else picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"Could not decode {file}: {error}; copy that slice again or leave it out.") from error
+    return pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels
+
+
+def _channels_first(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels[..., :3], -1, 0)

@@ -1,0 +1,84 @@
+"""One sentence for each number of metrics.json: over what it was averaged, and what an empty mask counts."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_PER_PATIENT = (
+    "{name} of each patient's volume, {average} over patients; both masks empty count 1, one empty 0."
+)
+_POOLED = "{name} of all voxels of all patients taken as one volume; large lesions weigh most."
+
+_OVERLAP = {
+    "per_patient_mean": _PER_PATIENT.replace("{average}", "mean"),
+    "per_patient_median": _PER_PATIENT.replace("{average}", "median"),
+    "per_patient_ci95": "95 % percentile bootstrap interval of per_patient_mean, patients resampled; "
+    "null for fewer than two patients.",
+    "pooled": _POOLED,
+    "positive_slices": "{name} of each slice that has lesion in the truth, mean over these slices; "
+    "an empty prediction counts 0; null without such slices.",
+    "slices_empty_as_one": "{name} of each slice, mean over all slices; both masks empty count 1, "
+    "one empty 0.",
+    "seed_protocol": "{name} of the pooled voxels of 16 consecutive slices (patients sorted naturally, "
+    "slices ascending, across patients), mean over these batches; an empty batch counts 1.",
+}
+
+_SHARES = {key: _OVERLAP[key] for key in ("per_patient_mean", "pooled")}
+
+_DISTANCE = {
+    "hd95_px": "95th percentile Hausdorff distance within a slice in pixels, mean over the slices where "
+    "both masks are non-empty; null without such slices.",
+    "hd95_slices": "Number of slices behind hd95_px.",
+    "hd95_slices_without_value": "Number of slices left out of hd95_px as exactly one mask is empty.",
+}
+
+_VOLUME = {
+    "volume_error_voxels": "Predicted less true volume of each patient, signed mean over patients.",
+    "volume_error_voxels_absolute": "Predicted less true volume of each patient without its sign, "
+    "mean over patients.",
+    "volume_error_ml": "As volume_error_voxels, in millilitres; null unless every patient has a spacing.",
+    "volume_error_ml_absolute": "As volume_error_voxels_absolute, in millilitres; "
+    "null unless every patient has a spacing.",
+    "bland_altman": "Mean over patients of predicted less true volume in voxels, and that mean -/+ 1.96 "
+    "sample standard deviations; limits null for fewer than two patients.",
+    "bland_altman_ml": "As bland_altman, in millilitres; null unless every patient has a spacing.",
+}
+
+_DETECTION = {
+    "lesion_slices": "Number of slices with lesion in the truth.",
+    "empty_slices": "Number of slices without lesion in the truth.",
+    "all_background_slices_empty_as_one": "What an all-empty prediction scores in slices_empty_as_one: "
+    "empty_slices over all slices.",
+    "false_positive_slices": "Number of slices with a prediction and no lesion in the truth, all patients.",
+    "false_positive_slices_share": "false_positive_slices over empty_slices; null without empty slices.",
+    "missed_patients": "Number of patients with a lesion of which the prediction has no voxel.",
+    "missed_patients_names": "The patients counted in missed_patients.",
+}
+
+_CALIBRATION = {
+    "calibration.patients": "Number of patients with probabilities; the calibration is over all their "
+    "voxels, air included.",
+    "calibration.bins": "20 bins of equal width of the probability of all voxels, pooled over patients.",
+    "calibration.expected_calibration_error": "Distance of mean probability and share of lesion in a bin, "
+    "mean over bins weighted by their voxels; small wherever most voxels are air.",
+    "calibration.average_calibration_error": "The same distance, plain mean over the bins with voxels.",
+    "calibration.brier": "Squared distance of probability and truth, mean over all voxels.",
+}
+
+
+def _sentences(key: str, name: str, templates: Mapping[str, str]) -> dict[str, str]:
+    return {f"{key}.{average}": text.replace("{name}", name) for average, text in templates.items()}
+
+
+AVERAGING: Mapping[str, str] = MappingProxyType(
+    {
+        **_sentences("dice", "Dice", _OVERLAP),
+        **_sentences("iou", "IoU", _OVERLAP),
+        **_sentences("sensitivity", "Sensitivity", _SHARES),
+        **_sentences("precision", "Precision", _SHARES),
+        **_DISTANCE,
+        **_VOLUME,
+        **_DETECTION,
+        **_CALIBRATION,
+    }
+)
+"""Dotted path of a number in metrics.json, and how it was averaged."""

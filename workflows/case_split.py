@@ -1,0 +1,157 @@
+"""Cases and the wish how to split them in, the cases of each section out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import split as splitting
+from .files import InputError
+from .given_split import split_by_file
+from .nifti_folder import count_lesion_voxels, is_volume
+from .persons import persons_of
+from .pool import Progress, in_threads
+from .slices import count_lesion_pixels
+from .split import METHODS, SECTIONS, SLICE_TEST, SLICE_VALIDATION, SLICE_WARNING, Sections
+from .studies import Record
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How to split, as asked for; see ``build_datalist``."""
+
+    method: str = "patient"
+    validation: float = 0.2
+    test: float = 0.0
+    folds: int = 5
+    fold: int = 0
+    institution: str | None = None
+    seed: int = 0
+    split_file: str | None = None
+
+
+def settle(options: SplitOptions) -> SplitOptions:
+    """Return the options with the method settled: a split file or an institution chooses it by itself.
+
+    Raises:
+        InputError: there is no such method, or two are asked for at once.
+    """
+    given = {"file": options.split_file, "institution": options.institution}
+    implied = [method for method, value in given.items() if value is not None]
+    method = implied[0] if implied and options.method == "patient" else options.method
+    if method not in METHODS:
+        raise InputError(
+            f"A split is one of {', '.join(METHODS)}, but {method!r} was asked for; choose one of them."
+        )
+    if any(other != method for other in implied):
+        raise InputError(
+            f"A split has one method, but {options.method} was asked for together with "
+            f"{' and '.join(f'{name} {given[name]}' for name in implied)}; leave one of them out."
+        )
+    if method == "file" and options.split_file is None:
+        raise InputError(
+            "The split file needs a path in `split_file`, but it is None; give a JSON or CSV file."
+        )
+    return SplitOptions(**{**vars(options), "method": method})
+
+
+def describe(options: SplitOptions) -> dict[str, Any]:
+    """Return what a datalist says about its split; None where a number does not apply to the method."""
+    drawn = options.method == "patient"
+    sliced = options.method == "slice"
+    folded = options.method == "folds"
+    return {
+        "method": options.method,
+        "seed": options.seed,
+        "validation": options.validation if drawn else SLICE_VALIDATION if sliced else None,
+        "test": options.test if drawn else SLICE_TEST if sliced else None,
+        "folds": options.folds if folded else None,
+        "fold": options.fold if folded else None,
+        "institution": options.institution,
+        "file": options.split_file,
+        "warning": SLICE_WARNING if sliced else None,
+    }
+
+
+def split_cases(
+    cases: list[Record], lesions: list[list[int]], options: SplitOptions
+) -> dict[str, list[Record]]:
+    """Put every case into a section; a split by slice puts parts of a case into several.
+
+    Args:
+        cases: each patient once, with labels.
+        lesions: as ``count_lesions`` gives it.
+        options: settled options.
+
+    Returns:
+        Cases by section. Folds and institutions are numbered in ``fold`` of each case.
+
+    Raises:
+        InputError: the cases do not allow the split.
+    """
+    if options.method == "slice":
+        logger.warning(SLICE_WARNING)
+        return _split_slices(cases, lesions, options.seed)
+    sections, folds = _split_patients(cases, lesions, options)
+    by_name = {case["patient"]: case for case in cases}
+    for name, fold in folds.items():
+        by_name[name] = {**by_name[name], "fold": fold}
+    return {section: [by_name[name] for name in sections[section]] for section in SECTIONS}
+
+
+def count_lesions(cases: Sequence[Record], progress: Progress | None) -> list[list[int]]:
+    """Return the lesion voxels of each slice of each case; a volume counts as one slice.
+
+    Raises:
+        InputError: a mask is missing or damaged.
+    """
+    files = [[case["label"]] if isinstance(case["label"], str) else case["label"] for case in cases]
+    flat = [file for part in files for file in part]
+    counts = in_threads(_count, flat, len(flat), progress)
+    return [[next(counts) for _ in part] for part in files]
+
+
+def _count(file: str) -> int:
+    return count_lesion_voxels(file) if is_volume(file) else count_lesion_pixels(file)
+
+
+def _split_patients(
+    cases: list[Record], lesions: list[list[int]], options: SplitOptions
+) -> tuple[Sections, Mapping[str, int]]:
+    if options.method == "file" and options.split_file is not None:
+        return split_by_file(Path(options.split_file), [case["patient"] for case in cases]), {}
+    persons = persons_of(cases, [sum(counts) for counts in lesions])
+    if options.method == "folds":
+        return splitting.split_into_folds(persons, options.folds, options.fold, options.seed)
+    if options.method == "institution":
+        return splitting.leave_institution_out(persons, options.institution)
+    return splitting.split_by_patient(persons, options.validation, options.test, options.seed), {}
+
+
+def _split_slices(cases: list[Record], lesions: list[list[int]], seed: int) -> dict[str, list[Record]]:
+    for case in cases:
+        if isinstance(case["image"], str):
+            raise InputError(
+                f"A split by slice needs slice files, but {case['patient']} is the volume {case['image']}; "
+                "split by patient instead."
+            )
+    flat = splitting.split_slices([count > 0 for counts in lesions for count in counts], seed)
+    sections: dict[str, list[Record]] = {section: [] for section in SECTIONS}
+    start = 0
+    for case in cases:
+        own = flat[start : start + len(case["image"])]
+        start += len(own)
+        for section in SECTIONS:
+            chosen = [index for index, side in enumerate(own) if side == section]
+            if chosen:
+                sections[section].append(_subset(case, chosen))
+    return sections
+
+
+def _subset(case: Record, chosen: Sequence[int]) -> Record:
+    return {**case, **{key: [case[key][index] for index in chosen] for key in ("image", "label", "slices")}}

@@ -1,0 +1,183 @@
+"""The state of a run on disk: whole or not there, and enough to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from . import files
+from .files import InputError
+from .handlers import unwrap
+
+logger = logging.getLogger(__name__)
+
+LAST = "last.pt"
+"""The newest checkpoint."""
+
+PREVIOUS = "previous.pt"
+"""The one before, used when the newest cannot be read."""
+
+FORMAT = "gliomaseg-checkpoint/1"
+
+
+class RunCheckpoint:
+    """Save everything that a run needs to go on, and load it again.
+
+    Holds weights, optimiser, schedule, moving average, best score, early-stop counter, position in the data
+    and the random number generators. A file is written under a temporary name and moved into place; the one
+    before is kept.
+
+    Args:
+        folder: for instance ``RUN/checkpoints``.
+        objects: name -> anything with ``state_dict`` and ``load_state_dict``; networks lose their
+            DistributedDataParallel wrapper.
+        resume: go on from the newest checkpoint in the folder, if there is one.
+    """
+
+    def __init__(self, folder: str, objects: Mapping[str, Any], resume: bool = False) -> None:
+        self.folder = Path(folder)
+        self.objects = dict(objects)
+        self.resume = resume
+
+    def save(self, engine: Engine) -> None:
+        """Write the state; in a distributed run the first process does."""
+        if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
+            return
+        last, previous = self.folder / LAST, self.folder / PREVIOUS
+        with files.replace_atomically(last) as temporary:
+            torch.save(self._state(engine), temporary)
+            if last.exists():
+                last.replace(previous)
+
+    def restore(self, engine: Engine) -> None:
+        """Load the newest readable checkpoint into all objects and set the engine's position.
+
+        Raises:
+            InputError: the checkpoint belongs to another network or another length of epoch.
+        """
+        if not self.resume:
+            return
+        state = load_checkpoint(self.folder)
+        if state is None:
+            logger.warning("No checkpoint in %s yet; the run starts from the beginning.", self.folder)
+            return
+        _check_epoch_length(state, engine, self.folder)
+        for name, value in self.objects.items():
+            _load(name, value, state["objects"][name], self.folder)
+        engine.state.iteration = state["iteration"]
+        engine.state.epoch = state["iteration"] // engine.state.epoch_length
+        _restore_random(state["random"])
+
+    def _state(self, engine: Engine) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "iteration": engine.state.iteration,
+            "epoch_length": engine.state.epoch_length,
+            "objects": {name: _unwrapped(value).state_dict() for name, value in self.objects.items()},
+            "random": _random_state(),
+        }
+
+
+class Resume:
+    """Restore a checkpoint when the run starts; first in the list, so that all others see the position.
+
+    Args:
+        checkpoint: of the run.
+    """
+
+    def __init__(self, checkpoint: RunCheckpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for the start."""
+        engine.add_event_handler(Events.STARTED, self.checkpoint.restore)
+
+
+class SaveEveryEpoch:
+    """Save a checkpoint when an epoch is over; after the validation, whose result it holds.
+
+    Args:
+        checkpoint: of the run.
+    """
+
+    def __init__(self, checkpoint: RunCheckpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for the end of epochs."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.checkpoint.save)
+
+
+def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
+    """Read the newest checkpoint of a folder, or the one before if that is damaged.
+
+    Returns:
+        The state, or None where there is no checkpoint.
+
+    Raises:
+        InputError: there are checkpoints, but none can be read.
+    """
+    found = [path for name in (LAST, PREVIOUS) if (path := Path(folder) / name).is_file()]
+    for path in found:
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if state["format"] == FORMAT:
+                return state
+        except (RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            logger.warning("Checkpoint %s cannot be read (%s); taking the one before.", path, type(error).__name__)
+    if found:
+        raise InputError(
+            f"None of the checkpoints in {folder} can be read ({', '.join(p.name for p in found)}); "
+            "start a new run in another folder."
+        )
+    return None
+
+
+def _check_epoch_length(state: Mapping[str, Any], engine: Engine, folder: Path) -> None:
+    if state["epoch_length"] != engine.state.epoch_length:
+        raise InputError(
+            f"The run in {folder} had {state['epoch_length']} steps an epoch, this one has "
+            f"{engine.state.epoch_length}; resume with the same data and batch size, or start a new run."
+        )
+
+
+def _load(name: str, value: Any, state: Any, folder: Path) -> None:
+    try:
+        _unwrapped(value).load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The checkpoint in {folder} does not fit the {name} of this config ({reason}); resume with the "
+            "config that the run was started with, or start a new run."
+        ) from error
+
+
+def _unwrapped(value: Any) -> Any:
+    return unwrap(value) if isinstance(value, torch.nn.Module) else value
+
+
+def _random_state() -> dict[str, Any]:
+    kind, words, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(words).astype(np.int64)), position, has_gauss, gauss],
+        "python": list(random.getstate()[1]),
+    }
+
+
+def _restore_random(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, words, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, words.numpy().astype(np.uint32), position, has_gauss, gauss))
+    random.setstate((3, tuple(state["python"]), None))

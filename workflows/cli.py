@@ -1,0 +1,259 @@
+"""The command ``gliomaseg``: words of a person in, calls of the workflows out. Heavy parts load when used."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .files import InputError
+
+if TYPE_CHECKING:
+    from .evaluate import Evaluation
+
+NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
+
+app = typer.Typer(
+    name="gliomaseg",
+    help=f"Outline FLAIR abnormality (lower-grade glioma) in brain MRI. {NOT_FOR_DIAGNOSIS}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    add_completion=False,
+)
+
+Data = Annotated[Path, typer.Argument(help="Folder of patients, or a datalist.json.", show_default=False)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)]
+ModelName = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="Run folder, bundle or weights file.", show_default="the weights that ship"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override any id of the config, ID=VALUE. Repeatable.", show_default=False),
+]
+
+
+def main() -> None:
+    """Run the command line and leave with an exit code.
+
+    0 done, 1 a fault of ours, 2 wrong input (one sentence, no traceback), 130 interrupted and resumable.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except KeyboardInterrupt as stop:
+        _say(f"Interrupted. {stop}".rstrip())
+        sys.exit(130)
+    except Exception as error:
+        words = _users_fault(error)
+        if words is None:
+            raise
+        _say(f"Error: {words}")
+        sys.exit(2)
+
+
+@app.command(epilog="Example: `gliomaseg demo --output runs/demo`")
+def demo(output: Output = Path("runs/demo")) -> None:
+    """Make patients, train on some, evaluate on the others and write a report: about five minutes."""
+    from .demo import run_demo
+
+    evaluation = run_demo(output)
+    _tell(evaluation, output)
+    typer.echo(f"\nNext: open {output / 'report.html'}, then try your own data: gliomaseg train DATA --output runs/first")
+
+
+@app.command(epilog="Example: `gliomaseg prepare lgg-mri-segmentation/kaggle_3m --output datalist.json`")
+def prepare(
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write.")] = Path("datalist.json"),
+    split: Annotated[str, typer.Option(help="patient, folds, institution or slice.")] = "patient",
+    validation: Annotated[float, typer.Option(help="Share of the patients that validates.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the patients kept for a last test.")] = 0.0,
+    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    fold: Annotated[int, typer.Option(help="The fold that validates, from 0.")] = 0,
+    institution: Annotated[str | None, typer.Option(help="The institution left out, such as DU.")] = None,
+    split_file: Annotated[Path | None, typer.Option(help="A split of your own, JSON or CSV.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Find the patients of a data set, split them and write it down with the hash of every file."""
+    from .datalist import build_datalist
+    from .datalist_file import write_datalist
+
+    datalist = build_datalist(
+        data, split, validation, test, folds, fold, institution, seed, str(split_file) if split_file else None, _bar()
+    )
+    write_datalist(datalist, output)
+    if warning := datalist["split"].get("warning"):
+        _say(f"Warning: {warning}")
+    typer.echo(_describe_datalist(datalist))
+    typer.echo(f"Wrote {output}. Next: gliomaseg train {output} --output runs/first")
+
+
+@app.command(epilog="Example: `gliomaseg train DATA --output runs/first --set size=256 --set epochs=40`")
+def train(
+    data: Data,
+    output: Output,
+    network: Annotated[str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")] = None,
+    config: Annotated[Path | None, typer.Option(help="Another training config.", show_default=False)] = None,
+    pretrained: Annotated[str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")] = None,
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
+) -> None:
+    """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
+    from .overrides import parse_setting
+    from .run import TrainOptions
+    from .run import train as run_training
+
+    asked = dict(parse_setting(setting) for setting in settings or [])
+    for name, value in (("network_name", network), ("pretrained", pretrained), ("device", device)):
+        if value is not None:
+            asked[name] = value
+    try:
+        evaluation = run_training(TrainOptions(data, output, config, asked, resume))
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"{stop} Go on with: gliomaseg train {data} --output {output} --resume") from stop
+    _tell(evaluation, output)
+    typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
+
+
+@app.command(epilog="Example: `gliomaseg evaluate DATA --model runs/first --output runs/first-on-data`")
+def evaluate(
+    data: Data,
+    output: Output,
+    model: ModelName = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder of masks that any program wrote, instead of a model.", show_default=False)
+    ] = None,
+    section: Annotated[str, typer.Option(help="Of a datalist: training, validation, test or all.")] = "all",
+    split_file: Annotated[
+        Path | None, typer.Option(help="Datalist or split that the masks' model was trained with.", show_default=False)
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Compare a model's masks, or anybody's, with the truth of every patient."""
+    from .evaluate_command import evaluate_command
+
+    evaluation = evaluate_command(
+        data, output, model=model, predictions=predictions, section=section, split_file=split_file, device=device
+    )
+    _tell(evaluation, output)
+    typer.echo(f"Next: open {output / 'report.html'}")
+
+
+@app.command(epilog="Example: `gliomaseg predict scans/TCGA_DU_5872_19950223 --output masks --model runs/first`")
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(help="Slices, volumes or folders of them.", show_default=False)],
+    output: Output,
+    model: ModelName = None,
+    device: Device = "auto",
+) -> None:
+    """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
+    from .predict import predict_studies
+    from .segment import Segmenter
+
+    rows = predict_studies(inputs, output, Segmenter.from_name(model, device))
+    found = sum(row["volume_voxels"] > 0 for row in rows)
+    typer.echo(f"{len(rows)} studies, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
+    typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")
+
+
+@app.command(epilog="Example: `gliomaseg report runs/first`")
+def report(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]) -> None:
+    """Evaluate a trained run again and write its figures, report and animation."""
+    from .run import report_run
+
+    _tell(report_run(run), run)
+    typer.echo(f"Wrote {run / 'report.html'}")
+
+
+@app.command(epilog="Example: `gliomaseg doctor lgg-mri-segmentation/kaggle_3m`")
+def doctor(
+    data: Annotated[Path | None, typer.Argument(help="Folder of patients, or a datalist.json.")] = None,
+    resize: Annotated[int | None, typer.Option(help="Size that slices will be brought to.", show_default=False)] = None,
+    all_findings: Annotated[bool, typer.Option("--all", help="Show every finding, not the first of a kind.")] = False,
+) -> None:
+    """Check this machine, and every file of a data set, and say what to do about what is wrong."""
+    from .doctor import describe_machine
+
+    typer.echo(describe_machine())
+    if data is not None:
+        from .checks import check_data
+        from .findings import format_findings
+
+        found = check_data(data, resize=resize, progress=_bar())
+        typer.echo(format_findings(found, all=all_findings))
+        if any(finding.level == "error" for finding in found.findings):
+            raise typer.Exit(2)
+
+
+def _tell(evaluation: Evaluation, output: Path) -> None:
+    """Print the headline of an evaluation."""
+    metrics = evaluation.metrics
+    dice = metrics["dice"]
+    low, high = dice["per_patient_ci95"]
+    interval = "" if low is None else f" (95 % interval {low:.3f} to {high:.3f})"
+    typer.echo(
+        f"Volume Dice, mean over {metrics['protocol']['patients']} patients: "
+        f"{dice['per_patient_mean']:.3f}{interval}, median {dice['per_patient_median']:.3f}. {NOT_FOR_DIAGNOSIS}"
+    )
+    typer.echo(f"All figures are in {output / 'metrics.json'}, every patient in {output / 'per_patient.csv'}.")
+
+
+def _describe_datalist(datalist: dict[str, Any]) -> str:
+    """Say how many patients and slices each section has."""
+    lines = []
+    for section in ("training", "validation", "test"):
+        cases = datalist[section]
+        slices = sum(len(case["image"]) if isinstance(case["image"], list) else 1 for case in cases)
+        if cases:
+            lines.append(f"{section:<11}{len(cases):>5} patients {slices:>7} slices")
+    return "\n".join(lines)
+
+
+def _bar() -> Any:
+    """Return a progress callback ``(done, total)`` that draws a bar."""
+    from tqdm import tqdm
+
+    bar: tqdm[Any] = tqdm(unit="file", dynamic_ncols=True, leave=False)
+
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return advance
+
+
+def _users_fault(error: BaseException) -> str | None:
+    """Return the sentence if the bottom of the chain of errors is wrong input, None if it is a fault of ours."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, InputError) or _raised_by_networks(link):
+            return str(link)
+    return None
+
+
+def _raised_by_networks(error: BaseException) -> bool:
+    """Return whether our networks refused something, such as a name or a weights file."""
+    if not isinstance(error, ValueError | FileNotFoundError | ConnectionError | TypeError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).startswith(("gliomaseg.networks", "gliomaseg.transforms"))
+
+
+def _say(words: str) -> None:
+    typer.echo(words, err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The cases of two runs over the same patients go in, what separates the runs comes out."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+from .files import InputError
+from .metrics import CaseFigures
+from .per_patient import merge_cases
+from .summary import bootstrap_interval
+
+
+def paired_difference(
+    a: Iterable[CaseFigures],
+    b: Iterable[CaseFigures],
+    metric: Literal["dice", "iou", "sensitivity", "precision"] = "dice",
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare run `b` with run `a`, patient by patient.
+
+    Args:
+        a: cases of the run to compare with.
+        b: cases of the other run, over the same patients.
+        metric: which figure of a patient's volume.
+        bootstrap: resamples of the patients behind the interval.
+        seed: of those resamples.
+
+    Returns:
+        `metric`, `patients`, `mean_difference` and `median_difference` (b - a, positive where b is better),
+        `ci95` (percentile bootstrap of the mean difference, [None, None] for fewer than two patients),
+        `wilcoxon_p` (two-sided signed-rank test of Wilcoxon 1945, patients without a difference left out;
+        1.0 when none is left), and how many patients are `better`, `worse` and `equal` in b.
+
+    Raises:
+        InputError: the runs do not hold the same patients, slices and truth.
+        ValueError: `bootstrap` is not positive.
+    """
+    first, second = merge_cases([a]), merge_cases([b])
+    _require_same_truth(first, second)
+    differences = [
+        getattr(after, metric) - getattr(before, metric) for before, after in zip(first, second, strict=True)
+    ]
+    return {
+        "metric": metric,
+        "patients": len(differences),
+        "mean_difference": float(np.mean(differences)),
+        "median_difference": float(np.median(differences)),
+        "ci95": bootstrap_interval(differences, bootstrap, seed),
+        "wilcoxon_p": _wilcoxon_p(differences),
+        "better": sum(difference > 0 for difference in differences),
+        "worse": sum(difference < 0 for difference in differences),
+        "equal": sum(difference == 0 for difference in differences),
+    }
+
+
+def _wilcoxon_p(differences: Sequence[float]) -> float:
+    changed = [difference for difference in differences if difference != 0]
+    return float(stats.wilcoxon(changed).pvalue) if changed else 1.0
+
+
+def _require_same_truth(first: Sequence[CaseFigures], second: Sequence[CaseFigures]) -> None:
+    if not first:
+        raise InputError(
+            "Expected at least one patient in the first run, got none; compare two evaluated runs."
+        )
+    one_sided = sorted({case.patient for case in first} ^ {case.patient for case in second})
+    if one_sided:
+        raise InputError(
+            f"Expected two runs over the same patients, got {one_sided} in one of them only; "
+            "evaluate both runs on one datalist."
+        )
+    for before, after in zip(first, second, strict=True):
+        if (before.slices, before.true) != (after.slices, after.true):
+            raise InputError(
+                f"Expected the same slices and truth in both runs, got others for patient {before.patient}; "
+                "evaluate both runs on one datalist and at one size."
+            )

@@ -1,0 +1,152 @@
+"""A datalist in memory in, ``datalist.json`` out, and back; hashes tell whether files changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from .files import InputError, sha256_of, write_json
+from .pool import Progress, in_threads
+from .split import SECTIONS
+from .studies import Record
+
+Datalist = dict[str, Any]
+"""The content of ``datalist.json``: ``format``, ``root``, ``split``, the sections ``training``,
+``validation`` and ``test`` with their cases, ``files`` (path under the root to SHA-256) and ``sha256`` over
+all of them. In memory the paths of the cases are absolute; in the file, and in ``files`` always, relative."""
+
+FORMAT: Final = "gliomaseg-datalist/1"
+"""What the file says it is, with the version of its form."""
+
+
+def write_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:
+    """Write a datalist as JSON, whole or not at all, with paths relative to its root.
+
+    Args:
+        datalist: as ``build_datalist`` or ``load_datalist`` gives it; left as it is.
+        path: the file to write; missing folders are made.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    root = datalist["root"]
+    write_json(path, _with_paths(datalist, lambda file: relative_to(file, root)))
+
+
+def load_datalist(path: str | os.PathLike[str]) -> Datalist:
+    """Read ``datalist.json``, with the paths of its cases made absolute.
+
+    Where its root is gone, the files are looked for beside the datalist; so data and datalist may move
+    together. Whether the files are there is not asked: a report needs the names only.
+
+    Raises:
+        InputError: the file is missing, not JSON, or not a datalist.
+    """
+    file = Path(path)
+    datalist = _read(file)
+    root = _root_of(datalist, file)
+    return {**_with_paths(datalist, lambda name: os.path.normpath(Path(root) / name)), "root": root}
+
+
+def hash_files(cases: list[Record], root: str, progress: Progress | None = None) -> dict[str, str]:
+    """Return the SHA-256 of every file of the cases, by path relative to ``root``."""
+    paths = sorted({file for case in cases for file in files_of(case)})
+    hashes = in_threads(sha256_of, paths, len(paths), progress)
+    return {relative_to(path, root): digest for path, digest in zip(paths, hashes, strict=True)}
+
+
+def hash_of_all(files: Mapping[str, str]) -> str:
+    """Return one SHA-256 over the names and hashes of all files, the fingerprint of a data set."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def changed_files(datalist: Datalist, progress: Progress | None = None) -> list[str]:
+    """Return the files that are missing or have other bytes than when the datalist was written.
+
+    Args:
+        datalist: as ``load_datalist`` gives it.
+        progress: called after each file.
+
+    Returns:
+        Paths relative to the root, sorted.
+    """
+    root = Path(datalist["root"])
+    files = sorted(datalist["files"].items())
+    found = in_threads(lambda item: _hash_or_none(root / item[0]), files, len(files), progress)
+    return [name for (name, digest), now in zip(files, found, strict=True) if now != digest]
+
+
+def cases_of(datalist: Datalist) -> Iterator[tuple[str, Record]]:
+    """Yield every case with its section, in the order of the sections."""
+    for section in SECTIONS:
+        for case in datalist.get(section, []):
+            yield section, case
+
+
+def files_of(case: Record) -> list[str]:
+    """Return the image and label files of a case."""
+    parts = [case.get("image", []), case.get("label", [])]
+    return [file for part in parts for file in ([part] if isinstance(part, str) else part)]
+
+
+def relative_to(file: str, root: str) -> str:
+    """Return a path as it is written under ``root``, with forward slashes."""
+    return Path(os.path.relpath(file, root)).as_posix()
+
+
+def _hash_or_none(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
+
+
+def _read(file: Path) -> Datalist:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Expected a datalist in JSON at {file}, but: {error}. Write one with `gliomaseg prepare DATA`."
+        ) from error
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != FORMAT:
+        raise InputError(
+            f"A datalist has the format {FORMAT!r}, but {file} has {found!r}. "
+            "Give the folder of the data instead, or write a datalist with `gliomaseg prepare DATA`."
+        )
+    missing = [key for key in ("root", "split", "files", *SECTIONS) if key not in content]
+    if missing:
+        raise InputError(
+            f"A datalist needs the key {missing[0]!r}, but {file} lacks it. "
+            "Write it anew with `gliomaseg prepare DATA`."
+        )
+    return dict(content)
+
+
+def _root_of(datalist: Datalist, file: Path) -> str:
+    written = Path(datalist["root"])
+    beside = file.absolute().parent
+    first = next(iter(datalist["files"]), None)
+    moved_along = first is not None and not (written / first).exists() and (beside / first).exists()
+    return str(beside if moved_along else written)
+
+
+def _with_paths(datalist: Datalist, change: Callable[[str], str]) -> Datalist:
+    sections = {
+        section: [_case_with_paths(case, change) for case in datalist[section]] for section in SECTIONS
+    }
+    return {**datalist, **sections}
+
+
+def _case_with_paths(case: Record, change: Callable[[str], str]) -> Record:
+    changed = dict(case)
+    for key in ("image", "label"):
+        if key in case:
+            value = case[key]
+            changed[key] = change(value) if isinstance(value, str) else [change(file) for file in value]
+    return changed

@@ -1,0 +1,36 @@
+"""What a process of a distributed run sees: its share of the cases, and its copy of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.data import partition_dataset
+from torch import nn
+
+from .inferers import on_device
+
+
+def share_of(cases: Sequence[Any], even: bool = False) -> list[Any]:
+    """Return the cases of this process; each process caches only these.
+
+    Args:
+        cases: all of them, in the same order in every process.
+        even: repeat some, so that all processes take the same number of steps. For training only: repeated
+            cases would count twice in an evaluation.
+    """
+    if not torch.distributed.is_initialized():
+        return list(cases)
+    world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+    shares = partition_dataset(cases, num_partitions=world, even_divisible=even)
+    return list(shares[rank])
+
+
+def replicate(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """Wrap a network for data-parallel training; on GPUs its BatchNorm sees the batches of all processes."""
+    target = torch.device(device)
+    if target.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return nn.parallel.DistributedDataParallel(on_device(network, target), device_ids=[target])
+    return nn.parallel.DistributedDataParallel(on_device(network, target))

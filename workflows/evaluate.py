@@ -1,0 +1,215 @@
+"""Cases with truth and a Segmenter or a folder of masks in, figures and a report out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from ignite.engine import Engine, Events
+from tqdm import tqdm
+
+from ..transforms import keys
+from . import animation, files, pictures
+from .environment import describe_environment
+from .history import read_history
+from .inferers import plain
+from .masks import load_label, load_prediction
+from .metrics import CaseFigures, case_figures
+from .per_patient import merge_cases, per_patient_table
+from .report import write_report
+from .segment import Segmentation, Segmenter
+from .summary import summarize
+
+logger = logging.getLogger(__name__)
+
+STRIP_SLICES = 6
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of all cases with the pictures that go into the report.
+
+    Attributes:
+        metrics: the content of metrics.json.
+        figures: one entry a case.
+        strips: patient -> ``(H, W, 3)`` uint8.
+        frames: animation through the case with the largest lesion.
+    """
+
+    metrics: dict[str, Any]
+    figures: list[CaseFigures]
+    strips: dict[str, npt.NDArray[np.uint8]]
+    frames: list[npt.NDArray[np.uint8]]
+
+
+Predict = Callable[[Mapping[str, Any]], Segmentation]
+"""A record goes in, its segmentation comes out."""
+
+
+def evaluate_cases(cases: Sequence[Mapping[str, Any]], predict: Predict, protocol: Mapping[str, Any]) -> Evaluation:
+    """Measure predictions against the truth of every case, with a progress bar.
+
+    Args:
+        cases: records with ``label``.
+        predict: a Segmenter, or masks from a folder.
+        protocol: goes into ``metrics.json``; patients and slices are counted here.
+
+    Raises:
+        InputError: a case has no truth, or its files do not fit.
+    """
+    found: list[CaseFigures] = []
+    strips: dict[str, npt.NDArray[np.uint8]] = {}
+    frames: list[npt.NDArray[np.uint8]] = []
+    largest = -1
+    for case in tqdm(cases, desc="evaluating", unit="patient", dynamic_ncols=True):
+        truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
+        segmentation = predict(case)
+        patient = str(case[keys.PATIENT])
+        found.append(figures_of(case, segmentation, truth))
+        strips[patient] = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
+        if truth.sum() > largest:
+            largest = int(truth.sum())
+            frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
+    return Evaluation(summarize(found, protocol), merge_cases([found]), strips, frames)
+
+
+def figures_of(case: Mapping[str, Any], segmentation: Segmentation, truth: npt.NDArray[np.uint8]) -> CaseFigures:
+    """Measure one segmentation against the truth ``(H, W, D)``."""
+    return case_figures(
+        segmentation.mask,
+        truth,
+        str(case[keys.PATIENT]),
+        probability=segmentation.probability if segmentation.confidence >= 0 else None,
+        spacing_mm=segmentation.spacing_mm,
+        slices=case.get("slices"),
+        institution=case.get("institution"),
+        confidence=segmentation.confidence if segmentation.confidence >= 0 else None,
+    )
+
+
+def masks_as_predictions(folder: Path, segment_image: Callable[[Mapping[str, Any]], Any]) -> Predict:
+    """Return a function that takes the prediction of a record from a folder of masks.
+
+    Args:
+        folder: see ``masks.load_prediction``.
+        segment_image: loads the scan of a record, ``(C, H, W, D)``, for the pictures.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise files.InputError(f"There is no folder of predictions at {folder}; name the one that holds the masks.")
+
+    def predict(case: Mapping[str, Any]) -> Segmentation:
+        image = segment_image(case)
+        mask = load_prediction(folder, case)
+        known = bool(image.meta.get("spacing_known", True))
+        return Segmentation(
+            image=image.numpy(),
+            mask=mask,
+            probability=mask.astype(np.float32),
+            affine=np.asarray(image.affine),
+            spacing_mm=tuple(float(size) for size in image.pixdim[:3]) if known else None,  # type: ignore[arg-type]
+            confidence=-1.0,
+        )
+
+    return predict
+
+
+def protocol_of(segmenter: Segmenter, split: str, data_sha256: str | None) -> dict[str, Any]:
+    """Say how an evaluation with a Segmenter was done: the ``protocol`` of metrics.json."""
+    return {
+        "split": split,
+        "patients": 0,
+        "slices": 0,
+        "size": segmenter.size,
+        "threshold": segmenter.threshold,
+        "network": segmenter.network_name,
+        "model_sha256": segmenter.model.sha256,
+        "data_sha256": data_sha256,
+    }
+
+
+def write_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    split: Mapping[str, Any] | None = None,
+    config_text: str | None = None,
+    command: str | None = None,
+) -> None:
+    """Write metrics.json, per_patient.csv, report.html and predictions.gif into a folder, each whole or not at all."""
+    table = per_patient_table(evaluation.figures)
+    files.write_json(folder / "metrics.json", evaluation.metrics)
+    files.write_text(folder / "per_patient.csv", table.to_csv(index=False))
+    animation.write_gif(evaluation.frames, folder / "predictions.gif")
+    write_report(
+        folder / "report.html",
+        title=title,
+        metrics=evaluation.metrics,
+        patients=table,
+        strips=evaluation.strips,
+        history=read_history(folder) or None,
+        environment=describe_environment(),
+        config_text=config_text,
+        split=split,
+        command=command,
+    )
+
+
+class Figures:
+    """Collect the figures of an evaluator's cases and write metrics.json, for bundle configs.
+
+    Gives the same figures as ``gliomaseg evaluate``; in a distributed run the cases of all processes are
+    gathered first.
+
+    Args:
+        path: of metrics.json.
+        protocol: what was evaluated and how.
+    """
+
+    def __init__(self, path: str, protocol: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.protocol = dict(protocol)
+        self._found: list[CaseFigures] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda _: self._found.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def collect(self, engine: Engine) -> None:
+        """Measure the cases of one step."""
+        for output, record in zip(engine.state.output, engine.state.batch[keys.PATIENT], strict=True):
+            mask, truth, probability = (
+                plain(output[key])[0].cpu().numpy() for key in (keys.PRED, keys.LABEL, keys.PROBABILITY)
+            )
+            self._found.append(case_figures(mask, truth, str(record), probability=probability))
+
+    def write(self, engine: Engine) -> None:
+        """Write the file, in the first process."""
+        gathered = gather(self._found)
+        if gathered is not None:
+            protocol = dict(self.protocol)
+            if weights := protocol.pop("weights", None):
+                protocol["model_sha256"] = files.sha256_of(weights)
+            files.write_json(self.path, summarize(gathered, protocol))
+
+
+def gather(found: Iterable[CaseFigures]) -> list[CaseFigures] | None:
+    """Collect the figures of all processes in the first one; the others get None."""
+    mine = list(found)
+    if not torch.distributed.is_initialized():
+        return mine
+    first = torch.distributed.get_rank() == 0
+    parts: list[list[CaseFigures]] | None = [[]] * torch.distributed.get_world_size() if first else None
+    torch.distributed.gather_object(mine, parts)
+    return merge_cases(parts) if parts is not None else None

@@ -1,0 +1,113 @@
+"""What a person names on the command line in, an evaluation in a folder out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..transforms import LoadStudyd, keys
+from . import files
+from .datalist import load_cases
+from .datalist_file import load_datalist
+from .environment import describe_environment
+from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
+from .files import InputError
+from .segment import Segmenter
+
+IN_TRAINING = "{count} of the evaluated patients were in the training data ({names}): the figures are too good."
+
+
+def evaluate_command(
+    data: Path,
+    output: Path,
+    *,
+    model: Path | None = None,
+    predictions: Path | None = None,
+    section: str = "all",
+    split_file: Path | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Evaluate a model, or a folder of masks, on the cases of a data set and write figures and report.
+
+    Args:
+        data: folder of patients or datalist.
+        output: folder for metrics.json, per_patient.csv, report.html and predictions.gif.
+        model: see ``models.open_model``.
+        predictions: folder of masks, instead of a model.
+        section: which part of a datalist.
+        split_file: the datalist that the model behind the masks was trained with; a run folder's own is
+            found by itself.
+        device: see ``inferers.pick_device``.
+
+    Raises:
+        InputError: something named cannot be used.
+    """
+    if model is not None and predictions is not None:
+        raise InputError("Give either --model or --predictions: the figures are those of one or the other.")
+    cases = load_cases(data, section)
+    datalist = load_datalist(data) if data.is_file() and data.suffix == ".json" else None
+    sha256 = datalist["sha256"] if datalist else None
+    if predictions is not None:
+        predict = masks_as_predictions(predictions, _load_image)
+        protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
+        protocol |= {"data_sha256": sha256, "predictions": str(predictions)}
+    else:
+        segmenter = Segmenter.from_name(model, device)
+        predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
+    protocol["section"] = section
+    split = leak_of(cases, split_file or _datalist_beside(model))
+    evaluation = evaluate_cases(cases, predict, protocol)
+    files.write_json(output / "environment.json", describe_environment())
+    write_evaluation(
+        output,
+        evaluation,
+        title=f"Evaluation of {predictions or model or 'the weights that ship'}",
+        split=split,
+        command=_command(data, output, model, predictions, section),
+    )
+    return evaluation
+
+
+def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict[str, Any] | None:
+    """Say which of the cases a model was trained on.
+
+    Returns:
+        A ``split`` with a ``warning`` in words, None where no split is known.
+    """
+    if split_file is None:
+        return None
+    trained = {str(case[keys.PATIENT]) for case in load_datalist(split_file)["training"]}
+    both = sorted({str(case[keys.PATIENT]) for case in cases} & trained)
+    names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
+    warning = IN_TRAINING.format(count=len(both), names=names) if both else None
+    return {"method": "given", "warning": warning, "compared_with": str(split_file)}
+
+
+def _datalist_beside(model: Path | None) -> Path | None:
+    """Return the datalist of the run folder that a model names, if it is one."""
+    if model is None:
+        return None
+    for folder in (model, model.resolve().parent.parent):
+        if (path := folder / "datalist.json").is_file():
+            return path
+    return None
+
+
+def _load_image(case: Mapping[str, Any]) -> Any:
+    try:
+        return LoadStudyd(keys=keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(str(error.__cause__ or error)) from error
+
+
+def _command(data: Path, output: Path, model: Path | None, predictions: Path | None, section: str) -> str:
+    words = ["gliomaseg", "evaluate", str(data), "--output", str(output)]
+    if model is not None:
+        words += ["--model", str(model)]
+    if predictions is not None:
+        words += ["--predictions", str(predictions)]
+    if section != "all":
+        words += ["--section", section]
+    return shlex.join(words)

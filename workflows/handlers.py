@@ -1,0 +1,311 @@
+"""Ignite handlers of a training run, each doing one thing at one event."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from . import files
+from .draws import DrawSampler
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; what it did is saved and it can be resumed."""
+
+
+class Attached:
+    """Stand in a config's list of handlers for an object that is defined elsewhere and shared.
+
+    MONAI's checks and MONAI Label read such a list as dictionaries and fail on a plain reference.
+
+    Args:
+        handler: anything with ``attach``.
+    """
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+
+    def attach(self, engine: Engine) -> None:
+        """Attach the object."""
+        self.handler.attach(engine)
+
+
+class DrawPosition:
+    """Tell the sampler, at the start of each epoch, which draws are next.
+
+    Args:
+        sampler: of the training data loader.
+    """
+
+    def __init__(self, sampler: DrawSampler) -> None:
+        self.sampler = sampler
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for the start of epochs."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Hand over epoch and position within it, which is not 0 after a resume in mid-epoch."""
+        self.sampler.set_position(engine.state.epoch, engine.state.iteration % (engine.state.epoch_length or 1))
+
+
+class MovingAverage:
+    """Keep an exponential moving average of a network's weights; validation and the saved model use it.
+
+    Averages BatchNorm statistics too. The decay grows from 0 as ``(1 + n) / (10 + n)`` over the iterations
+    ``n``, so that the random start is forgotten early (as in TensorFlow's ExponentialMovingAverage).
+
+    Args:
+        network: the network in training.
+        decay: largest share of the old average that is kept at a step; 0 turns averaging off.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.995) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"`decay` is a share and must lie in [0, 1), got {decay}.")
+        self.decay = decay
+        self.source = unwrap(network)
+        self.network = copy.deepcopy(self.source).eval().requires_grad_(False)
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for finished iterations."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    @torch.no_grad()
+    def __call__(self, engine: Engine) -> None:
+        """Move the average towards the current weights."""
+        iteration = engine.state.iteration
+        weight = 1.0 - min(self.decay, (1 + iteration) / (10 + iteration))
+        averages, currents = _floats(self.network), _floats(self.source)
+        torch._foreach_lerp_(averages, currents, weight)
+        for average, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
+            if not average.is_floating_point():
+                average.copy_(current)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averaged weights."""
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take averaged weights over from a checkpoint."""
+        self.network.load_state_dict(state)
+
+
+class BestModel:
+    """After each validation, save the weights if the key metric is better than ever.
+
+    Args:
+        evaluator: the validating engine; its key metric decides, larger is better.
+        network: whose state dict is saved, normally the moving average.
+        path: where, for instance ``RUN/models/model.pt``.
+        patience: end the training after this many validations without gain; 0 never does.
+    """
+
+    def __init__(self, evaluator: Engine, network: nn.Module, path: str, patience: int = 0) -> None:
+        self.evaluator = evaluator
+        self.network = network
+        self.path = Path(path)
+        self.patience = patience
+        self.score = float("-inf")
+        self.epoch = 0
+        self.without_gain = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for finished epochs; attach after the ValidationHandler."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Compare, save, and stop the training when patience is at its end."""
+        if self.evaluator.state.epoch != engine.state.epoch:
+            return
+        score = float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
+        if score > self.score:
+            self.score, self.epoch, self.without_gain = score, engine.state.epoch, 0
+            if _is_first_process():
+                with files.replace_atomically(self.path) as temporary:
+                    torch.save(unwrap(self.network).state_dict(), temporary)
+            return
+        self.without_gain += 1
+        if self.patience and self.without_gain >= self.patience:
+            logger.warning("No gain in %d validations; the training ends early.", self.without_gain)
+            engine.terminate()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score so far, its epoch, and the validations since."""
+        return {"score": self.score, "epoch": self.epoch, "without_gain": self.without_gain}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the best score of a checkpoint."""
+        self.score, self.epoch = float(state["score"]), int(state["epoch"])
+        self.without_gain = int(state["without_gain"])
+
+
+class Progress:
+    """Show a progress bar over the whole run with the loss, the latest Dice and the time left.
+
+    Args:
+        evaluator: the validating engine, for its key metric.
+    """
+
+    def __init__(self, evaluator: Engine | None = None) -> None:
+        self.evaluator = evaluator
+        self._bar: tqdm[Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for the start, iterations, epochs and the end, however it comes."""
+        if not _is_first_process():
+            return
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.advance)
+        for event in (Events.COMPLETED, Events.EXCEPTION_RAISED):
+            engine.add_event_handler(event, self.close)
+
+    def start(self, engine: Engine) -> None:
+        """Open the bar, at the position of a resumed run."""
+        total = (engine.state.epoch_length or 0) * (engine.state.max_epochs or 0)
+        self._bar = tqdm(
+            total=total,
+            initial=engine.state.iteration,
+            unit="step",
+            desc=f"epoch 0/{engine.state.max_epochs}",
+            dynamic_ncols=True,
+            mininterval=1.0 if sys.stderr.isatty() else 30.0,
+        )
+
+    def advance(self, engine: Engine) -> None:
+        """Move on by one step."""
+        if self._bar is None:
+            return
+        self._bar.set_description(f"epoch {engine.state.epoch}/{engine.state.max_epochs}", refresh=False)
+        figures = {"loss": f"{float(engine.state.output['loss']):.3f}"}
+        if self.evaluator is not None and self.evaluator.state.metrics:
+            metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]
+            figures["dice"] = f"{float(metric):.3f}"
+        self._bar.set_postfix(figures, refresh=False)
+        self._bar.update()
+
+    def close(self, engine: Engine, error: BaseException | None = None) -> None:
+        """Close the bar; an error goes on its way."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if error is not None:
+            raise error
+
+
+class StopOnSignal:
+    """End the run at the next step when Ctrl-C or SIGTERM arrives, after saving a checkpoint.
+
+    A second signal ends it at once. During validation, the validation is finished first. SLURM sends SIGTERM
+    before it takes a node away.
+
+    Args:
+        checkpoint: has ``save(engine)``; None only ends the run.
+    """
+
+    def __init__(self, checkpoint: Any = None) -> None:
+        self.checkpoint = checkpoint
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for signals between start and end."""
+        engine.add_event_handler(Events.STARTED, self.listen)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        for event in (Events.COMPLETED, Events.EXCEPTION_RAISED):
+            engine.add_event_handler(event, self.restore)
+
+    def listen(self, engine: Engine) -> None:
+        """Take over the two signals; only the main thread may."""
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        except ValueError:
+            logger.info("Signals are not handled outside the main thread.")
+
+    def __call__(self, engine: Engine) -> None:
+        """Save and leave if a signal has come.
+
+        Raises:
+            Interrupted: always when a signal has come.
+        """
+        if not self._asked:
+            return
+        if self.checkpoint is not None:
+            self.checkpoint.save(engine)
+        raise Interrupted(f"Stopped at step {engine.state.iteration}, in epoch {engine.state.epoch}.")
+
+    def restore(self, engine: Engine, error: BaseException | None = None) -> None:
+        """Give the signals back; an error goes on its way."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+        if error is not None:
+            raise error
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise Interrupted("Stopped at once, at the second signal.")
+        self._asked = True
+        logger.warning("%s: finishing the step and saving; once more stops at once.", signal.Signals(number).name)
+
+
+class Clock:
+    """Measure how long the training steps took, validation left out, for the run's records."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for the steps."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+
+    def start(self, engine: Engine) -> None:
+        """Begin an epoch."""
+        self._started = time.perf_counter()
+
+    def add(self, engine: Engine) -> None:
+        """Add the step that has ended."""
+        now = time.perf_counter()
+        self.seconds += now - self._started
+        self._started = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from a checkpoint."""
+        self.seconds = float(state["seconds"])
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the network inside DistributedDataParallel, or the network itself."""
+    inner = getattr(network, "module", network)
+    return inner if isinstance(inner, nn.Module) else network
+
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    tensors = [*network.parameters(), *network.buffers()]
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+
+def _is_first_process() -> bool:
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

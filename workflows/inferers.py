@@ -1,0 +1,175 @@
+"""A batch or a volume in, logits out: the one place where device, precision and picture size meet the network."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer, SliceInferer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .files import InputError
+
+PRECISIONS = ("auto", "bf16", "fp32")
+"""``auto`` is bf16 where the hardware multiplies it fast, else fp32."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``; ``auto`` is the GPU of this process where there is one, else the CPU.
+
+    Raises:
+        InputError: a GPU is asked for that this machine does not have, or the name is no device.
+    """
+    if name == "auto":
+        return torch.device("cuda", _local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"Expected a device such as auto, cpu, cuda or cuda:1, got {name!r}.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"The device {name!r} was asked for, but this machine has {torch.cuda.device_count()} GPUs that "
+            "PyTorch can use; take auto or cpu."
+        )
+    return device
+
+
+def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """Move a network to its device, channels last, which convolutions run fastest on."""
+    return network.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype | None:
+    """Return the number format to compute in, or None for plain float32.
+
+    Raises:
+        ValueError: a precision not in ``PRECISIONS``.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    if precision == "fp32":
+        return None
+    return torch.bfloat16 if precision == "bf16" or _has_fast_bf16(device) else None
+
+
+class BatchInferer(Inferer):  # type: ignore[misc]
+    """Run a network on a batch of slices in the precision that suits the device.
+
+    MONAI's engines open autocast for CUDA only; this does it for the device at hand, with channels-last
+    memory, and gives float32 logits back. Metadata is taken off, since it slows every operation.
+
+    Args:
+        precision: ``auto``, ``bf16`` or ``fp32``.
+    """
+
+    def __init__(self, precision: str = "auto") -> None:
+        super().__init__()
+        self.precision = precision
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the logits ``(B, K, H, W)`` float32 of a ``(B, C, H, W)`` batch."""
+        pixels = plain(inputs).contiguous(memory_format=torch.channels_last)
+        with _autocast(pixels.device, self.precision):
+            logits: Tensor = network(pixels, *args, **kwargs)
+        return logits.float()
+
+
+class StudyInferer(SliceInferer):  # type: ignore[misc]
+    """Run a 2-D network over all slices of a volume, at the size that it was trained on.
+
+    Does what MONAI's SliceInferer does over whole slices, and in addition brings each slice to ``size``
+    and the logits back, chooses the precision, averages over mirror images, and divides by a temperature.
+
+    Args:
+        size: height and width in pixels that the network sees; None leaves slices as they are.
+        batch_size: slices at a time.
+        precision: ``auto``, ``bf16`` or ``fp32``.
+        mirror: also run the left-right mirror image and average the logits.
+        temperature: logits are divided by it; above 1 makes the probabilities less sure.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        batch_size: int = 16,
+        precision: str = "auto",
+        mirror: bool = False,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__(roi_size=(-1, -1), spatial_dim=2, sw_batch_size=batch_size)
+        if temperature <= 0:
+            raise ValueError(f"`temperature` divides logits and must be above 0, got {temperature}.")
+        self.size = size
+        self.batch_size = batch_size
+        self.forward = BatchInferer(precision)
+        self.mirror = mirror
+        self.temperature = temperature
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Return logits of the same height, width and depth as the input.
+
+        Args:
+            inputs: ``(B, C, H, W, D)`` volumes, or ``(B, C, H, W)`` slices.
+            network: maps ``(N, C, h, w)`` to logits ``(N, K, h, w)``.
+            *args: handed to the network.
+            **kwargs: handed to the network.
+
+        Returns:
+            ``(B, K, H, W, D)`` or ``(B, K, H, W)`` float32, with the metadata of the input.
+        """
+        slices = plain(inputs)
+        if is_volume := slices.ndim == 5:
+            slices = slices.movedim(-1, 1).flatten(0, 1)
+        chunks = [self._run(chunk, network, *args, **kwargs) for chunk in slices.split(self.batch_size)]
+        logits = torch.cat(chunks) / self.temperature
+        if is_volume:
+            logits = logits.unflatten(0, (inputs.shape[0], inputs.shape[-1])).movedim(1, -1).contiguous()
+        return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
+
+    def _run(self, chunk: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        small = _resize(chunk, (self.size, self.size)) if self.size else chunk
+        logits = self.forward(small, network, *args, **kwargs)
+        if self.mirror:
+            logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2
+        if logits.shape[-2:] != chunk.shape[-2:]:
+            logits = functional.interpolate(logits, size=chunk.shape[-2:], mode="bilinear", align_corners=False)
+        return logits
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Return the tensor without MONAI's metadata."""
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring slices to ``size`` by averaging areas, as the training transforms do."""
+    return slices if slices.shape[-2:] == size else functional.interpolate(slices, size=size, mode="area")
+
+
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    dtype = autocast_dtype(device, precision)
+    if dtype is None:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def _has_fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported")
+    return False
+
+
+def _cpu_has(question: str) -> bool:
+    ask = getattr(torch.cpu, question, None)
+    return bool(ask()) if ask is not None else False
+
+
+def _local_rank() -> int:
+    import os
+
+    return int(os.environ.get("LOCAL_RANK", 0))

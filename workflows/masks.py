@@ -1,0 +1,108 @@
+"""Masks that somebody's program wrote for a study in, one array on the study's own grid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from monai.data import MetaTensor
+
+from ..transforms import LoadStudyd, keys
+from .files import InputError
+
+SLICE_MASK_ENDINGS = (".tif", ".tiff", ".png")
+VOLUME_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+
+
+def load_label(case: Mapping[str, Any]) -> MetaTensor:
+    """Load the truth of a record as ``(H, W, D)`` uint8, 0/1, in the space of its files.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    return _load(case[keys.LABEL])
+
+
+def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
+    """Find and load the masks that a folder holds for a record.
+
+    A mask of slice ``TCGA_XX_1_7.tif`` may be called ``TCGA_XX_1_7_mask.tif``, ``TCGA_XX_1_7_pred.tif`` or just
+    ``TCGA_XX_1_7.tif`` (or ``.png``), in the folder itself or in one named after the patient. A volume is
+    called after the patient, or like the scan. Any value above 0 counts as abnormal.
+
+    Args:
+        folder: of the masks.
+        case: the record whose scan they belong to.
+
+    Returns:
+        ``(H, W, D)`` uint8, 0/1.
+
+    Raises:
+        InputError: a mask is missing, damaged, of another size or not a mask.
+    """
+    scan = case[keys.IMAGE]
+    volume = find_volume(folder, case)
+    if volume is not None:
+        return np.asarray(_load(volume).numpy(), dtype=np.uint8)
+    if isinstance(scan, str):
+        raise _missing(folder, str(case[keys.PATIENT]), Path(scan).name)
+    return np.asarray(_load([find_slice(folder, case, Path(name)) for name in scan]).numpy(), dtype=np.uint8)
+
+
+def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
+    """Return the volume that holds the masks of a record, None where there is none."""
+    scan = case[keys.IMAGE]
+    stems = [str(case[keys.PATIENT])] + ([_bare(Path(scan).name)] if isinstance(scan, str) else [])
+    for stem in stems:
+        for name in (stem, f"{stem}_mask", f"{stem}_seg", f"{stem}_pred"):
+            for ending in VOLUME_ENDINGS:
+                if (path := folder / f"{name}{ending}").is_file():
+                    return str(path)
+    return None
+
+
+def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
+    """Return the mask of one slice file.
+
+    Raises:
+        InputError: there is none.
+    """
+    for place in (folder / str(case[keys.PATIENT]), folder):
+        for name in (f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem):
+            for ending in SLICE_MASK_ENDINGS:
+                if (path := place / f"{name}{ending}").is_file():
+                    return str(path)
+    raise _missing(folder, str(case[keys.PATIENT]), scan.name)
+
+
+def _missing(folder: Path, patient: str, scan: str) -> InputError:
+    stem = _bare(scan)
+    return InputError(
+        f"There is no mask for {scan} of patient {patient} in {folder}; it may be called {stem}_mask.tif, "
+        f"{stem}.png or, for the whole volume, {patient}.nii.gz."
+    )
+
+
+def _load(names: str | Sequence[str]) -> MetaTensor:
+    """Load masks and take off the channel axis."""
+    try:
+        label = LoadStudyd(keys=keys.LABEL)({keys.LABEL: names})[keys.LABEL]
+    except (RuntimeError, ValueError, OSError) as error:
+        while error.__cause__ is not None:
+            error = error.__cause__  # type: ignore[assignment]
+        raise InputError(str(error)) from error
+    if label.shape[0] != 1:
+        first = names if isinstance(names, str) else names[0]
+        raise InputError(f"Expected a mask of one channel, got {label.shape[0]} in {first}; save it as grey.")
+    mask: MetaTensor = label[0]
+    return mask
+
+
+def _bare(name: str) -> str:
+    for ending in (*VOLUME_ENDINGS, *SLICE_MASK_ENDINGS):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name

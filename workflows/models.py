@@ -1,0 +1,116 @@
+"""A name of a model on the command line in, its inference config and weights out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+from .. import networks
+from ..networks.checkpoint import names_like, read_state
+from . import files
+from .files import InputError
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights with the config that says how to use them.
+
+    Attributes:
+        config: path of an inference config.
+        weights: path of a state dict.
+        settings: ids of the config that the weights decide, such as the network's name.
+        sha256: of the weights file.
+    """
+
+    config: Path
+    weights: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    def parser(self, device: torch.device | None = None) -> ConfigParser:
+        """Return the config, read and with the settings in place, not yet parsed."""
+        parser = ConfigParser()
+        parser.read_config(str(self.config))
+        for name, value in {**self.settings, "weights": str(self.weights)}.items():
+            parser[name] = value
+        if device is not None:
+            parser["device"] = str(device)
+        return parser
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configs that come with the package."""
+    return Path(str(resources.files("gliomaseg.configs")))
+
+
+def default_folder() -> Path:
+    """Return the folder of the weights that come with the package; it may be missing."""
+    return Path(str(resources.files("gliomaseg.models"))) / "default"
+
+
+def open_model(name: str | Path | None = None) -> Model:
+    """Find out what a model's name means.
+
+    Args:
+        name: a run folder or bundle (with ``configs/`` and ``models/model.pt``), or a weights file; None
+            takes the weights that come with the package.
+
+    Raises:
+        InputError: there is nothing at that path, or nothing that can be used.
+    """
+    if name is None:
+        return _open_default()
+    path = Path(name)
+    if path.is_dir():
+        return _open_bundle(path)
+    if path.is_file():
+        return _open_weights(path)
+    raise InputError(f"There is no model at {path}; name a run folder, a bundle or a file of weights.")
+
+
+def _open_default() -> Model:
+    if not (default_folder() / "models" / "model.pt").is_file():
+        raise InputError("This version comes without weights; name a run folder or weights with --model.")
+    return _open_bundle(default_folder())
+
+
+def _open_bundle(folder: Path) -> Model:
+    weights = folder / "models" / "model.pt"
+    if not weights.is_file():
+        raise InputError(
+            f"There are no weights in {folder}: expected {weights}; a run saves them after its first validation."
+        )
+    for ending in ("json", "yaml"):
+        config = folder / "configs" / f"inference.{ending}"
+        if config.is_file():
+            return Model(config, weights, sha256=files.sha256_of(weights))
+    raise InputError(f"There is no inference config in {folder / 'configs'}; name the weights file itself.")
+
+
+def _open_weights(path: Path) -> Model:
+    """Take a file on its own: the run folder around it if it has one, else the network that it fits."""
+    around = path.resolve().parent.parent
+    if path.name == "model.pt" and (around / "configs" / "inference.json").is_file():
+        return _open_bundle(around)
+    try:
+        state, _ = read_state(path)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    names = names_like(state)
+    if not names:
+        raise InputError(
+            f"The weights in {path} fit none of our networks ({', '.join(networks.network_names())}); "
+            "name the run folder or bundle that they come from."
+        )
+    return Model(
+        configs_folder() / "inference.yaml",
+        path,
+        {"network_name": names[0]},
+        files.sha256_of(path),
+    )

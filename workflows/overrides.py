@@ -1,0 +1,101 @@
+"""``ID=VALUE`` from the command line in, a config with that value out; an unknown id is an error that names the nearest."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+
+from .files import InputError
+
+_SEPARATOR = "::"
+
+
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """Split ``ID=VALUE`` and read the value as YAML, with numbers such as 1e-4 as numbers.
+
+    Raises:
+        InputError: there is no ``=``, or the value is not YAML.
+
+    Example:
+        >>> parse_setting("learning_rate=1e-4")
+        ('learning_rate', 0.0001)
+        >>> parse_setting("train#trainer#max_epochs=3")
+        ('train::trainer::max_epochs', 3)
+    """
+    name, equals, value = setting.partition("=")
+    if not equals or not name.strip():
+        raise InputError(f"Expected --set ID=VALUE, got {setting!r}; for instance --set epochs=40.")
+    try:
+        return name.strip().replace("#", _SEPARATOR), _number_or(yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise InputError(f"The value of --set {setting!r} is not YAML; put quotes around it.") from error
+
+
+def apply_settings(parser: ConfigParser, settings: Mapping[str, Any], source: str) -> None:
+    """Write settings into a config that has these ids already.
+
+    Args:
+        parser: a config that has been read and not yet parsed.
+        settings: id -> value.
+        source: the config's name, for the error.
+
+    Raises:
+        InputError: the config has no such id, or a value holds a ``#``, which MONAI would read as an id.
+    """
+    known = list(all_ids(parser.get()))
+    for name, value in settings.items():
+        if name not in known:
+            raise InputError(f"{source} has no id {name!r}; {_nearest(name, known)}")
+        refuse_hash(name, value)
+        parser[name] = value
+
+
+def all_ids(config: Any, prefix: str = "") -> Iterable[str]:
+    """Yield every id of a config, nested ones with ``::`` between.
+
+    Example:
+        >>> list(all_ids({"a": {"b": 1}, "c": [2]}))
+        ['a', 'a::b', 'c', 'c::0']
+    """
+    if isinstance(config, Mapping):
+        items: Iterable[tuple[Any, Any]] = config.items()
+    elif isinstance(config, list):
+        items = enumerate(config)
+    else:
+        return
+    for key, value in items:
+        name = f"{prefix}{_SEPARATOR}{key}" if prefix else str(key)
+        yield name
+        yield from all_ids(value, name)
+
+
+def refuse_hash(name: str, value: Any) -> None:
+    """Refuse a text with ``#``: MONAI replaces it by ``::`` wherever it stands.
+
+    Raises:
+        InputError: the text has one.
+    """
+    if isinstance(value, str) and "#" in value:
+        raise InputError(
+            f"The value of {name} is {value!r}; bundle configs cannot hold a '#', so use a path without one."
+        )
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    inside = [candidate for candidate in known if candidate.endswith(f"{_SEPARATOR}{name}")]
+    found = list(dict.fromkeys([*near, *inside]))[:3]
+    return f"did you mean {' or '.join(found)}?" if found else "the ids are listed at the top of configs/train.yaml."
+
+
+def _number_or(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

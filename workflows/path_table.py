@@ -1,0 +1,113 @@
+"""A CSV file of paths in, the studies it lists out."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+from .files import InputError
+from .nifti_folder import is_volume
+from .slices import parse_name
+from .studies import Slice, Study
+
+COLUMNS = ("patient", "image", "label")
+"""Columns a table of paths must have; ``slice`` and ``institution`` may follow."""
+
+Row = dict[str, str]
+
+
+def read_path_table(path: Path) -> list[Study]:
+    """Read the studies listed in a CSV file.
+
+    Columns: ``patient``, ``image``, ``label`` (may be empty), and if wanted ``slice`` (a whole number; else
+    it is read from the file name, else rows are counted) and ``institution``. Relative paths start at the
+    folder of the CSV file. A patient with one NIfTI file is a volume, any other a stack of slices.
+
+    Raises:
+        InputError: a column is missing, there are no rows, a row has no patient or image, a slice number is
+            not a number, or one patient mixes volumes with other files.
+    """
+    rows = read_rows(path, COLUMNS)
+    patients: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    for line, row in enumerate(rows, start=2):
+        if not row["patient"] or not row["image"]:
+            raise InputError(
+                f"Every row of {path} needs a patient and an image, but line {line} lacks one; fill it in."
+            )
+        patients[row["patient"]].append((line, row))
+    return [_study(path, patient, lines) for patient, lines in patients.items()]
+
+
+def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
+    """Read a CSV file whose first line names the columns; values are stripped of blanks.
+
+    Raises:
+        InputError: it cannot be read, a column is missing, or there are no rows.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            names = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = names
+            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"Expected a readable CSV file at {path}, but: {error}. Save it as UTF-8 text."
+        ) from error
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise InputError(
+            f"{path} needs the columns {', '.join(columns)}, but has {', '.join(names) or 'none'}; "
+            f"add {', '.join(missing)} to its first line."
+        )
+    if not rows:
+        raise InputError(f"{path} lists nothing: its first line is the only one. Add a row for each file.")
+    return rows
+
+
+def _study(path: Path, patient: str, lines: list[tuple[int, Row]]) -> Study:
+    first = lines[0][1]
+    image = _absolute(path, first["image"])
+    label = _absolute(path, first["label"])
+    site = first.get("institution") or None
+    volumes = [is_volume(row["image"]) for _, row in lines]
+    if any(volumes) and len(lines) > 1:
+        raise InputError(
+            f"A patient is either one volume or a stack of slices, but {patient} in {path} has "
+            f"{len(lines)} rows, one of them {first['image']!r}. Give each volume a patient of its own."
+        )
+    if volumes[0]:
+        return Study(patient, str(path.parent), volume=image, label=label, site=site)
+    return _stack(path, patient, lines, site)
+
+
+def _stack(path: Path, patient: str, lines: list[tuple[int, Row]], site: str | None) -> Study:
+    slices: dict[int, Slice] = {}
+    repeated = []
+    for position, (line, row) in enumerate(lines, start=1):
+        number = _number(path, line, row, position)
+        image = _absolute(path, row["image"])
+        if number in slices and image:
+            repeated.append(image)
+        else:
+            slices[number] = Slice(number, image, _absolute(path, row["label"]))
+    ordered = tuple(slices[number] for number in sorted(slices))
+    return Study(patient, str(path.parent), ordered, repeated=tuple(repeated), site=site)
+
+
+def _number(path: Path, line: int, row: Row, position: int) -> int:
+    written = row.get("slice", "")
+    if written:
+        if not written.isdecimal():
+            raise InputError(
+                f"The column slice of {path} must hold whole numbers, "
+                f"but line {line} has {written!r}; correct it."
+            )
+        return int(written)
+    parsed = parse_name(Path(row["image"]).name)
+    return parsed.number if parsed else position
+
+
+def _absolute(table: Path, written: str) -> str | None:
+    return str(table.parent / written) if written else None

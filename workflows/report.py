@@ -1,0 +1,121 @@
+"""Everything known of an evaluated run goes in, one self-contained HTML page to show around comes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+from numpy.typing import NDArray
+
+from .files import write_text
+from .history import Curve
+from .report_charts import LEGEND, charts
+from .report_figures import all_background, averages, environment_rows, further, headline, protocol_rows
+from .report_patients import dots, gallery, patient_records, patient_table
+
+_TEMPLATE = "report.html.j2"
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    metrics: Mapping[str, Any],
+    patients: pd.DataFrame | Sequence[Mapping[str, Any]],
+    strips: Mapping[str, NDArray[np.uint8]],
+    history: Mapping[str, Curve] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    config_text: str | None = None,
+    split: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Path:
+    """Write the report of an evaluation, whole or not at all.
+
+    The page loads nothing from elsewhere, reads without JavaScript, on a phone and in print. Names and
+    texts are escaped. Parts that are missing leave no trace; values that are missing become a dash with
+    its reason.
+
+    Args:
+        path: the file to write, such as `RUN/report.html`.
+        title: the page's heading.
+        metrics: the content of metrics.json, as `summary.summarize` returns it.
+        patients: the content of per_patient.csv, one row per patient, `patient` required.
+        strips: patient to picture, (H, W, 3) uint8; a patient without one stands in the table only.
+        history: tag to curve, as `history.read_history` returns it.
+        environment: the content of environment.json.
+        config_text: the resolved configuration, as text.
+        split: the `split` of datalist.json; its `warning` is shown on top.
+        command: what to type to get these numbers again.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: there is no patient, a row has no name, or the file cannot be written.
+        ValueError: a strip is no (H, W, 3) uint8 array.
+    """
+    records = patient_records(patients)
+    pictures = gallery(records, strips)
+    protocol = {**(metrics.get("protocol") or {}), **_split_details(split)}
+    page = _template().render(
+        title=title,
+        headline=headline(metrics, split),
+        dots=dots(records),
+        averages=averages(metrics),
+        further=further(metrics),
+        all_background=all_background(metrics),
+        gallery=pictures,
+        pictured={figure["anchor"] for group in pictures.values() for figure in group},
+        legend=LEGEND,
+        table=patient_table(records),
+        charts=charts(history, records, metrics),
+        protocol=protocol_rows(protocol),
+        environment=environment_rows(environment),
+        config_text=config_text,
+        command=command,
+        version=_version(),
+    )
+    write_text(path, page)
+    return Path(path)
+
+
+def _split_details(split: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the datalist says of the split, but for the warning, which has its own place."""
+    known = {key: value for key, value in (split or {}).items() if value is not None and key != "warning"}
+    method = {"split": known.pop("method")} if "method" in known else {}
+    return {**method, **{f"split_{key}": value for key, value in known.items()}}
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = _breakable
+    return environment.get_template(_TEMPLATE)
+
+
+def _source(name: str) -> str:
+    return resources.files("gliomaseg.workflows").joinpath(name).read_text(encoding="utf-8")
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long patient name break after its underscores."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
+
+
+def _version() -> str:
+    try:
+        return metadata.version("gliomaseg")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,200 @@
+"""A data set and a config in, a finished run folder out."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from . import files
+from .datalist import open_data
+from .datalist_file import load_datalist, write_datalist
+from .environment import describe_environment
+from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
+from .files import InputError
+from .inferers import pick_device
+from .models import configs_folder
+from .overrides import apply_settings, refuse_hash
+from .segment import Segmenter
+
+logger = logging.getLogger(__name__)
+
+SHARED_IDS = ("network_name", "size", "in_channels", "out_channels", "threshold", "precision", "network_def")
+"""Ids that the inference config of a run takes over from its training config."""
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a person asks of a training run.
+
+    Attributes:
+        data: folder of patients, or a datalist.
+        output: the run folder.
+        config: a training config; None takes the one of the package, or that of the run to resume.
+        settings: id -> value.
+        resume: go on from the last checkpoint.
+        extra_configs: mixins that come after the config.
+    """
+
+    data: Path
+    output: Path
+    config: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    extra_configs: tuple[Path, ...] = ()
+
+
+def train(options: TrainOptions) -> Evaluation:
+    """Train as asked, evaluate the best weights on the validation patients, and write the report.
+
+    Returns:
+        The evaluation of the validation patients, as written to the run folder.
+
+    Raises:
+        InputError: the data, the config or the folder cannot be used; nothing has been computed then.
+        KeyboardInterrupt: the run was interrupted; it is saved and can be resumed.
+    """
+    _check_folder(options)
+    parser = read_train_config(options)
+    pick_device(_device_name(parser))
+    datalist = prepare_folder(options, parser)
+    run_workflow(options.output, options.resume)
+    return finish(options.output, datalist)
+
+
+def read_train_config(options: TrainOptions) -> ConfigParser:
+    """Read the config, with the options and settings written into it.
+
+    Raises:
+        InputError: no such config, or no such id in it.
+    """
+    kept = options.output / "configs" / "train.json"
+    config = options.config or (kept if options.resume and kept.is_file() else configs_folder() / "train.yaml")
+    if not config.is_file():
+        raise InputError(f"There is no config at {config}; leave --config out to take the one of the package.")
+    parser = ConfigParser()
+    parser.read_config([str(config), *map(str, options.extra_configs)])
+    if "train" not in parser or "dataset_dir" not in parser:
+        raise InputError(f"{config} is no training config: it has no train::trainer and dataset_dir.")
+    apply_settings(parser, options.settings, str(config))
+    for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
+        refuse_hash(name, value)
+        parser[name] = value
+    return parser
+
+
+def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any]:
+    """Write what the run starts from: datalist, resolved configs and the environment.
+
+    A run that is resumed keeps its datalist, so that no patient changes sides.
+
+    Returns:
+        The datalist, with absolute paths.
+    """
+    path = options.output / "datalist.json"
+    if options.resume and path.is_file():
+        datalist = load_datalist(path)
+    else:
+        datalist = open_data(
+            options.data,
+            method=parser["split"],
+            validation=parser["validation_share"],
+            fold=parser["fold"],
+            seed=parser["seed"],
+        )
+        write_datalist(datalist, path)
+    if warning := datalist["split"].get("warning"):
+        logger.warning("%s", warning)
+    parser["dataset_dir"] = str(path)
+    write_configs(options.output, parser)
+    files.write_json(options.output / "environment.json", describe_environment())
+    return datalist
+
+
+def write_configs(folder: Path, parser: ConfigParser) -> None:
+    """Make the run folder a bundle: training and inference configs with this run's numbers, and metadata."""
+    configs = folder / "configs"
+    training = deepcopy(parser.get())
+    files.write_json(configs / "train.json", training)
+    inference = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
+    inference.update({name: deepcopy(training[name]) for name in SHARED_IDS if name in training})
+    inference["network_def"] = {**inference["network_def"]}
+    inference["network_def"].pop("pretrained", None)
+    files.write_json(configs / "inference.json", inference)
+    for name in ("metadata.json", "logging.conf"):
+        files.write_text(configs / name, (configs_folder() / name).read_text(encoding="utf-8"))
+
+
+def run_workflow(folder: Path, resume: bool = False) -> None:
+    """Run the training of a prepared run folder; pretrained weights matter only to a fresh start."""
+    workflow = ConfigWorkflow(
+        config_file=str(folder / "configs" / "train.json"),
+        workflow_type="train",
+        resume=resume,
+        **({"pretrained": None} if resume else {}),
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+def finish(folder: Path, datalist: Mapping[str, Any]) -> Evaluation:
+    """Evaluate the best weights of a run on its validation patients and write figures, report and animation."""
+    segmenter = Segmenter.from_name(folder)
+    split = datalist["split"]
+    protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
+    protocol["section"] = "validation"
+    protocol["note"] = "The saved weights are those with the best mean Dice on these same patients."
+    evaluation = evaluate_cases(datalist["validation"], segmenter, protocol)
+    write_run(folder, evaluation, split)
+    return evaluation
+
+
+def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) -> None:
+    """Write the results of a run beside its curves."""
+    config = folder / "configs" / "train.json"
+    write_evaluation(
+        folder,
+        evaluation,
+        title=f"Run {folder.name}",
+        split=split,
+        config_text=config.read_text(encoding="utf-8"),
+        command=f"gliomaseg report {shlex.quote(str(folder))}",
+    )
+
+
+def report_run(folder: Path) -> Evaluation:
+    """Evaluate a run that has been trained and write its report again.
+
+    Raises:
+        InputError: the folder is not that of a run.
+    """
+    datalist = folder / "datalist.json"
+    if not datalist.is_file():
+        raise InputError(f"{folder} is no run folder: it has no datalist.json; name the --output of a training.")
+    return finish(folder, load_datalist(datalist))
+
+
+def _check_folder(options: TrainOptions) -> None:
+    """Refuse to write over a run, or to resume what is not there."""
+    has_run = (options.output / "checkpoints").is_dir()
+    if has_run and not options.resume:
+        raise InputError(
+            f"{options.output} already holds a run; add --resume to go on with it, or choose another --output."
+        )
+    if options.output.is_file():
+        raise InputError(f"{options.output} is a file; --output names the folder of the run.")
+
+
+def _device_name(parser: ConfigParser) -> str:
+    """Return the device that the config asks for, by name."""
+    device = parser.get("device")
+    if isinstance(device, Mapping):
+        return str(device.get("name", "auto"))
+    return "auto" if device is None or str(device).startswith("$") else str(torch.device(str(device)))

@@ -1,0 +1,168 @@
+"""A study in, its mask in the same space out: the one Segmenter that every door of the product uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Orientation
+from torch import Tensor
+
+from ..networks import load_weights
+from ..transforms import keys
+from .files import InputError
+from .inferers import pick_device, plain
+from .models import Model, open_model
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the network says of a study, in the space that the study came in.
+
+    Attributes:
+        image: ``(C, H, W, D)``, the values of the files.
+        mask: ``(H, W, D)`` uint8, 1 where abnormal.
+        probability: ``(H, W, D)`` float32 in [0, 1].
+        affine: ``(4, 4)``, indices to RAS; in mm where the spacing is known, else in voxels.
+        spacing_mm: size of a voxel, None where the files do not tell.
+        confidence: in [0, 1], see ``self_agreement``.
+    """
+
+    image: npt.NDArray[Any]
+    mask: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32]
+    affine: npt.NDArray[np.float64]
+    spacing_mm: tuple[float, float, float] | None
+    confidence: float
+
+    @property
+    def volume_voxels(self) -> int:
+        """Number of abnormal voxels."""
+        return int(self.mask.sum())
+
+    @property
+    def volume_ml(self) -> float | None:
+        """Abnormal volume in millilitres, None where the spacing is not known."""
+        if self.spacing_mm is None:
+            return None
+        return self.volume_voxels * float(np.prod(self.spacing_mm)) / 1000.0
+
+
+class Segmenter:
+    """Outline FLAIR abnormality in studies; set up once, ask often.
+
+    Args:
+        model: from ``open_model``.
+        device: where to compute; None takes the GPU where there is one.
+
+    Raises:
+        InputError: the weights do not fit the config's network.
+    """
+
+    def __init__(self, model: Model, device: torch.device | None = None) -> None:
+        self.model = model
+        self.device = pick_device() if device is None else device
+        parser = model.parser(self.device)
+        parser.parse(True)
+        self.preprocessing = parser.get_parsed_content("preprocessing")
+        self.inferer = parser.get_parsed_content("inferer")
+        self.threshold = float(parser.get_parsed_content("threshold"))
+        self.size = parser.get_parsed_content("size")
+        self.network_name = str(parser.get_parsed_content("network_name"))
+        network = parser.get_parsed_content("network")
+        try:
+            load_weights(network, model.weights)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        self.network = network.eval()
+
+    @classmethod
+    def from_name(cls, name: str | Path | None = None, device: str = "auto") -> Segmenter:
+        """Build the Segmenter of a run folder, a bundle or a weights file.
+
+        Args:
+            name: see ``open_model``.
+            device: see ``pick_device``.
+        """
+        return cls(open_model(name), pick_device(device))
+
+    @torch.inference_mode()
+    def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+        """Segment one study.
+
+        Args:
+            case: a record; ``image`` names its files.
+
+        Raises:
+            InputError: the files cannot be read, or have channels that the network does not know.
+        """
+        files = {keys.IMAGE: case[keys.IMAGE]}
+        loaded_case = _checked(self.preprocessing, files, end=1)  # the first transform is the loader
+        loaded = loaded_case[keys.IMAGE]
+        image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
+        logits = self.inferer(image[None].to(self.device), self.network)
+        probability = _back(plain(logits)[0].float().sigmoid().cpu(), image, loaded)
+        mask = (probability >= self.threshold).astype(np.uint8)
+        known = bool(loaded.meta.get("spacing_known", True))
+        return Segmentation(
+            image=loaded.numpy(),
+            mask=mask,
+            probability=probability,
+            affine=np.asarray(loaded.affine, dtype=np.float64),
+            spacing_mm=_spacing(loaded) if known else None,
+            confidence=self_agreement(probability, mask),
+        )
+
+
+def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:
+    """Return the Dice that the probabilities themselves lead one to expect of the mask.
+
+    ``2 sum(p m) / (sum(p) + sum(m))`` with probabilities under 0.05 left out, which would add up over the
+    millions of background voxels; for an empty mask, one minus the largest probability.
+
+    Args:
+        probability: ``(H, W, D)`` in [0, 1].
+        mask: ``(H, W, D)``, 0/1.
+
+    Example:
+        >>> self_agreement(np.ones((1, 1, 2), np.float32), np.ones((1, 1, 2), np.uint8))
+        1.0
+    """
+    if not mask.any():
+        return float(1.0 - probability.max(initial=0.0))
+    counted = np.where(probability >= 0.05, probability, 0.0).astype(np.float64)
+    return float(2 * counted[mask > 0].sum() / (counted.sum() + mask.sum()))
+
+
+def _back(values: Tensor, image: MetaTensor, loaded: MetaTensor) -> npt.NDArray[np.float32]:
+    """Turn ``(1, H, W, D)`` from the orientation of training to that of the files."""
+    codes = "".join(nib.orientations.aff2axcodes(np.asarray(loaded.affine)))
+    turned = Orientation(axcodes=codes, labels=None)(MetaTensor(values, affine=image.affine))
+    return np.ascontiguousarray(turned.numpy()[0], dtype=np.float32)
+
+
+def _spacing(loaded: MetaTensor) -> tuple[float, float, float]:
+    x, y, z = (float(size) for size in loaded.pixdim[:3])
+    return x, y, z
+
+
+def _checked(transform: Any, case: Mapping[str, Any], **part: int) -> Any:
+    """Run transforms; what is wrong with the files becomes one sentence."""
+    try:
+        return transform(case, **part)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(root_cause(error)) from error
+
+
+def root_cause(error: BaseException) -> str:
+    """Return the message at the bottom of a chain of errors, where MONAI's wrapping ends."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)

@@ -1,0 +1,117 @@
+"""The name of a slice file in, its patient, number and role out; and the pixels behind the name."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .files import InputError
+
+ENDINGS = (".tif", ".tiff", ".png")
+"""File endings of slices, in any mixture of upper and lower case."""
+
+PICTURE_ENDINGS = (*ENDINGS, ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".dcm")
+"""What is counted as a picture when none of the names is that of a slice."""
+
+EXPECTED_NAMES = "<patient>_<number>.tif with <patient>_<number>_mask.tif beside it"
+"""How slice files are called, for messages."""
+
+UNKNOWN = "unknown"
+"""The institution of a patient whose name does not tell."""
+
+_SLICE = re.compile(r"(?:(?P<patient>.+)_)?(?P<number>\d{1,5})(?P<mask>_mask)?", re.IGNORECASE)
+_TCGA = re.compile(r"(TCGA[_-](?P<institution>[A-Z0-9]{2})[_-][A-Z0-9]{4})(?:[_-].*)?", re.IGNORECASE)
+
+
+class SliceName(NamedTuple):
+    """What a file name says: whose slice, which one, image or mask."""
+
+    patient: str | None
+    number: int
+    is_mask: bool
+
+
+def parse_name(name: str) -> SliceName | None:
+    """Read a file name, or answer None when it is not that of a slice.
+
+    Example:
+        >>> parse_name("TCGA_CS_4941_19960909_7_mask.tif")
+        SliceName(patient='TCGA_CS_4941_19960909', number=7, is_mask=True)
+        >>> parse_name("holiday.jpg") is None
+        True
+    """
+    stem, ending = os.path.splitext(name)  # noqa: PTH122  (100,000 names: a Path each would be slow)
+    match = _SLICE.fullmatch(stem) if ending.lower() in ENDINGS else None
+    if match is None:
+        return None
+    return SliceName(match["patient"], int(match["number"]), match["mask"] is not None)
+
+
+def person_of(patient: str) -> str:
+    """Return who a study is of: the TCGA code without the date, else the name itself.
+
+    Example:
+        >>> person_of("TCGA_CS_4941_19960909"), person_of("patient7")
+        ('TCGA_CS_4941', 'patient7')
+    """
+    match = _TCGA.fullmatch(patient)
+    return match[1] if match else patient
+
+
+def institution_of(patient: str) -> str:
+    """Return the two-letter TCGA site code of a patient, or ``"unknown"``.
+
+    Example:
+        >>> institution_of("TCGA_DU_5851_19950428"), institution_of("patient7")
+        ('DU', 'unknown')
+    """
+    match = _TCGA.fullmatch(patient)
+    return match["institution"].upper() if match else UNKNOWN
+
+
+def is_tcga(patient: str) -> bool:
+    """Return whether a name follows the TCGA pattern, so that it tells the person wherever it stands."""
+    return _TCGA.fullmatch(patient) is not None
+
+
+def decode(content: bytes) -> tuple[str, npt.NDArray[Any]]:
+    """Decode the bytes of a picture completely.
+
+    Pillow reads lazily; only a full decode notices a file that ends early.
+
+    Returns:
+        Pillow's colour mode, and the pixels as ``(H, W)`` or ``(H, W, C)``.
+
+    Raises:
+        OSError: not a picture, or one that ends early. Pillow raises other kinds for damaged headers;
+            they are turned into this one.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return picture.mode, np.asarray(picture)
+    except OSError:
+        raise
+    except Exception as error:  # Pillow's plug-ins let struct.error, SyntaxError, KeyError, ... through
+        raise OSError(f"damaged header ({error})") from error
+
+
+def count_lesion_pixels(path: str | os.PathLike[str]) -> int:
+    """Return how many pixels of a mask file are not zero.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return int(np.count_nonzero(decode(Path(path).read_bytes())[1]))
+    except OSError as error:
+        raise InputError(
+            f"Every mask must be readable, but {path} is not: {error.strerror or error}. "
+            "Copy it again, or run `gliomaseg doctor DATA` for a list of all faults."
+        ) from error

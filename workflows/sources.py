@@ -1,0 +1,115 @@
+"""Whatever a user names as a data set in, its studies out, each patient once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from .doubles import refuse_conflicts, set_doubles_aside
+from .files import InputError
+from .nifti_folder import find_volume_studies
+from .path_table import read_path_table
+from .studies import Record, Study, find_slice_studies, nothing_found
+
+logger = logging.getLogger(__name__)
+
+PathLike = str | os.PathLike[str]
+
+
+def find_studies(root: PathLike) -> list[Study]:
+    """Find every study of a data set as it lies on the disk, faults and doubled folders included.
+
+    Args:
+        root: a folder of patients' folders at any depth, one patient's folder, a folder of NIfTI volumes, or
+            a CSV file of paths.
+
+    Raises:
+        InputError: there is nothing at ``root``, it is empty, or holds nothing that looks like a study.
+    """
+    path = Path(root).absolute()
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return read_path_table(path)
+    if not path.is_dir():
+        raise _no_folder(path)
+    decathlon = (path / "imagesTr").is_dir()
+    slices = [] if decathlon else find_slice_studies(path)
+    studies = slices + find_volume_studies(path)
+    if not studies:
+        raise nothing_found(path)
+    return studies
+
+
+def find_cases(root: PathLike) -> list[Record]:
+    """Find every case of a data set, each patient once, sorted by name.
+
+    A case has a ``label`` only when every one of its images has a mask. Faults inside a study are not looked
+    for: that is the work of ``checks.check_data``.
+
+    Args:
+        root: see ``find_studies``.
+
+    Raises:
+        InputError: see ``find_studies``; or two different studies carry one name.
+    """
+    return sorted((study.record() for study in distinct_studies(root)), key=lambda case: str(case["patient"]))
+
+
+def labelled_cases(root: PathLike) -> list[Record]:
+    """Find the cases that have masks, sorted by name; the log mentions patients without any.
+
+    Raises:
+        InputError: see ``find_cases``; or a patient has masks for some images only; or nobody has any.
+    """
+    studies = distinct_studies(root)
+    for study in studies:
+        bare = next((one.image for one in study.slices if one.image and not one.mask), None)
+        if study.has_masks and bare:
+            raise InputError(
+                f"Every image of a patient needs a mask, but {bare} has none. Add the mask, all zeros if "
+                f"there is no lesion, or remove the image; `gliomaseg doctor {root}` lists all faults."
+            )
+    labelled = [study.record() for study in studies if study.has_masks]
+    if not labelled:
+        raise InputError(
+            f"Training needs masks, but none of the {len(studies)} patients in {root} has any. Expected "
+            "<patient>_<number>_mask.tif beside each slice, or <name>_mask.nii.gz beside each volume."
+        )
+    if len(labelled) < len(studies):
+        names = [study.patient for study in studies if not study.has_masks]
+        logger.warning("%d patients without masks are left out, such as %s", len(names), names[0])
+    return sorted(labelled, key=lambda case: str(case["patient"]))
+
+
+def distinct_studies(root: PathLike) -> list[Study]:
+    """Find the studies that have images, each patient once; the log mentions doubled folders.
+
+    Raises:
+        InputError: see ``find_studies``; or two different studies carry one name.
+    """
+    doubles = set_doubles_aside(find_studies(root))
+    refuse_conflicts(doubles.conflicts)
+    if doubles.copies:
+        first, second = doubles.copies[0]
+        logger.warning(
+            "%d patients are there twice with equal content; used once, for example %s and not %s",
+            len(doubles.copies), first.folder, second.folder,
+        )  # fmt: skip
+    with_images = [study for study in doubles.kept if study.has_images]
+    if not with_images:
+        raise InputError(
+            f"Every mask needs its image, but {root} has masks only, such as {doubles.kept[0].files()[0]}. "
+            "Put the images beside them."
+        )
+    return with_images
+
+
+def _no_folder(path: Path) -> InputError:
+    if path.is_file():
+        return InputError(
+            f"A data set is a folder, a CSV file of paths or a datalist.json, but {path} is another kind "
+            "of file. Unpack an archive first and give the folder."
+        )
+    return InputError(
+        f"There is no data set at {path}. Check the spelling, or make one with `gliomaseg demo`."
+    )

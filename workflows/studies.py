@@ -1,0 +1,163 @@
+"""A folder in, the studies found in it out: which slices, which masks, what was repeated or left aside."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .files import InputError
+from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, is_tcga, parse_name
+
+Record = dict[str, Any]
+"""One case as MONAI gets it: ``patient``, ``image``, ``label`` (absent without masks), ``slices`` (numbers,
+only for stacks of slices) and ``institution``. Paths are absolute strings."""
+
+
+class Slice(NamedTuple):
+    """One slice of a study; a part that was not found is None."""
+
+    number: int
+    image: str | None
+    mask: str | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient's scan as it lies on the disk, faults included.
+
+    Attributes:
+        patient: the name of the study.
+        folder: where its files lie.
+        slices: in numeric order; empty for a volume.
+        volume: path of the scan when it is one NIfTI file.
+        label: path of the label of ``volume``, if there is one.
+        repeated: further files that claim a slice number already taken.
+        ignored: picture files in the folder whose names are not those of slices.
+        site: institution, where it is not to be read from the name.
+    """
+
+    patient: str
+    folder: str
+    slices: tuple[Slice, ...] = ()
+    volume: str | None = None
+    label: str | None = None
+    repeated: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    site: str | None = None
+
+    @property
+    def institution(self) -> str:
+        """Where the study comes from, or ``"unknown"``."""
+        return self.site or institution_of(self.patient)
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a NIfTI volume (or the label of a missing one) and not a stack of slices."""
+        return self.volume is not None or self.label is not None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is anything to segment."""
+        return self.volume is not None or any(one.image for one in self.slices)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there is any mask at all."""
+        return self.label is not None or any(one.mask for one in self.slices)
+
+    def files(self) -> list[str]:
+        """Return the image and mask files, in slice order."""
+        if self.is_volume:
+            return [path for path in (self.volume, self.label) if path]
+        return [path for one in self.slices for path in (one.image, one.mask) if path]
+
+    def record(self) -> Record:
+        """Return the study as a case; ``label`` is there only when every image has its mask."""
+        shared = {"patient": self.patient, "institution": self.institution}
+        if self.volume is not None:
+            return {**shared, "image": self.volume, **({"label": self.label} if self.label else {})}
+        usable = [one for one in self.slices if one.image]
+        masks = {"label": [one.mask for one in usable]} if all(one.mask for one in usable) else {}
+        return {
+            **shared,
+            "image": [one.image for one in usable],
+            **masks,
+            "slices": [one.number for one in usable],
+        }
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield every folder below ``root`` with its file names, both sorted.
+
+    Linked folders are followed (``Path.rglob`` does not), each real folder once, so that a link to a parent
+    ends the walk instead of going round. Hidden names and macOS leftovers are passed over.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+
+
+def find_slice_studies(root: Path) -> list[Study]:
+    """Find every stack of slices at any depth below ``root``, shallow folders first.
+
+    A folder usually holds one patient and is named after it. Where one folder holds the slices of several,
+    or the files carry a TCGA code, the beginning of the file names decides.
+    """
+    found = [study for folder, names in walk(root) for study in _studies_in(folder, names)]
+    return sorted(found, key=lambda study: (study.folder.count(os.sep), study.patient, study.folder))
+
+
+def _studies_in(folder: Path, names: Sequence[str]) -> Iterator[Study]:
+    groups: dict[str | None, list[tuple[SliceName, str]]] = defaultdict(list)
+    ignored = []
+    for name in names:
+        parsed = parse_name(name)
+        if parsed is not None:
+            groups[parsed.patient].append((parsed, str(folder / name)))
+        elif name.lower().endswith(PICTURE_ENDINGS):
+            ignored.append(str(folder / name))
+    for prefix, members in groups.items():
+        by_prefix = prefix is not None and (len(groups) > 1 or is_tcga(prefix))
+        patient = prefix if by_prefix and prefix else folder.absolute().name
+        yield _stack(patient, folder, members, ignored)
+
+
+def _stack(patient: str, folder: Path, members: list[tuple[SliceName, str]], ignored: list[str]) -> Study:
+    images: dict[int, str] = {}
+    masks: dict[int, str] = {}
+    repeated = []
+    for name, path in members:
+        side = masks if name.is_mask else images
+        if name.number in side:
+            repeated.append(path)
+        else:
+            side[name.number] = path
+    numbers = sorted({*images, *masks})
+    slices = tuple(Slice(number, images.get(number), masks.get(number)) for number in numbers)
+    return Study(patient, str(folder), slices, repeated=tuple(repeated), ignored=tuple(ignored))
+
+
+def nothing_found(root: Path) -> InputError:
+    """Return the sentence about a folder without any study: what is expected, what is there."""
+    names = [name for _, files in walk(root) for name in files]
+    pictures = [name for name in names if name.lower().endswith(PICTURE_ENDINGS)]
+    if not names:
+        return InputError(
+            f"{root} is empty. Give the folder that holds the patients, each with {EXPECTED_NAMES}."
+        )
+    kind, some = ("pictures", pictures) if pictures else ("files", names)
+    return InputError(
+        f"No slices were found in {root}: expected files named {EXPECTED_NAMES} (.tif, .tiff or .png), or "
+        f"NIfTI volumes (.nii, .nii.gz); found {len(some)} {kind} such as {some[0]!r}. Rename them, "
+        "or list them in a CSV file with the columns patient, image, label, slice."
+    )

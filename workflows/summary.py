@@ -1,0 +1,192 @@
+"""The figures of all cases go in, the dictionary of metrics.json comes out: every average, each named.
+
+The headline is `dice.per_patient_mean`. No value is ever NaN: what cannot be computed is None.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .averaging import AVERAGING
+from .calibration import add_counts, calibration_figures
+from .files import InputError
+from .metrics import CaseFigures, dice_score, iou_score, precision_score, sensitivity_score
+from .per_patient import merge_cases
+
+SEED_BATCH = 16
+"""Slices in a batch of the seed project, whose way of averaging `seed_protocol` repeats."""
+
+LIMITS_OF_AGREEMENT = 1.96
+"""Standard deviations about the bias that hold 95 % of a normal distribution (Bland and Altman 1986)."""
+
+Score = Callable[[int, int, int], float]
+"""A figure of three voxel counts: in both masks, in the prediction, in the truth."""
+
+
+def summarize(
+    cases: Iterable[CaseFigures], protocol: Mapping[str, Any], bootstrap: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Average the cases in every way that is reported.
+
+    Args:
+        cases: in any order; records of one patient are merged first (`merge_cases`).
+        protocol: what was evaluated and how, copied to the result; `patients` and `slices` are counted here.
+        bootstrap: resamples of the patients behind the confidence intervals.
+        seed: of those resamples.
+
+    Returns:
+        The layout of metrics.json; `averaging` says of each number how it was averaged.
+
+    Raises:
+        InputError: there is no case, or records of a patient cannot be merged.
+        ValueError: `bootstrap` is not positive.
+    """
+    merged = merge_cases([cases])
+    if not merged:
+        raise InputError(
+            "Expected at least one case to summarise, got none; name a data set with labelled patients."
+        )
+    return {
+        "protocol": {**protocol, "patients": len(merged), "slices": sum(len(case.slices) for case in merged)},
+        "dice": _overlap_figures(merged, dice_score, bootstrap, seed),
+        "iou": _overlap_figures(merged, iou_score, bootstrap, seed),
+        "sensitivity": _per_patient_and_pooled(merged, sensitivity_score),
+        "precision": _per_patient_and_pooled(merged, precision_score),
+        **_distance_figures(merged),
+        **_volume_figures(merged),
+        **_detection_figures(merged),
+        "calibration": _calibration_block(merged),
+        "averaging": dict(AVERAGING),
+    }
+
+
+def seed_protocol(cases: Iterable[CaseFigures], score: Score = dice_score) -> float:
+    """Average as the seed project did: pool the counts of 16 slices, score the pool, average the pools.
+
+    Batches run across the borders of patients, in the order of `merge_cases` (patients naturally, slices
+    ascending); the last one may be smaller. An empty batch counts 1, by the absent-class policy.
+
+    Args:
+        cases: at least one.
+        score: `dice_score` or `iou_score`.
+    """
+    counts = _slice_counts(merge_cases([cases]))
+    pools = np.add.reduceat(np.asarray(counts), np.arange(0, len(counts), SEED_BATCH), axis=0)
+    return _mean([score(*pool) for pool in pools.tolist()])
+
+
+def bootstrap_interval(values: Sequence[float], bootstrap: int, seed: int) -> list[float] | list[None]:
+    """Return the 95 % percentile bootstrap interval of the mean (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        values: one per patient, in a fixed order: another order draws other resamples.
+        bootstrap: number of resamples.
+        seed: of the draw.
+
+    Returns:
+        [low, high], or [None, None] for fewer than two values, which say nothing of their spread.
+
+    Raises:
+        ValueError: `bootstrap` is not positive.
+    """
+    if bootstrap < 1:
+        raise ValueError(f"Expected at least one bootstrap resample, got {bootstrap}; 2000 is usual.")
+    if len(values) < 2:
+        return [None, None]
+    draws = np.random.default_rng(seed).integers(0, len(values), size=(bootstrap, len(values)))
+    means = np.asarray(values)[draws].mean(axis=1)
+    return [float(bound) for bound in np.percentile(means, (2.5, 97.5))]
+
+
+def _overlap_figures(cases: Sequence[CaseFigures], score: Score, bootstrap: int, seed: int) -> dict[str, Any]:
+    volumes = [score(*case.voxels) for case in cases]
+    slices = _slice_counts(cases)
+    return {
+        "per_patient_mean": _mean(volumes),
+        "per_patient_median": float(np.median(volumes)),
+        "per_patient_ci95": bootstrap_interval(volumes, bootstrap, seed),
+        "pooled": score(*_pool(cases)),
+        "positive_slices": _mean_or_none([score(*counts) for counts in slices if counts[2] > 0]),
+        "slices_empty_as_one": _mean([score(*counts) for counts in slices]),
+        "seed_protocol": seed_protocol(cases, score),
+    }
+
+
+def _per_patient_and_pooled(cases: Sequence[CaseFigures], score: Score) -> dict[str, Any]:
+    return {
+        "per_patient_mean": _mean([score(*case.voxels) for case in cases]),
+        "pooled": score(*_pool(cases)),
+    }
+
+
+def _distance_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
+    known = [distance for case in cases for distance in case.hd95_slices_px if distance is not None]
+    one_sided = sum((predicted > 0) != (true > 0) for _, predicted, true in _slice_counts(cases))
+    return {
+        "hd95_px": _mean_or_none(known),
+        "hd95_slices": len(known),
+        "hd95_slices_without_value": one_sided,
+    }
+
+
+def _volume_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
+    voxels = [float(case.volume_error_voxels) for case in cases]
+    known = [case.volume_error_ml for case in cases if case.volume_error_ml is not None]
+    millilitres = known if len(known) == len(cases) else []
+    return {
+        "volume_error_voxels": _mean(voxels),
+        "volume_error_voxels_absolute": _mean([abs(error) for error in voxels]),
+        "volume_error_ml": _mean_or_none(millilitres),
+        "volume_error_ml_absolute": _mean_or_none([abs(error) for error in millilitres]),
+        "bland_altman": {"unit": "voxels", **_agreement(voxels)},
+        "bland_altman_ml": {"unit": "ml", **_agreement(millilitres)} if millilitres else None,
+    }
+
+
+def _agreement(errors: Sequence[float]) -> dict[str, Any]:
+    bias = _mean(errors)
+    if len(errors) < 2:
+        return {"bias": bias, "limits": [None, None]}
+    reach = LIMITS_OF_AGREEMENT * float(np.std(errors, ddof=1))
+    return {"bias": bias, "limits": [bias - reach, bias + reach]}
+
+
+def _detection_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
+    slices = sum(len(case.slices) for case in cases)
+    empty = slices - sum(case.lesion_slices for case in cases)
+    alarms = sum(case.false_positive_slices for case in cases)
+    missed = [case.patient for case in cases if case.missed]
+    return {
+        "lesion_slices": slices - empty,
+        "empty_slices": empty,
+        "all_background_slices_empty_as_one": empty / slices,
+        "false_positive_slices": alarms,
+        "false_positive_slices_share": alarms / empty if empty else None,
+        "missed_patients": len(missed),
+        "missed_patients_names": missed,
+    }
+
+
+def _calibration_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:
+    counts = add_counts(case.calibration for case in cases)
+    if counts is None:
+        return None
+    return {"patients": sum(case.calibration is not None for case in cases), **calibration_figures(counts)}
+
+
+def _slice_counts(cases: Iterable[CaseFigures]) -> list[tuple[int, int, int]]:
+    return [row for case in cases for row in zip(case.intersection, case.predicted, case.true, strict=True)]
+
+
+def _pool(cases: Iterable[CaseFigures]) -> tuple[int, int, int]:
+    shared, predicted, true = zip(*(case.voxels for case in cases), strict=True)
+    return sum(shared), sum(predicted), sum(true)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _mean_or_none(values: Sequence[float]) -> float | None:
+    return _mean(values) if values else None

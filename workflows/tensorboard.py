@@ -1,0 +1,192 @@
+"""What a run shows in TensorBoard: one event file a process start, every value over the training step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from ..transforms import keys
+from . import pictures
+from .handlers import _is_first_process
+
+
+class RunWriter:
+    """A SummaryWriter that opens its event file at the first value, after a resume has set the step.
+
+    Values of an earlier process that lie at or after that step are purged, so that a resumed curve has no
+    double points.
+
+    Args:
+        folder: where the event file goes.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.purge_step: int | None = None
+        self._writer: SummaryWriter | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Hand every call on to the SummaryWriter, opening it first."""
+        if self._writer is None:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            self._writer = SummaryWriter(self.folder, purge_step=self.purge_step)
+        return getattr(self._writer, name)
+
+    def close(self) -> None:
+        """Write what is left and close the file, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class TensorBoardRun:
+    """Write the loss, the learning rate, validation figures and the config.
+
+    Tags: ``train_loss`` and ``learning_rate`` at every step, each metric of the evaluator after a validation
+    (``val_mean_dice``, ``val_mean_iou``), ``config`` as text.
+
+    Args:
+        writer: shared by all handlers of the run.
+        optimizer: whose first parameter group tells the learning rate.
+        evaluator: the validating engine.
+        config_path: file with the resolved config, shown under Text; where there is none, the command line is.
+    """
+
+    def __init__(
+        self, writer: RunWriter, optimizer: torch.optim.Optimizer, evaluator: Engine, config_path: str
+    ) -> None:
+        self.writer = writer
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+        self.config_path = Path(config_path)
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for steps, epochs and the end; attach after the checkpoint has set the position."""
+        if not _is_first_process():
+            return
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.write_step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write_validation)
+        engine.add_event_handler(Events.COMPLETED, lambda _: self.writer.close())
+
+    def start(self, engine: Engine) -> None:
+        """Set the step from which older values are purged, and write the config."""
+        self.writer.purge_step = engine.state.iteration + 1 if engine.state.iteration else None
+        known = self.config_path.is_file()
+        text = self.config_path.read_text(encoding="utf-8") if known else " ".join(sys.argv)
+        self.writer.add_text("config", f"```\n{text}\n```", engine.state.iteration)
+
+    def write_step(self, engine: Engine) -> None:
+        """Write the loss and the learning rate of a step."""
+        step = engine.state.iteration
+        self.writer.add_scalar("train_loss", float(engine.state.output["loss"]), step)
+        self.writer.add_scalar("learning_rate", self.optimizer.param_groups[0]["lr"], step)
+
+    def write_validation(self, engine: Engine) -> None:
+        """Write every metric of the evaluator, if it has just run."""
+        if self.evaluator.state.epoch == engine.state.epoch:
+            for name, value in self.evaluator.state.metrics.items():
+                self.writer.add_scalar(name, float(value), engine.state.iteration)
+            self.writer.flush()
+
+
+class TensorBoardPictures:
+    """Write overlays of the same validation slices and a precision-recall curve after each validation.
+
+    The slices are the largest lesion cross-sections of the first cases, so that one watches the same places
+    from epoch to epoch.
+
+    Args:
+        writer: shared by all handlers of the run.
+        cases: how many cases are shown.
+        curve_voxels: voxels of each case that enter the curve, evenly spaced.
+    """
+
+    def __init__(self, writer: RunWriter, cases: int = 4, curve_voxels: int = 20_000) -> None:
+        self.writer = writer
+        self.cases = cases
+        self.curve_voxels = curve_voxels
+        self.step = 0
+        self._labels: list[Tensor] = []
+        self._probabilities: list[Tensor] = []
+        self._seen = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator."""
+        if not _is_first_process():
+            return
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write_curve)
+
+    def start(self, engine: Engine) -> None:
+        """Forget the last validation."""
+        self._labels, self._probabilities, self._seen = [], [], 0
+
+    def collect(self, engine: Engine) -> None:
+        """Draw the overlay of a case while it is at hand, and keep a few of its probabilities."""
+        for output in engine.state.output:
+            probability, label = output[keys.PROBABILITY].flatten(), output[keys.LABEL].flatten()
+            stride = max(1, len(label) // self.curve_voxels)
+            self._probabilities.append(_plain(probability)[::stride].float().cpu())
+            self._labels.append(_plain(label)[::stride].cpu())
+            if self._seen < self.cases:
+                self.writer.add_image(
+                    f"validation/{output.get(keys.PATIENT, self._seen)}",
+                    _overlay_of(output),
+                    self.step or engine.state.epoch,
+                    dataformats="HWC",
+                )
+            self._seen += 1
+
+    def write_curve(self, engine: Engine) -> None:
+        """Write the precision-recall curve over the kept voxels."""
+        if self._labels:
+            self.writer.add_pr_curve(
+                "validation/voxels",
+                torch.cat(self._labels),
+                torch.cat(self._probabilities),
+                self.step or engine.state.epoch,
+            )
+        self.start(engine)
+
+
+class StepForPictures:
+    """Tell the validation pictures which training step they belong to.
+
+    Args:
+        pictures: the handler of the evaluator.
+    """
+
+    def __init__(self, pictures: TensorBoardPictures) -> None:
+        self.pictures = pictures
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for finished epochs; attach before the ValidationHandler."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Hand the step over."""
+        self.pictures.step = engine.state.iteration
+
+
+def _overlay_of(output: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Draw the slice with the largest lesion: ``(H, W, 3)`` uint8."""
+    label = _plain(output[keys.LABEL])[0].cpu().numpy() > 0
+    depth = int(label.sum(axis=(0, 1)).argmax())
+    image = _plain(output[keys.IMAGE])[..., depth].float().cpu().numpy()
+    prediction = _plain(output[keys.PRED])[0, ..., depth].cpu().numpy() > 0
+    return pictures.overlay(pictures.to_gray(image), truth=label[..., depth], pred=prediction)
+
+
+def _plain(tensor: Tensor | Sequence[Any]) -> Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)

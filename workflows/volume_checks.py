@@ -1,0 +1,137 @@
+"""One NIfTI study in, what is wrong with it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .findings import Finding, finding
+from .nifti_folder import read_volume
+from .slice_checks import Fault, digest_of, gather, shortened
+from .studies import Study
+
+AFFINE_TOLERANCE_MM = 1e-3
+"""How far the entries of two affines may differ. Headers are rounded to float32 by many tools."""
+
+CHANNELS = (1, 3)
+"""Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
+
+Volume = tuple[npt.NDArray[Any], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """What is kept of a volume once its voxels are let go."""
+
+    study: Study
+    slices: int
+    slices_with_lesion: int
+    digest: bytes | None
+    findings: tuple[Finding, ...]
+
+
+def inspect_volume(study: Study) -> VolumeFacts:
+    """Read scan and label of a study completely and note what matters."""
+    faults: list[Fault] = []
+    image = _read(study.volume, faults)
+    label = _read(study.label, faults)
+    if image is not None and study.volume:
+        faults += _image_faults(study.volume, image[0])
+    if label is not None and study.label:
+        faults += _label_faults(study.label, label[0])
+    if image is not None and label is not None and study.label:
+        faults += _pair_faults(study.label, label, image)
+    if study.volume is None and study.label:
+        faults.append(Fault("mask-without-image", study.label, f"{study.label} has no image."))
+    lesion = _slices_with_lesion(label[0]) if label is not None else 0
+    findings = [*gather(study.patient, faults), *_whole_study(study, label is not None and lesion == 0)]
+    return VolumeFacts(
+        study,
+        slices=image[0].shape[2] if image is not None and image[0].ndim > 2 else 0,
+        slices_with_lesion=lesion,
+        digest=digest_of(image[0]) if image is not None else None,
+        findings=tuple(findings),
+    )
+
+
+def _read(file: str | None, faults: list[Fault]) -> Volume | None:
+    if file is None:
+        return None
+    path = Path(file)
+    if not path.exists():
+        faults.append(Fault("missing-file", file, f"{file} is not there."))
+    elif path.stat().st_size == 0:
+        faults.append(Fault("empty-file", file, f"{file} has zero bytes."))
+    else:
+        try:
+            return read_volume(path)
+        except OSError as error:
+            faults.append(_read_fault(file, str(error)))
+    return None
+
+
+def _read_fault(file: str, reason: str) -> Fault:
+    ends_early = "EOF" in reason or "Expected" in reason or "end-of-stream" in reason
+    if ends_early:
+        return Fault("truncated", file, f"{file} ends early, after {Path(file).stat().st_size} bytes.")
+    return Fault("unreadable", file, f"{file} cannot be read: {reason}.")
+
+
+def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
+    if voxels.ndim not in (3, 4):
+        yield Fault(
+            "volume-axes",
+            file,
+            f"A scan has 3 axes, or 4 with the sequences last, but {file} has {voxels.ndim}.",
+        )
+        return
+    count = voxels.shape[3] if voxels.ndim == 4 else 1
+    if count == 1:
+        yield Fault("grey", file, f"{file} has one sequence; it is taken as FLAIR alone.")
+    elif count not in CHANNELS:
+        yield Fault(
+            "channels", file, f"{file} has {count} sequences; usual are pre-contrast, FLAIR, post-contrast."
+        )
+    wrong = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
+    if wrong:
+        yield Fault("not-finite", file, f"{file} has {wrong} voxels that are NaN or infinite.")
+
+
+def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
+    values = np.unique(voxels).tolist()
+    if not (set(values) <= {0, 1} or set(values) <= {0, 255}):
+        what = f"Label values must be 0 and 1 (or 0 and 255), but {file} has {shortened(values)}."
+        yield Fault("mask-values", file, what)
+
+
+def _pair_faults(file: str, label: Volume, image: Volume) -> Iterator[Fault]:
+    shape, own = image[0].shape[:3], label[0].shape
+    if own not in (shape, (*shape, 1)):
+        yield Fault("label-shape", file, f"{file} is {_by(own)} voxels, its image is {_by(shape)}.")
+    offset = float(np.abs(label[1] - image[1]).max())
+    if offset > AFFINE_TOLERANCE_MM:
+        yield Fault(
+            "affine", file, f"{file} lies elsewhere than its image: their affines differ by {offset:g}."
+        )
+
+
+def _whole_study(study: Study, is_blank: bool) -> Iterator[Finding]:
+    if study.label is None:
+        yield finding("no-masks", [study.folder], f"{study.patient} in {study.folder} has no masks.")
+    elif is_blank:
+        yield finding("no-lesion", [study.label], f"{study.patient} in {study.folder} has no lesion.")
+
+
+def _slices_with_lesion(voxels: npt.NDArray[Any]) -> int:
+    if voxels.ndim < 3:
+        return int(voxels.any())
+    return int(np.count_nonzero(np.any(voxels.reshape(*voxels.shape[:3], -1) != 0, axis=(0, 1, 3))))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(str(length) for length in shape)
