@@ -58,4 +58,5 @@ class ResNeXtBackbone(ResNeXtEncoder, BaseEncoder):  # type: ignore[misc]
 
 def register_backbones() -> None:
     """Enter the encoders in MONAI's table of backbones; a second call changes nothing."""
-    FLEXUNET_BACKBONE.register_class(ResNeXtBackbone)
+    if not FLEXUNET_BACKBONE.register_dict.keys() >= VARIANTS.keys():
+        FLEXUNET_BACKBONE.register_class(ResNeXtBackbone)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Build the sdist, the wheel from it, and run a copy of the tests against the installed wheel.
 #
-# The copy stands outside the tree, so that no source file can stand in for one missing in the wheel. The
-# fresh environment holds the wheel alone and borrows the other packages of .venv through a path file;
-# path files inside a borrowed folder are not read, so the editable install of .venv stays out of it.
+# The copy of tests and documents stands outside the tree, so that no source file can stand in for one
+# missing in the wheel. The fresh environment holds the wheel alone and borrows the other packages of .venv
+# through a path file; path files inside a borrowed folder are not read, so the editable install of .venv
+# stays out of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-root=$PWD
-python=$root/${VENV:-.venv}/bin/python
+python=$(cd "${VENV:-.venv}" && pwd)/bin/python
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=1 MPLBACKEND=Agg
@@ -24,7 +24,7 @@ site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 site "$python" >"$(site "$work/venv/bin/python")/borrowed.pth"
 
 mkdir "$work/copy"
-cp -R tests pyproject.toml "$work/copy/"
+cp -R tests docs README.md pyproject.toml "$work/copy/"
 cd "$work/copy"
 "$work/venv/bin/python" - "$work/venv" <<'EOF'
 import importlib.util

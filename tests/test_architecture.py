@@ -31,9 +31,9 @@ ORDER = [
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
     "inferers", "draws", "handlers", "tensorboard", "checkpoints", "distributed",  # parts of the engines
-    "environment", "overrides", "models", "run", "segment", "masks",  # a run, and its network at work
-    "history", "report_words", "report_figures", "report_patients", "report_charts", "report",
-    "evaluate", "export", "cli",  # what is measured, what leaves, and the door
+    "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
+    "environment", "overrides", "models", "segment", "masks", "evaluate", "run",  # at work
+    "export", "doctor", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

@@ -135,7 +135,7 @@ class BestModel:
         score = float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
         if score > self.score:
             self.score, self.epoch, self.without_gain = score, engine.state.epoch, 0
-            if _is_first_process():
+            if is_first_process():
                 with files.replace_atomically(self.path) as temporary:
                     torch.save(unwrap(self.network).state_dict(), temporary)
             return
@@ -167,7 +167,7 @@ class Progress:
 
     def attach(self, engine: Engine) -> None:
         """Listen for the start, iterations, epochs and the end, however it comes."""
-        if not _is_first_process():
+        if not is_first_process():
             return
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.advance)
@@ -191,7 +191,7 @@ class Progress:
         if self._bar is None:
             return
         self._bar.set_description(f"epoch {engine.state.epoch}/{engine.state.max_epochs}", refresh=False)
-        figures = {"loss": f"{float(engine.state.output['loss']):.3f}"}
+        figures = {"loss": f"{loss_of(engine):.3f}"}
         if self.evaluator is not None and self.evaluator.state.metrics:
             metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]
             figures["dice"] = f"{float(metric):.3f}"
@@ -295,6 +295,11 @@ class Clock:
         self.seconds = float(state["seconds"])
 
 
+def loss_of(engine: Engine) -> float:
+    """Return the loss of the step that has just ended."""
+    return float(engine.state.output["loss"].detach())
+
+
 def unwrap(network: nn.Module) -> nn.Module:
     """Return the network inside DistributedDataParallel, or the network itself."""
     inner = getattr(network, "module", network)
@@ -306,6 +311,7 @@ def _floats(network: nn.Module) -> list[Tensor]:
     return [tensor for tensor in tensors if tensor.is_floating_point()]
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Return whether this process writes files: the only one, or the first of a distributed run."""
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0

@@ -45,7 +45,7 @@ def _read_file(file: Path) -> tuple[float, dict[str, Curve]] | None:
     """Return when the writing process started (seconds since 1970) and its curves; None for an empty file."""
     from tensorboard.backend.event_processing import event_accumulator
 
-    # Its own purging compares the steps of all tags with each other; here some count iterations, others epochs.
+    # Its own purging compares the steps of all tags, which need not count by the same.
     events = event_accumulator.EventAccumulator(
         str(file), size_guidance=_READ_ALL_SCALARS_AND_NOTHING_ELSE, purge_orphaned_data=False
     )

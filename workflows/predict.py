@@ -21,7 +21,7 @@ from .datalist import find_cases
 from .environment import version_of
 from .files import InputError
 from .segment import Segmentation, Segmenter
-from .slices import is_mask_name
+from .slices import parse_name
 
 SLICE_ENDINGS = (".tif", ".tiff", ".png")
 VOLUME_ENDINGS = (".nii.gz", ".nii")
@@ -158,10 +158,10 @@ def _group_loose(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Put loose slice files together by folder and by their name up to the number."""
     groups: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
     for path in paths:
-        if is_mask_name(path.name):
+        parsed = parse_name(path.name)
+        if parsed is not None and parsed.is_mask:
             continue
-        stem, _, number = path.stem.rpartition("_")
-        name, order = (stem, int(number)) if stem and number.isdecimal() else (path.stem, 0)
+        name, order = (path.stem, 0) if parsed is None else (parsed.patient or path.parent.name, parsed.number)
         groups.setdefault((path.parent, name), []).append((order, path))
     for (_, name), members in groups.items():
         ordered = sorted(members)

@@ -1,4 +1,4 @@
-"""Curves, volumes and calibration go in, groups of drawings that follow the page's light and dark come out."""
+"""Curves, volumes and calibration go in, drawings that follow the page's light and dark come out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _IDENTIFIER = re.compile(r'(\bid="|href="#|url\(#)')
 def charts(
     history: Mapping[str, Curve] | None, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return the groups `Training` and `Volumes and probabilities`, each only when there is something to draw.
+    """Return the groups of charts, each only when there is something to draw.
 
     Args:
         history: tag to curve; values that are not finite are left out.
@@ -41,7 +41,8 @@ def charts(
         metrics: the content of metrics.json, for its `calibration`.
 
     Returns:
-        Groups with `id`, `title` and `charts`; a chart has `svg`, `alt`, `caption` and `kind`.
+        `Training` and `Volumes and probabilities`, with `id`, `title` and `charts`; a chart has `svg`, `alt`,
+        `caption` and `kind`.
     """
     groups = (
         {"id": "training", "title": "Training", "charts": _training(history or {})},
@@ -57,8 +58,8 @@ def charts(
 def inline_svg(figure: Figure, prefix: str) -> Markup:
     """Return a figure as SVG to put into a page beside others.
 
-    Black becomes the page's ink, white nothing and the first line the page's line, so that the drawing follows the page into the dark;
-    identifiers get a prefix, because a page may have each only once.
+    Black becomes the page's ink, white nothing and the first line the page's line, so that the drawing
+    follows the page into the dark; identifiers get a prefix, because a page may have each only once.
     """
     text = _METADATA.sub("", plots.figure_to_svg(figure))
     text = _PAPER.sub("fill: none", _INK.sub("currentColor", text))
@@ -67,7 +68,7 @@ def inline_svg(figure: Figure, prefix: str) -> Markup:
 
 
 def thinned(curve: Curve, most: int = _MOST_POINTS) -> Curve:
-    """Return a curve without values that are not finite, long ones as means over equal stretches of points."""
+    """Return the finite values of a curve, of a long one the means over equal stretches of points."""
     finite = [(step, value) for step, value in curve if math.isfinite(value)]
     stretch = math.ceil(len(finite) / most)
     if stretch <= 1:
@@ -81,7 +82,7 @@ def _training(history: Mapping[str, Curve]) -> list[dict[str, Any]]:
     if not curves:
         return []
     words = f"Curves over the steps of training: {', '.join(curves)}."
-    caption = "A step is an iteration for what is logged in training, an epoch for what is logged in validation."
+    caption = "A step is one batch of training."
     if any(len(curve) > _MOST_POINTS for curve in history.values()):
         caption += " Long curves are averaged over short stretches."
     return [_chart(plots.training_curves(curves), "training", words, caption, "wide")]
@@ -94,7 +95,7 @@ def _volumes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return []
     figure = plots.bland_altman([p for p, _ in known], [t for _, t in known], "voxels")
     figure.axes[0].locator_params(axis="x", nbins=5)  # the labels of large volumes would touch
-    words = "Predicted minus true volume of each patient over the mean of both, with mean and limits of agreement."
+    words = "Predicted minus true volume of each patient over the mean of both, with limits of agreement."
     caption = (
         "Volumes after Bland and Altman: above zero too much was outlined, below too little; 95 % of "
         "patients are expected between the dashed lines."
@@ -106,7 +107,9 @@ def _calibration(calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
     bins = calibration.get("bins") or []
     if not any(row["voxels"] for row in bins):
         return []
-    words = "Share of voxels that are lesion over their predicted probability, with the number of voxels below."
+    words = (
+        "Share of voxels that are lesion over their predicted probability, with the number of voxels below."
+    )
     caption = (
         "Calibration: on the dashed line, eight in ten voxels with a probability of 0.8 are lesion. "
         "Below it the model is too sure of lesion, above it not sure enough."

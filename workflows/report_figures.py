@@ -1,4 +1,4 @@
-"""The dictionary of metrics.json goes in, the words and tables of the report about all patients together come out."""
+"""The dictionary of metrics.json goes in, the report's words about all patients together come out."""
 
 from __future__ import annotations
 
@@ -124,15 +124,21 @@ def averages(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def further(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table of all other figures, those that metrics.json has."""
     flat = flatten(dict(metrics))
-    rows = [
-        {"name": name, "value": cell(flat[path], spec, _why(metrics, path)), "how": _how(metrics, path)}
+    return [
+        {
+            "name": name,
+            "value": cell(flat[path], spec, _why(metrics, path)),
+            "how": _how(metrics, path) + _whom(metrics, path),
+        }
         for path, name, spec in _FURTHER
         if path in flat
     ]
-    for row in rows:
-        if row["name"] == "Missed patients" and flat.get("missed_patients_names"):
-            row["how"] += f" Here: {', '.join(map(str, flat['missed_patients_names']))}."
-    return rows
+
+
+def _whom(metrics: Mapping[str, Any], path: str) -> str:
+    """Return who was counted, where metrics.json names them."""
+    names = metrics.get(f"{path}_names") or []
+    return f" Here: {', '.join(map(str, names))}." if names else ""
 
 
 def all_background(metrics: Mapping[str, Any]) -> str | None:
@@ -143,7 +149,10 @@ def all_background(metrics: Mapping[str, Any]) -> str | None:
 
 def protocol_rows(protocol: Mapping[str, Any] | None) -> list[tuple[str, Cell]]:
     """Return name and value of everything that was fixed before the evaluation."""
-    return [(_PROTOCOL.get(key, _spoken(key)), plain(value)) for key, value in flatten(dict(protocol or {})).items()]
+    return [
+        (_PROTOCOL.get(key, _spoken(key)), plain(value))
+        for key, value in flatten(dict(protocol or {})).items()
+    ]
 
 
 def environment_rows(environment: Mapping[str, Any] | None) -> list[tuple[str, Cell]]:

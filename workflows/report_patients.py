@@ -63,13 +63,16 @@ def patient_records(patients: pd.DataFrame | Sequence[Mapping[str, Any]]) -> lis
     Raises:
         InputError: there is no patient, or a row without `patient`.
     """
-    rows = patients.to_dict("records") if isinstance(patients, pd.DataFrame) else list(patients)
+    given = patients.to_dict("records") if isinstance(patients, pd.DataFrame) else patients
+    rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in given]
     if not rows:
         raise InputError("A report needs at least one patient, got none; evaluate labelled cases first.")
     for number, row in enumerate(rows, start=1):
         if is_missing(row.get("patient")):
-            raise InputError(f"Every row of the patient table needs `patient`, row {number} has {sorted(map(str, row))}.")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+            raise InputError(
+                f"Every row of the patient table needs `patient`, row {number} has {sorted(row)}."
+            )
+    return rows
 
 
 def patient_table(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -108,7 +111,9 @@ def flags(record: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def gallery(records: Sequence[Mapping[str, Any]], strips: Mapping[str, NDArray[np.uint8]]) -> dict[str, list[dict[str, Any]]]:
+def gallery(
+    records: Sequence[Mapping[str, Any]], strips: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, list[dict[str, Any]]]:
     """Sort the patients who have a picture into `best`, `worst` and `others`; nobody is in two of them.
 
     Best and worst are sorted from the end that names them, the others keep the order of the table.
@@ -128,7 +133,7 @@ def gallery(records: Sequence[Mapping[str, Any]], strips: Mapping[str, NDArray[n
 
 
 def dots(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Place one dot per patient over an axis of Dice: `left` in percent, `bottom` in pixels, `name`, `dice`."""
+    """Place one dot per patient over an axis of Dice: `left` in percent, `bottom` in pixels."""
     known = [(float(str(r["dice"])), str(r["patient"])) for r in records if not is_missing(r.get("dice"))]
     columns: dict[int, list[tuple[float, str]]] = {}
     for dice, name in sorted(known):
@@ -136,7 +141,12 @@ def dots(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     highest = max(map(len, columns.values()), default=1)
     pitch = min(_DOT_PITCH_PX, _DOTS_HEIGHT_PX / highest)
     return [
-        {"left": round(100 * column / _DOT_BINS, 2), "bottom": round(level * pitch, 1), "name": name, "dice": f"{dice:.3f}"}
+        {
+            "left": round(100 * column / _DOT_BINS, 2),
+            "bottom": round(level * pitch, 1),
+            "name": name,
+            "dice": f"{dice:.3f}",
+        }
         for column, members in columns.items()
         for level, (dice, name) in enumerate(members)
     ]
@@ -154,8 +164,8 @@ def jpeg_uri(strip: NDArray[np.uint8], name: str) -> tuple[str, int, int]:
     """
     if strip.ndim != 3 or strip.shape[2] != 3 or strip.dtype != np.uint8 or not strip.size:
         raise ValueError(
-            f"The strip of a patient is an (H, W, 3) uint8 picture, got {strip.shape} {strip.dtype} for {name}; "
-            "make it with `pictures.strip`."
+            f"The strip of a patient is an (H, W, 3) uint8 picture, got {strip.shape} {strip.dtype} for "
+            f"{name}; make it with `pictures.strip`."
         )
     picture = Image.fromarray(np.ascontiguousarray(strip))
     if picture.width > STRIP_WIDTH:
@@ -209,7 +219,9 @@ def _is_true(value: Any) -> bool:
     return not is_missing(value) and str(value).lower() in ("true", "1", "1.0")
 
 
-def _explain_dashes(columns: Sequence[tuple[str, str, str, str]], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _explain_dashes(
+    columns: Sequence[tuple[str, str, str, str]], rows: Sequence[Mapping[str, Any]]
+) -> list[str]:
     """Return, for each column with a dash in it, what the dash means there."""
     reasons = []
     for place, (_, heading, _, _) in enumerate(columns):

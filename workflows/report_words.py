@@ -1,4 +1,4 @@
-"""A value goes in, what a person reads goes out: rounded numbers, counts with their noun, a dash that says why."""
+"""A value goes in, what a person reads comes out: a rounded number, a count, a dash that says why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-DASH = "–"
+DASH = "\u2013"
 NOT_RECORDED = "not recorded"
 
 
@@ -65,7 +65,7 @@ def counted(number: Any, noun: str) -> str:
 
 
 def plain(value: Any) -> Cell:
-    """Show a value of any kind, as it stands in a JSON file: lists joined by commas, True and False as yes and no."""
+    """Show a value of any kind that JSON has: lists joined by commas, True and False as yes and no."""
     if isinstance(value, bool):
         return Cell("yes" if value else "no")
     if isinstance(value, (list, tuple)):

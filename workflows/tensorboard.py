@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..transforms import keys
 from . import pictures
-from .handlers import _is_first_process
+from .handlers import is_first_process, loss_of
 
 
 class RunWriter:
@@ -71,7 +71,7 @@ class TensorBoardRun:
 
     def attach(self, engine: Engine) -> None:
         """Listen for steps, epochs and the end; attach after the checkpoint has set the position."""
-        if not _is_first_process():
+        if not is_first_process():
             return
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write_step)
@@ -88,7 +88,7 @@ class TensorBoardRun:
     def write_step(self, engine: Engine) -> None:
         """Write the loss and the learning rate of a step."""
         step = engine.state.iteration
-        self.writer.add_scalar("train_loss", float(engine.state.output["loss"]), step)
+        self.writer.add_scalar("train_loss", loss_of(engine), step)
         self.writer.add_scalar("learning_rate", self.optimizer.param_groups[0]["lr"], step)
 
     def write_validation(self, engine: Engine) -> None:
@@ -122,7 +122,7 @@ class TensorBoardPictures:
 
     def attach(self, engine: Engine) -> None:
         """Attach to the evaluator."""
-        if not _is_first_process():
+        if not is_first_process():
             return
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)

@@ -63,7 +63,8 @@ def test_weights_of_another_architecture_are_refused_with_the_name_they_fit(
 def test_weights_that_fit_nothing_are_refused_with_the_names_there_are() -> None:
     words = (
         "Expected weights of Linear, but the given state dict has other parameters: "
-        "2 missing (first: weight), 1 unexpected (first: stranger); they fit none of seed_resnext50_unet, resnext50_unet, "
+        "2 missing (first: weight), 1 unexpected (first: stranger); "
+        "they fit none of seed_resnext50_unet, resnext50_unet, "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
         load_weights(nn.Linear(2, 2), {"stranger": torch.zeros(1)})

@@ -66,15 +66,12 @@ def test_four_channels_take_turns_at_three_quarters() -> None:
 
 
 def test_our_own_checkpoint_fills_the_whole_network_of_other_channels(tmp_path: Path) -> None:
-    one = create_network("resnext26_unet_tiny", in_channels=3)
-    torch.save(one.state_dict(), tmp_path / "model.pt")
-    other = create_network(
-        "resnext26_unet_tiny", in_channels=1, pretrained=tmp_path / "model.pt"
-    ).state_dict()
-    assert torch.equal(other["head.weight"], one.state_dict()["head.weight"])
-    assert torch.allclose(
-        other["encoder.conv1.weight"], one.state_dict()["encoder.conv1.weight"].sum(1, True)
-    )
+    name, file, first = "resnext26_unet_tiny", tmp_path / "model.pt", "encoder.conv1.weight"
+    three = create_network(name, in_channels=3).state_dict()
+    torch.save(three, file)
+    one = create_network(name, in_channels=1, pretrained=file).state_dict()
+    assert torch.equal(one["head.weight"], three["head.weight"])
+    assert torch.allclose(one[first], three[first].sum(dim=1, keepdim=True))
 
 
 def test_a_file_of_another_torchvision_network_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ def test_the_names_are_a_copy() -> None:
 
 
 def test_an_unknown_name_answers_with_the_known_and_the_nearest() -> None:
-    words = r"Expected one of seed_resnext50_unet, .*segresnet as the network, got 'resnet50_unet'; did you mean 'resnext50_unet'\?"
+    words = (
+        r"Expected one of seed_resnext50_unet, .*segresnet as the network, got 'resnet50_unet'; "
+        r"did you mean 'resnext50_unet'\?$"
+    )
     with pytest.raises(ValueError, match=words):
         create_network("resnet50_unet")
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
-from gliomaseg.workflows.history import read_history
 from torch.utils.tensorboard import SummaryWriter
 
+from gliomaseg.workflows.history import read_history
 
-def write_start(folder: Path, values: dict[str, dict[int, float]], suffix: str, purge_step: int | None = None) -> None:
+
+def write_start(
+    folder: Path, values: dict[str, dict[int, float]], suffix: str, purge_step: int | None = None
+) -> None:
     """Write the event file of one process start: tag to step to value."""
     writer = SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=suffix)
     for tag, curve in values.items():
