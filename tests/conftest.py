@@ -38,3 +38,29 @@ def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantom")
     make_phantom(folder, patients=8, size=64, slices=(6, 8), seed=0)
     return folder
+
+
+SMOKE = {
+    "network_name": "resnext26_unet_tiny",
+    "size": 64,
+    "epochs": 2,
+    "passes": 2,
+    "batch_cases": 2,
+    "slices_per_case": 1,
+    "val_interval": 1,
+    "precision": "fp32",
+}
+"""Settings of a run that takes seconds."""
+
+
+@pytest.fixture(scope="session")
+def smoke_run(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished two-epoch run on the made-up patients.
+
+    The folder is shared by the whole session: copy it before you change a file in it.
+    """
+    from gliomaseg.workflows.run import TrainOptions, train
+
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    train(TrainOptions(phantom_data, folder, settings=SMOKE))
+    return folder

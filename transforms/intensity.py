@@ -7,7 +7,7 @@ floats. Labels and geometry are never touched here.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, RandomizableTransform, Transform
-from monai.utils.enums import TransformBackends
 from monai.transforms.traits import RandomizableTrait
+from monai.utils.enums import TransformBackends
 
 from . import keys
 
@@ -33,14 +33,17 @@ PERCENTILES = (0.5, 99.5)
 _BINS = 4096
 
 
-class ForegroundStatisticsd(MapTransform):
+class ForegroundStatisticsd(MapTransform):  # type: ignore[misc]
     """Measure the foreground of a case and keep the result under ``keys.STATISTICS``.
 
     Reads ``(C, H, W, ...)`` of any number type; leaves the image alone. The result is ``(C, 4)`` float32, see
     ``foreground_statistics``.
+
+    Raises:
+        ValueError: the image has voxels that are NaN or infinite.
     """
 
-    backend = [TransformBackends.NUMPY]
+    backend: ClassVar = [TransformBackends.NUMPY]
 
     def __init__(self, keys: KeysCollection = keys.IMAGE, statistics_key: str = keys.STATISTICS) -> None:
         super().__init__(keys)
@@ -50,11 +53,12 @@ class ForegroundStatisticsd(MapTransform):
         """Return a copy of ``data`` with the statistics added."""
         result = dict(data)
         for key in self.key_iterator(result):
+            _require_finite(result[key])
             result[self.statistics_key] = foreground_statistics(np.asarray(result[key]))
         return result
 
 
-class EndOfCached(Transform, RandomizableTrait):
+class EndOfCached(Transform, RandomizableTrait):  # type: ignore[misc]
     """Do nothing, but make ``CacheDataset`` stop here, as it does before a random transform.
 
     What stands above is cached as it is stored, for instance in uint8; what follows is worked out anew for
@@ -66,14 +70,14 @@ class EndOfCached(Transform, RandomizableTrait):
         return data
 
 
-class NormalizeForegroundd(MapTransform):
+class NormalizeForegroundd(MapTransform):  # type: ignore[misc]
     """Clip to the foreground's percentiles, subtract its mean, divide by its deviation, per channel.
 
     Takes ``(C, H, W, ...)`` of any number type, gives float32 of the same shape. With the statistics of the
     whole patient, slices keep their brightness relative to each other.
     """
 
-    backend = [TransformBackends.TORCH]
+    backend: ClassVar = [TransformBackends.TORCH]
 
     def __init__(self, keys: KeysCollection = keys.IMAGE, statistics_key: str = keys.STATISTICS) -> None:
         super().__init__(keys)
@@ -87,7 +91,7 @@ class NormalizeForegroundd(MapTransform):
         return result
 
 
-class RandSliceStatisticsd(RandomizableTransform, MapTransform):
+class RandSliceStatisticsd(RandomizableTransform, MapTransform):  # type: ignore[misc]
     """Now and then, replace the patient's statistics by those of the drawn slices alone.
 
     A single slice sent for inference is normalised by itself; a network that never saw that in training
@@ -116,7 +120,7 @@ class RandSliceStatisticsd(RandomizableTransform, MapTransform):
         return result
 
 
-class RandSequenceDropoutd(RandomizableTransform, MapTransform):
+class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore[misc]
     """Now and then, put FLAIR in the place of one or both contrast sequences.
 
     That is how the data set stores a sequence that was not acquired, so the network learns to work from
@@ -151,7 +155,7 @@ class RandSequenceDropoutd(RandomizableTransform, MapTransform):
         return result
 
 
-class FillMissingSequencesd(MapTransform):
+class FillMissingSequencesd(MapTransform):  # type: ignore[misc]
     """Give every case three channels: FLAIR stands in where a sequence is missing.
 
     One channel is taken as FLAIR and repeated, three pass unchanged.
@@ -210,7 +214,7 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
     """Return the distinct values, ascending, with their counts; wide or float data in ``_BINS`` steps."""
     low, high = flat.min(), flat.max()
     if np.issubdtype(flat.dtype, np.integer) and int(high) - int(low) < 1 << 16:
-        counts = np.bincount(flat.astype(np.int64) - int(low) if low != 0 else flat)
+        counts = np.bincount(flat.astype(np.int64) - int(low))
         values = np.arange(len(counts), dtype=np.float64) + int(low)
     else:
         counts, edges = np.histogram(flat, bins=_BINS)
@@ -231,10 +235,20 @@ def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]
         for column in np.asarray(statistics, dtype=np.float32).T
     )
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
-    values = pixels.to(torch.float32).clamp_(low, high).sub_(mean).div_(deviation)
-    return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations) if isinstance(
-        image, MetaTensor
-    ) else values
+    values = pixels.to(torch.float32, copy=True).clamp_(low, high).sub_(mean).div_(deviation)
+    if not isinstance(image, MetaTensor):
+        return values
+    return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
+
+
+def _require_finite(image: Any) -> None:
+    values = np.asarray(image)
+    wrong = values.size - int(np.isfinite(values).sum()) if values.dtype.kind == "f" else 0
+    if wrong:
+        raise ValueError(
+            f"Expected finite values, got {wrong} voxels that are NaN or infinite in {_name_of(image)}; "
+            "replace these voxels, for example by 0."
+        )
 
 
 def _name_of(image: Any) -> str:

@@ -6,7 +6,7 @@ IMAGE: Final = "image"
 """The scan. On disk a list of slice files or one volume; loaded, a ``(C, H, W, D)`` array."""
 
 LABEL: Final = "label"
-"""The truth, of the same form as the scan; loaded, ``(1, H, W, D)`` with 0 for background and 1 for lesion."""
+"""The truth, of the same form as the scan; loaded, ``(1, H, W, D)``: 0 for background, 1 for lesion."""
 
 PRED: Final = "pred"
 """What the network says: logits first, a 0/1 mask after post-processing, shaped like the label."""

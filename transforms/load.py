@@ -22,6 +22,9 @@ from . import keys
 SLICE_ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 """File endings that are read as one slice each."""
 
+READ_AS = {"P": "RGB", "PA": "RGB", "RGBA": "RGB", "CMYK": "RGB", "LA": "L"}
+"""Pillow's colour modes that are converted, and to which; transparency carries no signal."""
+
 SLICE_AFFINE = np.array([[0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float64)
 """RAS affine of ``(H, W, D)`` indices for slices that lie as ``keys.SLICE_ORIENTATION`` says.
 
@@ -29,7 +32,7 @@ Its unit is one voxel: slice files carry no spacing, and none is invented.
 """
 
 
-class SliceStackReader(ImageReader):
+class SliceStackReader(ImageReader):  # type: ignore[misc]
     """Read a list of slice files as one stack.
 
     ``LoadImage`` hands over the files in the order given; the first becomes depth 0. Colour files give
@@ -58,15 +61,18 @@ class SliceStackReader(ImageReader):
 
         Raises:
             FileNotFoundError: a file is not there.
-            ValueError: a file is damaged, or differs in size or colour from the first.
+            ValueError: there are no files; or one is damaged, holds several pictures, or differs in size or
+                colour from the first.
         """
         files = [Path(name) for name in _as_list(data)]
+        if not files:
+            raise ValueError("A study needs at least 1 slice file, got an empty list; leave that study out.")
         slices = [_decode(file) for file in files]
         for file, pixels in zip(files, slices, strict=True):
-            if pixels.shape != slices[0].shape:
+            if (pixels.shape, pixels.dtype) != (slices[0].shape, slices[0].dtype):
                 raise ValueError(
-                    f"All slices of a study need one size and colour mode: {files[0]} is {slices[0].shape}, "
-                    f"{file} is {pixels.shape}; leave that slice out or bring it to the same size."
+                    f"All slices of a study need one size and colour mode: {files[0]} is {_kind(slices[0])}, "
+                    f"{file} is {_kind(pixels)}; leave that slice out or save it like the others."
                 )
         return slices
 
@@ -89,7 +95,7 @@ class SliceStackReader(ImageReader):
         return stack, meta
 
 
-class LoadStudyd(LoadImaged):
+class LoadStudyd(LoadImaged):  # type: ignore[misc]
     """Load studies that are stacks of slices or volumes, chosen by the file ending.
 
     Slices go through ``SliceStackReader``, anything else through the reader that MONAI picks. The scan keeps
@@ -108,11 +114,15 @@ class LoadStudyd(LoadImaged):
         label_key: str = keys.LABEL,
         allow_missing_keys: bool = True,
     ) -> None:
-        super().__init__(keys, reader=None, dtype=None, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        super().__init__(
+            keys, reader=None, dtype=None, ensure_channel_first=True, allow_missing_keys=allow_missing_keys
+        )
         self.label_key = label_key
         self.register(SliceStackReader())
 
-    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
+    def __call__(
+        self, data: Mapping[Hashable, Any], reader: ImageReader | None = None
+    ) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with the files of each key replaced by a MetaTensor."""
         loaded: dict[Hashable, Any] = super().__call__(dict(data), reader)
         label = loaded.get(self.label_key)
@@ -121,20 +131,34 @@ class LoadStudyd(LoadImaged):
         return loaded
 
 
-def _as_list(names: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
+def _as_list(
+    names: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+) -> list[str | os.PathLike[str]]:
     return [names] if isinstance(names, str | os.PathLike) else list(names)
 
 
 def _decode(file: Path) -> npt.NDArray[Any]:
     if not file.is_file():
-        raise FileNotFoundError(f"Expected a slice file at {file}, but there is none; was the data set moved?")
+        raise FileNotFoundError(
+            f"Expected a slice file at {file}, but there is none; was the data set moved?"
+        )
     try:
         with Image.open(file) as picture:
-            pixels = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "CMYK") else picture)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"Could not decode {file}: {error}; copy that slice again or leave it out.") from error
+            count = getattr(picture, "n_frames", 1)
+            mode = READ_AS.get(picture.mode)
+            pixels = np.asarray(picture.convert(mode) if mode else picture)
+    except Exception as error:  # Pillow's plug-ins let struct.error, SyntaxError, KeyError, ... through
+        raise ValueError(
+            f"Could not decode {file}: {error}; copy that slice again or leave it out."
+        ) from error
+    if count != 1:
+        raise ValueError(f"Expected one slice a file, got {count} in {file}; save each under its number.")
     return pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels
 
 
+def _kind(pixels: npt.NDArray[Any]) -> str:
+    return f"{pixels.shape} {pixels.dtype}"
+
+
 def _channels_first(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels[..., :3], -1, 0)
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)

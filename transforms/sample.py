@@ -19,7 +19,7 @@ OTHER_INDICES = "other_slices"
 """Key of the drawing places without, for ``RandCropByPosNegLabeld(bg_indices_key=...)``."""
 
 
-class SliceIndicesd(MapTransform):
+class SliceIndicesd(MapTransform):  # type: ignore[misc]
     """Name one voxel for every slice, so that ``RandCropByPosNegLabeld`` draws slices and not voxels.
 
     MONAI's crop draws a centre among all lesion voxels (large slices come often) or all others, after looking

@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 
 from . import files
 from .files import InputError
-from .handlers import unwrap
+from .handlers import is_first_process, unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +49,9 @@ class RunCheckpoint:
 
     def save(self, engine: Engine) -> None:
         """Write the state; in a distributed run the first process does."""
-        if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
+        if not is_first_process():
             return
-        last, previous = self.folder / LAST, self.folder / PREVIOUS
-        with files.replace_atomically(last) as temporary:
-            torch.save(self._state(engine), temporary)
-            if last.exists():
-                last.replace(previous)
+        files.save_tensors(self.folder / LAST, self._state(engine), keep=self.folder / PREVIOUS)
 
     def restore(self, engine: Engine) -> None:
         """Load the newest readable checkpoint into all objects and set the engine's position.
@@ -71,10 +67,25 @@ class RunCheckpoint:
             return
         _check_epoch_length(state, engine, self.folder)
         for name, value in self.objects.items():
-            _load(name, value, state["objects"][name], self.folder)
+            _load(name, value, state["objects"], self.folder)
         engine.state.iteration = state["iteration"]
-        engine.state.epoch = state["iteration"] // engine.state.epoch_length
+        engine.state.epoch, steps_done = divmod(state["iteration"], engine.state.epoch_length)
         _restore_random(state["random"])
+        if steps_done:
+            self._restore_random_again(engine, state["random"])
+
+    def _restore_random_again(self, engine: Engine, random_state: Mapping[str, Any]) -> None:
+        """Restore the generators once more before the first batch of a run that goes on in mid-epoch.
+
+        The data loader draws a number from torch's generator when an epoch begins; it does so again for the
+        rest of an epoch, where an undisturbed run does not.
+        """
+
+        def restore(engine: Engine) -> None:
+            engine.remove_event_handler(restore, Events.GET_BATCH_STARTED)
+            _restore_random(random_state)
+
+        engine.add_event_handler(Events.GET_BATCH_STARTED, restore)
 
     def _state(self, engine: Engine) -> dict[str, Any]:
         return {
@@ -128,17 +139,25 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
     found = [path for name in (LAST, PREVIOUS) if (path := Path(folder) / name).is_file()]
     for path in found:
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            if state["format"] == FORMAT:
-                return state
-        except (RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            logger.warning("Checkpoint %s cannot be read (%s); taking the one before.", path, type(error).__name__)
+            state = _read(path)
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            logger.warning("Checkpoint %s cannot be read: %s", path, str(error).partition("\n")[0])
+        else:
+            logger.info("Going on from %s, at step %d.", path, state["iteration"])
+            return state
     if found:
         raise InputError(
             f"None of the checkpoints in {folder} can be read ({', '.join(p.name for p in found)}); "
             "start a new run in another folder."
         )
     return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(f"it is not of the format {FORMAT}.")
+    return state
 
 
 def _check_epoch_length(state: Mapping[str, Any], engine: Engine, folder: Path) -> None:
@@ -149,11 +168,11 @@ def _check_epoch_length(state: Mapping[str, Any], engine: Engine, folder: Path) 
         )
 
 
-def _load(name: str, value: Any, state: Any, folder: Path) -> None:
+def _load(name: str, value: Any, states: Mapping[str, Any], folder: Path) -> None:
     try:
-        _unwrapped(value).load_state_dict(state)
+        _unwrapped(value).load_state_dict(states[name])
     except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise InputError(
             f"The checkpoint in {folder} does not fit the {name} of this config ({reason}); resume with the "
             "config that the run was started with, or start a new run."

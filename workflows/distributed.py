@@ -9,6 +9,7 @@ import torch
 from monai.data import partition_dataset
 from torch import nn
 
+from .files import InputError
 from .inferers import on_device
 
 
@@ -19,10 +20,18 @@ def share_of(cases: Sequence[Any], even: bool = False) -> list[Any]:
         cases: all of them, in the same order in every process.
         even: repeat some, so that all processes take the same number of steps. For training only: repeated
             cases would count twice in an evaluation.
+
+    Raises:
+        InputError: there are more processes than cases, so that some would have nothing to do.
     """
-    if not torch.distributed.is_initialized():
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return list(cases)
     world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+    if len(cases) < world:
+        raise InputError(
+            f"Every process needs a case, but {world} processes share {len(cases)}; start at most "
+            f"{len(cases)}, or give more data."
+        )
     shares = partition_dataset(cases, num_partitions=world, even_divisible=even)
     return list(shares[rank])
 
@@ -31,6 +40,6 @@ def replicate(network: nn.Module, device: torch.device | str) -> nn.Module:
     """Wrap a network for data-parallel training; on GPUs its BatchNorm sees the batches of all processes."""
     target = torch.device(device)
     if target.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return nn.parallel.DistributedDataParallel(on_device(network, target), device_ids=[target])
     return nn.parallel.DistributedDataParallel(on_device(network, target))

@@ -46,9 +46,13 @@ class DrawSampler(Sampler[Draw]):
         [0, 0, 1, 1]
     """
 
-    def __init__(self, data_source: Sequence[Any], passes: int = 1, batch_size: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, data_source: Sequence[Any], passes: int = 1, batch_size: int = 1, seed: int = 0
+    ) -> None:
         if passes < 1:
-            raise ValueError(f"`passes` counts the uses of a case in an epoch and must be at least 1, got {passes}.")
+            raise ValueError(
+                f"`passes` counts the uses of a case in an epoch and must be at least 1, got {passes}."
+            )
         self.cases = len(data_source)
         self.passes = passes
         self.batch_size = batch_size
@@ -89,7 +93,9 @@ class DrawDataset(CacheDataset):  # type: ignore[misc]
         **options: of ``monai.data.CacheDataset``.
     """
 
-    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Any, seed: int = 0, **options: Any) -> None:
+    def __init__(
+        self, data: Sequence[Mapping[str, Any]], transform: Any, seed: int = 0, **options: Any
+    ) -> None:
         self.seed = seed
         super().__init__(data=data, transform=transform, **{"copy_cache": False, **options})
 

@@ -51,6 +51,7 @@ def version_of(package: str) -> str | None:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123  no such file outside Linux
-            return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+            names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            return next(names, "")
     except OSError:
         return platform.processor()

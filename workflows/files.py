@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: outputs are written under a temporary name and moved into place."""
+"""Files that are either whole or not there: written under a temporary name, then moved into place."""
 
 import contextlib
 import hashlib
@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _BLOCK = 1 << 20
 
@@ -34,7 +34,8 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix="".join(target.suffixes), dir=target.parent)
+        ending = "".join(target.suffixes)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=ending, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -42,7 +43,8 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         raise InputError(
-            f"Could not write {target}: {error.strerror or error}. Free some room or choose another output folder."
+            f"Could not write {target}: {error.strerror or error}. Free some room or choose another output "
+            "folder."
         ) from error
     finally:
         if temporary is not None:
@@ -60,6 +62,24 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def save_tensors(path: str | os.PathLike[str], state: Any, keep: Path | None = None) -> None:
+    """Write a state dict, or nested containers of tensors, with ``torch.save``, whole or not at all.
+
+    Args:
+        path: of the file.
+        state: what torch saves.
+        keep: where the file that stood at ``path`` is moved, once the new one is whole.
+
+    Raises:
+        InputError: the file cannot be written (no room left, no permission).
+    """
+    with replace_atomically(path) as temporary:
+        with temporary.open("wb") as stream:
+            _save_to(stream, state)
+        if keep is not None and Path(path).exists():
+            Path(path).replace(keep)
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()
@@ -67,6 +87,17 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _save_to(stream: BinaryIO, state: Any) -> None:
+    import torch
+
+    try:
+        torch.save(state, stream)
+    except RuntimeError as error:  # what torch makes of a disk that is full
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _umask() -> int:

@@ -81,16 +81,18 @@ def on_both_sides(sections: Mapping[str, Iterable[str]]) -> dict[str, list[str]]
 def _read_json(path: Path) -> dict[str, list[str]]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        chosen = {key: value for key, value in content.items() if isinstance(value, list)}
-        items = [(key, item) for key, value in chosen.items() for item in value]
-    except (OSError, ValueError, AttributeError) as error:
+        lists = [(section, items) for section, items in content.items() if isinstance(items, list)]
+        pairs = [(section, _name_of(item)) for section, items in lists for item in items]
+    except (OSError, ValueError, AttributeError, KeyError) as error:
         raise InputError(
-            f'A split file must be JSON like {{"training": [patients], "validation": [...]}} or CSV '
-            f"with the columns patient and split, but {path} is not: {error}."
+            'A split file must be JSON like {"training": [patients], "validation": [...]} or CSV with '
+            f"the columns patient and split, but {path} is not: {type(error).__name__}, {error}."
         ) from error
-    return _collect(
-        path, [(key, item["patient"] if isinstance(item, dict) else str(item)) for key, item in items]
-    )
+    return _collect(path, pairs)
+
+
+def _name_of(item: Any) -> str:
+    return str(item["patient"] if isinstance(item, dict) else item)
 
 
 def _read_csv(path: Path) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -60,7 +60,8 @@ class DrawPosition:
 
     def __call__(self, engine: Engine) -> None:
         """Hand over epoch and position within it, which is not 0 after a resume in mid-epoch."""
-        self.sampler.set_position(engine.state.epoch, engine.state.iteration % (engine.state.epoch_length or 1))
+        length = engine.state.epoch_length or 1
+        self.sampler.set_position(engine.state.epoch, engine.state.iteration % length)
 
 
 class MovingAverage:
@@ -136,8 +137,7 @@ class BestModel:
         if score > self.score:
             self.score, self.epoch, self.without_gain = score, engine.state.epoch, 0
             if is_first_process():
-                with files.replace_atomically(self.path) as temporary:
-                    torch.save(unwrap(self.network).state_dict(), temporary)
+                files.save_tensors(self.path, unwrap(self.network).state_dict())
             return
         self.without_gain += 1
         if self.patience and self.without_gain >= self.patience:
@@ -171,8 +171,7 @@ class Progress:
             return
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.advance)
-        for event in (Events.COMPLETED, Events.EXCEPTION_RAISED):
-            engine.add_event_handler(event, self.close)
+        when_over(engine, self.close)
 
     def start(self, engine: Engine) -> None:
         """Open the bar, at the position of a resumed run."""
@@ -198,20 +197,18 @@ class Progress:
         self._bar.set_postfix(figures, refresh=False)
         self._bar.update()
 
-    def close(self, engine: Engine, error: BaseException | None = None) -> None:
-        """Close the bar; an error goes on its way."""
+    def close(self) -> None:
+        """Close the bar, if it is open."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        if error is not None:
-            raise error
 
 
 class StopOnSignal:
     """End the run at the next step when Ctrl-C or SIGTERM arrives, after saving a checkpoint.
 
-    A second signal ends it at once. During validation, the validation is finished first. SLURM sends SIGTERM
-    before it takes a node away.
+    A second signal ends it at once. At the end of an epoch and during validation, the validation is finished
+    first, since a resumed run goes on with the next epoch. SLURM sends SIGTERM before it takes a node away.
 
     Args:
         checkpoint: has ``save(engine)``; None only ends the run.
@@ -223,25 +220,36 @@ class StopOnSignal:
         self._before: dict[int, Any] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Listen for signals between start and end."""
+        """Listen for signals between start and end; attach behind everything that belongs to an epoch."""
         engine.add_event_handler(Events.STARTED, self.listen)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-        for event in (Events.COMPLETED, Events.EXCEPTION_RAISED):
-            engine.add_event_handler(event, self.restore)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.after_step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.after_epoch)
+        when_over(engine, self.restore)
 
     def listen(self, engine: Engine) -> None:
         """Take over the two signals; only the main thread may."""
+        self._asked = False
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
         except ValueError:
             logger.info("Signals are not handled outside the main thread.")
 
-    def __call__(self, engine: Engine) -> None:
+    def after_step(self, engine: Engine) -> None:
+        """Save and leave if a signal has come, unless the step ends an epoch.
+
+        Raises:
+            Interrupted: always when it leaves.
+        """
+        length = engine.state.epoch_length
+        if not (length and engine.state.iteration % length == 0):
+            self.after_epoch(engine)
+
+    def after_epoch(self, engine: Engine) -> None:
         """Save and leave if a signal has come.
 
         Raises:
-            Interrupted: always when a signal has come.
+            Interrupted: always when it leaves.
         """
         if not self._asked:
             return
@@ -249,19 +257,18 @@ class StopOnSignal:
             self.checkpoint.save(engine)
         raise Interrupted(f"Stopped at step {engine.state.iteration}, in epoch {engine.state.epoch}.")
 
-    def restore(self, engine: Engine, error: BaseException | None = None) -> None:
-        """Give the signals back; an error goes on its way."""
+    def restore(self) -> None:
+        """Give the signals back to who had them."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
-        if error is not None:
-            raise error
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
             raise Interrupted("Stopped at once, at the second signal.")
         self._asked = True
-        logger.warning("%s: finishing the step and saving; once more stops at once.", signal.Signals(number).name)
+        name = signal.Signals(number).name
+        logger.warning("%s: finishing the step and saving; once more stops at once.", name)
 
 
 class Clock:
@@ -293,6 +300,23 @@ class Clock:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting from a checkpoint."""
         self.seconds = float(state["seconds"])
+
+
+def when_over(engine: Engine, act: Callable[[], None]) -> None:
+    """Call ``act`` when the engine's run is over, however it ended.
+
+    Ignite forgets an error unless a handler of it raises it again, and the first that does so keeps those
+    behind it from being called. So here each only acts, and one that stays behind them all raises.
+    """
+    engine.add_event_handler(Events.COMPLETED, lambda _: act())
+    if engine.has_event_handler(_raise_again, Events.EXCEPTION_RAISED):
+        engine.remove_event_handler(_raise_again, Events.EXCEPTION_RAISED)
+    engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: act())
+    engine.add_event_handler(Events.EXCEPTION_RAISED, _raise_again)
+
+
+def _raise_again(engine: Engine, error: BaseException) -> None:
+    raise error
 
 
 def loss_of(engine: Engine) -> float:

@@ -1,8 +1,9 @@
-"""A batch or a volume in, logits out: the one place where device, precision and picture size meet the network."""
+"""A batch or a volume in, logits out: where device, precision and picture size meet the network."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device called ``name``; ``auto`` is the GPU of this process where there is one, else the CPU.
+    """Return the device called ``name``; ``auto`` is this process's GPU where there is one, else the CPU.
 
     Raises:
         InputError: a GPU is asked for that this machine does not have, or the name is no device.
@@ -29,10 +30,10 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"Expected a device such as auto, cpu, cuda or cuda:1, got {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type != "cpu" and (device.index or 0) >= _count_of(device.type):
         raise InputError(
-            f"The device {name!r} was asked for, but this machine has {torch.cuda.device_count()} GPUs that "
-            "PyTorch can use; take auto or cpu."
+            f"The device {name!r} was asked for, but this machine has {_count_of(device.type)} of that kind "
+            "that PyTorch can use; take auto or cpu."
         )
     return device
 
@@ -123,10 +124,13 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         slices = plain(inputs)
         if is_volume := slices.ndim == 5:
             slices = slices.movedim(-1, 1).flatten(0, 1)
-        chunks = [self._run(chunk, network, *args, **kwargs) for chunk in slices.split(self.batch_size)]
+        chunks = [
+            self._run(chunk, network, *args, **kwargs) for chunk in torch.split(slices, self.batch_size)
+        ]
         logits = torch.cat(chunks) / self.temperature
         if is_volume:
-            logits = logits.unflatten(0, (inputs.shape[0], inputs.shape[-1])).movedim(1, -1).contiguous()
+            logits = logits.reshape(inputs.shape[0], inputs.shape[-1], *logits.shape[1:])
+            logits = logits.movedim(1, -1).contiguous()
         return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
 
     def _run(self, chunk: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -135,7 +139,8 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         if self.mirror:
             logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2
         if logits.shape[-2:] != chunk.shape[-2:]:
-            logits = functional.interpolate(logits, size=chunk.shape[-2:], mode="bilinear", align_corners=False)
+            size = chunk.shape[-2:]
+            logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits
 
 
@@ -164,12 +169,16 @@ def _has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
+def _count_of(kind: str) -> int:
+    """Return how many devices of a kind such as cuda or mps there are."""
+    accelerator = torch.accelerator.current_accelerator()
+    return torch.accelerator.device_count() if accelerator and accelerator.type == kind else 0
+
+
 def _cpu_has(question: str) -> bool:
     ask = getattr(torch.cpu, question, None)
     return bool(ask()) if ask is not None else False
 
 
 def _local_rank() -> int:
-    import os
-
     return int(os.environ.get("LOCAL_RANK", 0))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ def load_label(case: Mapping[str, Any]) -> MetaTensor:
 def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
     """Find and load the masks that a folder holds for a record.
 
-    A mask of slice ``TCGA_XX_1_7.tif`` may be called ``TCGA_XX_1_7_mask.tif``, ``TCGA_XX_1_7_pred.tif`` or just
-    ``TCGA_XX_1_7.tif`` (or ``.png``), in the folder itself or in one named after the patient. A volume is
-    called after the patient, or like the scan. Any value above 0 counts as abnormal.
+    A mask of slice ``TCGA_XX_1_7.tif`` may be called ``TCGA_XX_1_7_mask.tif``, ``TCGA_XX_1_7_pred.tif`` or
+    just ``TCGA_XX_1_7.tif`` (or ``.png``). A volume is called after the patient, or like the scan. Both may
+    lie in the folder itself or in one named after the patient. Any value but 0 counts as abnormal.
 
     Args:
         folder: of the masks.
@@ -41,7 +42,7 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
         ``(H, W, D)`` uint8, 0/1.
 
     Raises:
-        InputError: a mask is missing, damaged, of another size or not a mask.
+        InputError: a mask is missing, damaged, of another size than those beside it or not a mask.
     """
     scan = case[keys.IMAGE]
     volume = find_volume(folder, case)
@@ -56,12 +57,8 @@ def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
     """Return the volume that holds the masks of a record, None where there is none."""
     scan = case[keys.IMAGE]
     stems = [str(case[keys.PATIENT])] + ([_bare(Path(scan).name)] if isinstance(scan, str) else [])
-    for stem in stems:
-        for name in (stem, f"{stem}_mask", f"{stem}_seg", f"{stem}_pred"):
-            for ending in VOLUME_ENDINGS:
-                if (path := folder / f"{name}{ending}").is_file():
-                    return str(path)
-    return None
+    names = [f"{stem}{tail}" for stem in stems for tail in ("", "_mask", "_seg", "_pred")]
+    return _first_file(_places(folder, case), names, VOLUME_ENDINGS)
 
 
 def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
@@ -70,12 +67,20 @@ def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
     Raises:
         InputError: there is none.
     """
-    for place in (folder / str(case[keys.PATIENT]), folder):
-        for name in (f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem):
-            for ending in SLICE_MASK_ENDINGS:
-                if (path := place / f"{name}{ending}").is_file():
-                    return str(path)
-    raise _missing(folder, str(case[keys.PATIENT]), scan.name)
+    names = [f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem]
+    found = _first_file(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix))
+    if found is None:
+        raise _missing(folder, str(case[keys.PATIENT]), scan.name)
+    return found
+
+
+def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:
+    return folder / str(case[keys.PATIENT]), folder
+
+
+def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[str]) -> str | None:
+    paths = (place / f"{name}{end}" for place, name, end in itertools.product(places, names, endings))
+    return next((str(path) for path in paths if path.is_file()), None)
 
 
 def _missing(folder: Path, patient: str, scan: str) -> InputError:

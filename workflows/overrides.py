@@ -1,8 +1,9 @@
-"""``ID=VALUE`` from the command line in, a config with that value out; an unknown id is an error that names the nearest."""
+"""``ID=VALUE`` from the command line in, a config with that value out; an unknown id names the nearest."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from monai.bundle import ConfigParser
 from .files import InputError
 
 _SEPARATOR = "::"
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+"""Numbers that YAML 1.1 takes for text: 1e-4, 2.5e3."""
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
@@ -30,7 +34,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise InputError(f"Expected --set ID=VALUE, got {setting!r}; for instance --set epochs=40.")
     try:
-        return name.strip().replace("#", _SEPARATOR), _number_or(yaml.safe_load(value))
+        return name.strip().replace("#", _SEPARATOR), _with_numbers(yaml.safe_load(value))
     except yaml.YAMLError as error:
         raise InputError(f"The value of --set {setting!r} is not YAML; put quotes around it.") from error
 
@@ -74,11 +78,14 @@ def all_ids(config: Any, prefix: str = "") -> Iterable[str]:
 
 
 def refuse_hash(name: str, value: Any) -> None:
-    """Refuse a text with ``#``: MONAI replaces it by ``::`` wherever it stands.
+    """Refuse a text with ``#``, also inside a list or mapping: MONAI replaces it by ``::`` anywhere.
 
     Raises:
         InputError: the text has one.
     """
+    if isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            refuse_hash(name, part)
     if isinstance(value, str) and "#" in value:
         raise InputError(
             f"The value of {name} is {value!r}; bundle configs cannot hold a '#', so use a path without one."
@@ -89,13 +96,14 @@ def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     inside = [candidate for candidate in known if candidate.endswith(f"{_SEPARATOR}{name}")]
     found = list(dict.fromkeys([*near, *inside]))[:3]
-    return f"did you mean {' or '.join(found)}?" if found else "the ids are listed at the top of configs/train.yaml."
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    return "the ids are listed at the top of configs/train.yaml."
 
 
-def _number_or(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+def _with_numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_numbers(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(part) for part in value]
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value

@@ -61,14 +61,16 @@ def predict_studies(inputs: Sequence[Path], output: Path, segmenter: Segmenter) 
         The rows of results.csv.
 
     Raises:
-        InputError: an input cannot be used; what was finished before it is kept.
+        InputError: an input cannot be used, or two studies would be written to one place; nothing has been
+            written then. Or the files of a study cannot be read; what was finished before it is kept.
     """
     studies = list(find_studies_to_predict(inputs))
+    _check_studies(studies)
     rows = []
     for case in tqdm(studies, desc="segmenting", unit="study", dynamic_ncols=True, disable=len(studies) < 2):
         segmentation = segmenter(case)
         written = write_masks(case, segmentation, output / str(case[keys.PATIENT]))
-        picture = pictures.strip(segmentation.image, None, segmentation.mask)
+        picture = pictures.strip(_with_flair(segmentation.image), None, segmentation.mask)
         animation.write_png(output / "overlays" / f"{case[keys.PATIENT]}.png", picture)
         rows.append(describe(case, segmentation, written, segmenter.model.sha256))
         write_results(output, rows)
@@ -88,7 +90,7 @@ def find_studies_to_predict(inputs: Sequence[Path]) -> Iterator[dict[str, Any]]:
         elif not path.is_file():
             raise InputError(f"There is no file or folder at {path}; check the path.")
         elif path.name.lower().endswith(VOLUME_ENDINGS):
-            yield {keys.PATIENT: path.name[: path.name.lower().index(".nii")], keys.IMAGE: str(path)}
+            yield {keys.PATIENT: _bare(path.name), keys.IMAGE: str(path)}
         elif path.suffix.lower() in SLICE_ENDINGS:
             loose.append(path)
         else:
@@ -110,8 +112,7 @@ def write_masks(case: Mapping[str, Any], segmentation: Segmentation, folder: Pat
     """
     scan = case[keys.IMAGE]
     if isinstance(scan, str):
-        name = Path(scan).name
-        target = folder / f"{name[: name.lower().index('.nii')]}_mask.nii.gz"
+        target = folder / f"{_bare(Path(scan).name)}_mask.nii.gz"
         with files.replace_atomically(target) as temporary:
             nib.save(nib.Nifti1Image(segmentation.mask, segmentation.affine), temporary)
         return target
@@ -121,13 +122,14 @@ def write_masks(case: Mapping[str, Any], segmentation: Segmentation, folder: Pat
     return folder
 
 
-def describe(case: Mapping[str, Any], segmentation: Segmentation, written: Path, model_sha256: str) -> dict[str, Any]:
+def describe(
+    case: Mapping[str, Any], segmentation: Segmentation, written: Path, model_sha256: str
+) -> dict[str, Any]:
     """Return the row of a study, with the keys ``COLUMNS``."""
-    scan = case[keys.IMAGE]
     volume_ml = segmentation.volume_ml
     return {
         "patient": case[keys.PATIENT],
-        "input": scan if isinstance(scan, str) else str(Path(scan[0]).parent),
+        "input": _place_of(case),
         "output": str(written),
         "slices": segmentation.mask.shape[-1],
         "slices_with_abnormality": int(segmentation.mask.any(axis=(0, 1)).sum()),
@@ -149,6 +151,35 @@ def write_results(output: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     files.write_json(output / "results.json", {"note": "Not for diagnosis.", "studies": list(rows)})
 
 
+def _check_studies(studies: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to start with nothing to do, or where one study would be written over another."""
+    if not studies:
+        raise InputError("There is nothing to segment: the files given are masks; name the scans themselves.")
+    seen: dict[str, str] = {}
+    for case in studies:
+        patient, place = str(case[keys.PATIENT]), _place_of(case)
+        if patient in seen:
+            raise InputError(
+                f"Every study needs a name of its own, but {seen[patient]} and {place} are both {patient}; "
+                "segment them one after the other, each with its own --output."
+            )
+        seen[patient] = place
+
+
+def _place_of(case: Mapping[str, Any]) -> str:
+    scan = case[keys.IMAGE]
+    return scan if isinstance(scan, str) else str(Path(scan[0]).parent)
+
+
+def _with_flair(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an image with a channel at ``keys.FLAIR``; a single channel is FLAIR itself."""
+    return np.repeat(image, len(keys.CHANNELS), axis=0) if image.shape[0] == 1 else image
+
+
+def _bare(volume: str) -> str:
+    return volume[: volume.lower().rindex(".nii")]
+
+
 def _write_slice(path: Path, mask: npt.NDArray[np.uint8]) -> None:
     with files.replace_atomically(path) as temporary:
         Image.fromarray(mask * np.uint8(255)).save(temporary)
@@ -157,11 +188,14 @@ def _write_slice(path: Path, mask: npt.NDArray[np.uint8]) -> None:
 def _group_loose(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Put loose slice files together by folder and by their name up to the number."""
     groups: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
-    for path in paths:
+    for path in (given.absolute() for given in paths):
         parsed = parse_name(path.name)
-        if parsed is not None and parsed.is_mask:
+        if parsed is None:
+            name, order = path.stem, 0
+        elif parsed.is_mask:
             continue
-        name, order = (path.stem, 0) if parsed is None else (parsed.patient or path.parent.name, parsed.number)
+        else:
+            name, order = parsed.patient or path.parent.name, parsed.number
         groups.setdefault((path.parent, name), []).append((order, path))
     for (_, name), members in groups.items():
         ordered = sorted(members)

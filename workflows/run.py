@@ -14,11 +14,13 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from . import files
+from .checks import check_data
 from .datalist import open_data
 from .datalist_file import load_datalist, write_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError
+from .findings import format_findings, raise_on_errors
 from .inferers import pick_device
 from .models import configs_folder
 from .overrides import apply_settings, refuse_hash
@@ -98,16 +100,11 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any
         The datalist, with absolute paths.
     """
     path = options.output / "datalist.json"
-    if options.resume and path.is_file():
-        datalist = load_datalist(path)
-    else:
-        datalist = open_data(
-            options.data,
-            method=parser["split"],
-            validation=parser["validation_share"],
-            fold=parser["fold"],
-            seed=parser["seed"],
-        )
+    resumed = options.resume and path.is_file()
+    source = path if resumed else options.data
+    check_before_training(source)
+    datalist = load_datalist(path) if resumed else _open(source, parser)
+    if not resumed:
         write_datalist(datalist, path)
     if warning := datalist["split"].get("warning"):
         logger.warning("%s", warning)
@@ -115,6 +112,18 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
     return datalist
+
+
+def check_before_training(source: Path) -> None:
+    """Read every file once and refuse to start on an error; warnings are shown.
+
+    Raises:
+        InputError: the data has faults; the sentence names the first and the command that lists all.
+    """
+    report = check_data(source)
+    raise_on_errors(report)
+    if report.findings:
+        logger.warning("%s", format_findings(report))
 
 
 def write_configs(folder: Path, parser: ConfigParser) -> None:
@@ -179,6 +188,17 @@ def report_run(folder: Path) -> Evaluation:
     if not datalist.is_file():
         raise InputError(f"{folder} is no run folder: it has no datalist.json; name the --output of a training.")
     return finish(folder, load_datalist(datalist))
+
+
+def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:
+    """Split a data set as the config asks; a datalist brings its own split."""
+    return open_data(
+        source,
+        method=parser["split"],
+        validation=parser["validation_share"],
+        fold=parser["fold"],
+        seed=parser["seed"],
+    )
 
 
 def _check_folder(options: TrainOptions) -> None:

@@ -242,8 +242,8 @@ def _whole_study(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Finding]
     elif not any(one.lesion_pixels for one in facts):
         yield finding("no-lesion", [study.folder], f"{study.patient} in {study.folder} has no lesion.")
     if study.ignored:
-        count = len(study.ignored)
-        what = f"{study.folder} holds {count} pictures that are not named like slices, such as {study.ignored[0]}."
+        count = f"{len(study.ignored)} pictures" if len(study.ignored) > 1 else "a picture"
+        what = f"{study.folder} holds {count} not named like a slice: {study.ignored[0]}."
         yield finding("other-names", study.ignored, what)
 
 

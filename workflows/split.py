@@ -162,7 +162,7 @@ def split_slices(has_lesion: Sequence[bool], seed: int) -> list[str]:
     left = list(range(len(has_lesion)))
     for section, part in (("validation", SLICE_VALIDATION), ("test", SLICE_TEST)):
         groups = group(left, [has_lesion[index] for index in left])
-        for key, count in share_out(groups, math.ceil(part * len(left) - 1e-9), generator).items():
+        for key, count in share_out(groups, math.ceil(part * len(left)), generator).items():
             for index in generator.permutation(groups[key])[:count]:
                 sections[index] = section
         left = [index for index in left if sections[index] == "training"]

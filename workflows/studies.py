@@ -130,6 +130,7 @@ def _studies_in(folder: Path, names: Sequence[str]) -> Iterator[Study]:
         by_prefix = prefix is not None and (len(groups) > 1 or is_tcga(prefix))
         patient = prefix if by_prefix and prefix else folder.absolute().name
         yield _stack(patient, folder, members, ignored)
+        ignored = []  # told once, with the first patient of the folder
 
 
 def _stack(patient: str, folder: Path, members: list[tuple[SliceName, str]], ignored: list[str]) -> Study:

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..transforms import keys
 from . import pictures
-from .handlers import is_first_process, loss_of
+from .handlers import is_first_process, loss_of, when_over
 
 
 class RunWriter:
@@ -35,7 +35,13 @@ class RunWriter:
         self._writer: SummaryWriter | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Hand every call on to the SummaryWriter, opening it first."""
+        """Hand every call on to the SummaryWriter, opening it first.
+
+        Raises:
+            AttributeError: a private name, which Python itself asks for when it copies or shows an object.
+        """
+        if name.startswith("_"):
+            raise AttributeError(f"RunWriter has no attribute {name!r}.")
         if self._writer is None:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
             self._writer = SummaryWriter(self.folder, purge_step=self.purge_step)
@@ -58,7 +64,7 @@ class TensorBoardRun:
         writer: shared by all handlers of the run.
         optimizer: whose first parameter group tells the learning rate.
         evaluator: the validating engine.
-        config_path: file with the resolved config, shown under Text; where there is none, the command line is.
+        config_path: file with the resolved config, shown under Text; without one, the command line is.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class TensorBoardRun:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.write_step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write_validation)
-        engine.add_event_handler(Events.COMPLETED, lambda _: self.writer.close())
+        when_over(engine, self.writer.close)
 
     def start(self, engine: Engine) -> None:
         """Set the step from which older values are purged, and write the config."""

@@ -21,6 +21,9 @@ AFFINE_TOLERANCE_MM = 1e-3
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
 
+_MAGIC = (b"\x1f\x8b", b"\x5c\x01\0\0", b"\0\0\x01\x5c")
+"""How gzip and NIfTI files begin, the latter with the length of its header, 348, in either byte order."""
+
 Volume = tuple[npt.NDArray[Any], npt.NDArray[np.float64]]
 
 
@@ -71,15 +74,17 @@ def _read(file: str | None, faults: list[Fault]) -> Volume | None:
         try:
             return read_volume(path)
         except OSError as error:
-            faults.append(_read_fault(file, str(error)))
+            faults.append(_read_fault(path, str(error)))
     return None
 
 
-def _read_fault(file: str, reason: str) -> Fault:
-    ends_early = "EOF" in reason or "Expected" in reason or "end-of-stream" in reason
-    if ends_early:
-        return Fault("truncated", file, f"{file} ends early, after {Path(file).stat().st_size} bytes.")
-    return Fault("unreadable", file, f"{file} cannot be read: {reason}.")
+def _read_fault(path: Path, reason: str) -> Fault:
+    with path.open("rb") as stream:
+        begins_well = stream.read(4).startswith(_MAGIC)
+    if begins_well:
+        length = path.stat().st_size
+        return Fault("truncated", str(path), f"{path} ends early or is damaged, at {length} bytes.")
+    return Fault("unreadable", str(path), f"{path} cannot be read: {reason}.")
 
 
 def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:

@@ -1,0 +1,85 @@
+"""The shipped configs are what MONAI's own tools expect, and their generated twins agree with them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.overrides import all_ids
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+CONFIGS = configs_folder()
+TRAIN = CONFIGS / "train.yaml"
+
+
+SMALL = {"size": 32, "batch_cases": 2, "slices_per_case": 1, "network_name": "resnext26_unet_tiny"}
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["train.yaml"], "train"),
+        (["train.json"], "train"),
+        (["train.yaml", "evaluate.yaml"], "train"),
+        (["train.yaml", "smoke.yaml"], "train"),
+        (["inference.yaml"], "infer"),
+        (["inference.json"], "infer"),
+    ],
+)
+def test_monai_finds_all_properties(names: list[str], kind: str, phantom_data: Path, tmp_path: Path) -> None:
+    settings = SMALL if kind == "train" else {"network_name": "resnext26_unet_tiny"}
+    bundle = ConfigWorkflow(
+        config_file=[str(CONFIGS / name) for name in names],
+        workflow_type=kind,
+        logging_file=str(CONFIGS / "logging.conf"),
+        dataset_dir=str(phantom_data),
+        output_dir=str(tmp_path),
+        bundle_root=str(tmp_path),
+        **settings,
+    )
+    bundle.initialize()
+    assert bundle.check_properties() == []
+
+
+@pytest.mark.parametrize("name", ["train", "inference"])
+def test_the_json_form_is_generated_from_the_yaml(name: str) -> None:
+    generated = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    assert generated == ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize("name", ["evaluate", "smoke", "multi_gpu_train"])
+def test_a_mixin_changes_only_ids_that_train_has_or_that_are_new_at_the_top(name: str) -> None:
+    known = set(all_ids(ConfigParser.load_config_file(str(TRAIN))))
+    for key in ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml")):
+        assert key in known or "::" not in key, key
+
+
+@pytest.mark.parametrize("name", ["train", "inference", "evaluate", "smoke", "multi_gpu_train"])
+def test_a_config_opens_with_what_it_does_and_how_to_run_it(name: str) -> None:
+    head = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").split("\n\n")[0]
+    assert head.startswith("# ")
+    assert "Run it:" in head
+
+
+def test_no_number_of_a_config_is_read_as_a_text() -> None:
+    for path in CONFIGS.glob("*.yaml"):
+        for key in all_ids(content := yaml.safe_load(path.read_text(encoding="utf-8"))):
+            value = ConfigParser(content).get(key)
+            if isinstance(value, str):
+                with pytest.raises(ValueError, match="could not convert"):
+                    float(value)
+
+
+def test_metadata_names_the_version_in_its_changelog() -> None:
+    metadata = json.loads((CONFIGS / "metadata.json").read_text(encoding="utf-8"))
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_training_and_inference_agree_on_the_numbers_they_share() -> None:
+    from gliomaseg.workflows.run import SHARED_IDS
+
+    train, inference = (ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml")) for name in ("train", "inference"))
+    for name in SHARED_IDS:
+        if name != "network_def":
+            assert train[name] == inference[name], name

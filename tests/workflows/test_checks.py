@@ -1,0 +1,571 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from gliomaseg.workflows.checks import check_data, format_findings, raise_on_errors
+from gliomaseg.workflows.datalist import build_datalist, write_datalist
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.findings import KINDS, DataReport, Finding, finding
+
+Write = Callable[..., Path]
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(path)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 255, shape, dtype=np.uint8)
+
+
+def only(report: DataReport, code: str) -> Finding:
+    """Return the one finding of a report, which must be of this kind."""
+    assert [one.code for one in report.findings] == [code]
+    found = report.findings[0]
+    assert (found.level, found.remedy != "") == (KINDS[code].level, True)
+    return found
+
+
+@pytest.fixture
+def patient(write_patient: Write) -> Path:
+    """One faultless patient, p1, with slices 1 to 4 and a lesion in the last."""
+    return write_patient("p1", slices=(1, 2, 3, 4))
+
+
+# --- faults of slices --------------------------------------------------------------------------------
+
+
+def test_a_faultless_folder_has_counts_and_no_findings(data_folder: Path):
+    report = check_data(data_folder)
+    assert report == DataReport(str(data_folder), 10, 10, 30, 10, {"CS": 6, "DU": 4}, ())
+
+
+def test_an_image_without_mask_is_found(patient: Path):
+    (patient / "p1_2_mask.tif").unlink()
+    found = only(check_data(patient), "image-without-mask")
+    assert found.what == f"{patient}/p1_2.tif has no mask."
+    assert found.remedy == "Add the mask (all zeros if there is no lesion) or remove the image."
+
+
+def test_a_mask_without_image_is_found(patient: Path):
+    (patient / "p1_2.tif").unlink()
+    assert only(check_data(patient), "mask-without-image").what == f"{patient}/p1_2_mask.tif has no image."
+
+
+def test_an_unreadable_file_is_found(patient: Path):
+    (patient / "p1_2.tif").write_bytes(b"this is no picture")
+    found = only(check_data(patient), "unreadable")
+    assert found.what == f"{patient}/p1_2.tif cannot be read: it is not a picture of a known kind."
+
+
+def test_a_damaged_header_is_found(patient: Path):
+    file = patient / "p1_2.png"
+    save(file, noise(8, 8, 3))
+    content = file.read_bytes()
+    file.write_bytes(content[:16] + b"\0" * 8 + content[24:])  # width and height
+    (patient / "p1_2.tif").unlink()
+    assert only(check_data(patient), "truncated").files == (str(file),)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.9])
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_a_file_that_ends_early_is_found(patient: Path, ending: str, part: float):
+    whole = patient / f"whole.{ending}"
+    save(whole, noise(8, 8, 3))
+    content = whole.read_bytes()
+    whole.unlink()
+    (patient / "p1_2.tif").unlink()
+    file = patient / f"p1_2.{ending}"
+    file.write_bytes(content[: int(len(content) * part)])
+    length = int(len(content) * part)
+    assert only(check_data(patient), "truncated").what == f"{file} ends early, after {length} bytes."
+
+
+def test_a_mask_that_ends_early_is_found(patient: Path):
+    file = patient / "p1_2_mask.tif"
+    file.write_bytes(file.read_bytes()[:40])
+    assert only(check_data(patient), "truncated").files == (str(file),)
+
+
+def test_a_file_of_zero_bytes_is_found(patient: Path):
+    (patient / "p1_2.tif").write_bytes(b"")
+    assert only(check_data(patient), "empty-file").what == f"{patient}/p1_2.tif has zero bytes."
+
+
+def test_a_slice_of_another_size_is_found(patient: Path):
+    save(patient / "p1_2.tif", noise(6, 10, 3))
+    save(patient / "p1_2_mask.tif", np.zeros((6, 10), np.uint8))
+    found = only(check_data(patient), "size-within-patient")
+    assert found.what == f"{patient}/p1_2.tif is 10x6, most slices of p1 are 8x8."
+
+
+def test_a_mask_of_another_size_is_found_and_resize_is_the_remedy(patient: Path):
+    save(patient / "p1_2_mask.tif", np.zeros((4, 4), np.uint8))
+    found = only(check_data(patient), "mask-size")
+    assert found.what == f"{patient}/p1_2_mask.tif is 4x4, its image is 8x8."
+    assert "`--resize 4`" in found.remedy
+
+
+def test_images_of_512_with_masks_of_256_pass_with_a_resize_only(tmp_path: Path):
+    save(tmp_path / "p1_1.tif", noise(512, 512, 3))
+    save(tmp_path / "p1_1_mask.tif", np.eye(256, dtype=np.uint8) * 255)
+    assert "`--resize 256`" in only(check_data(tmp_path), "mask-size").remedy
+    assert check_data(tmp_path, resize=256).findings == ()
+
+
+def test_a_resize_does_not_excuse_another_proportion(patient: Path):
+    save(patient / "p1_2_mask.tif", np.zeros((4, 8), np.uint8))
+    assert "--resize" not in only(check_data(patient), "mask-size").remedy
+    assert only(check_data(patient, resize=4), "mask-size").remedy == "Save them at one size."
+
+
+def test_mask_values_between_background_and_lesion_are_found(patient: Path):
+    save(patient / "p1_2_mask.tif", np.array([[0, 3, 255, 128]] * 8, np.uint8).repeat(2, 1))
+    found = only(check_data(patient), "mask-values")
+    assert found.what.endswith("p1_2_mask.tif has 0, 3, 128, 255.")
+    assert found.what.startswith("Mask values must be 0 and 255 (or 0 and 1), but ")
+
+
+def test_a_long_list_of_mask_values_is_shortened(patient: Path):
+    save(patient / "p1_2_mask.tif", np.arange(64, dtype=np.uint8).reshape(8, 8))
+    assert only(check_data(patient), "mask-values").what.endswith("has 0, 1, 2, ..., 62, 63.")
+
+
+@pytest.mark.parametrize("lesion", [1, 255])
+def test_masks_of_0_and_1_are_as_good_as_0_and_255(patient: Path, lesion: int):
+    save(patient / "p1_2_mask.tif", np.eye(8, dtype=np.uint8) * np.uint8(lesion))
+    assert check_data(patient).findings == ()
+
+
+def test_a_mask_of_three_channels_is_found(patient: Path):
+    save(patient / "p1_2_mask.tif", np.zeros((8, 8, 3), np.uint8))
+    found = only(check_data(patient), "mask-channels")
+    assert found.what == f"A mask has one channel, but {patient}/p1_2_mask.tif has 3."
+
+
+def test_grey_images_are_a_warning(patient: Path):
+    for n in (1, 2, 3, 4):
+        save(patient / f"p1_{n}.tif", noise(8, 8, seed=n))
+    found = only(check_data(patient), "grey")
+    assert found.what == f"{patient}/p1_1.tif is grey; it is taken as FLAIR alone. (3 more like it in p1.)"
+    assert len(found.files) == 4
+
+
+def test_grey_mixed_with_colour_is_an_error(patient: Path):
+    save(patient / "p1_2.tif", noise(8, 8))
+    found = only(check_data(patient), "mode-within-patient")
+    assert found.what == f"{patient}/p1_2.tif is grey, others of p1 are not."
+
+
+def test_an_image_of_an_unknown_mode_is_found(patient: Path):
+    for n in (1, 2, 3, 4):
+        save(patient / f"p1_{n}.tif", noise(8, 8, seed=n).astype(np.float32))
+    assert only(check_data(patient), "image-mode").what == (
+        f"Images have three channels, 8 bits each (RGB), but {patient}/p1_1.tif is F. (3 more like it in p1.)"
+    )
+
+
+def test_a_gap_in_the_slice_numbers_is_a_warning(patient: Path):
+    for name in ("p1_2.tif", "p1_2_mask.tif"):
+        (patient / name).unlink()
+    assert only(check_data(patient), "gap").what == "p1 has slices 1 to 4, but not 2."
+
+
+@pytest.mark.parametrize("name", ["p1_02.tif", "p1_2.png"])
+def test_two_files_of_one_slice_number_are_found(patient: Path, name: str):
+    save(patient / name, noise(8, 8, 3))
+    found = only(check_data(patient), "same-number")
+    assert found.files[0] in (str(patient / name), str(patient / "p1_2.tif"))
+    assert found.what == f"{found.files[0]} has a slice number that another file of p1 has."
+
+
+def test_a_slice_number_that_a_table_lists_twice_is_found(patient: Path):
+    rows = "".join(f"p1,p1_{n}.tif,p1_{n}_mask.tif,{n}\n" for n in (1, 2, 3, 4))
+    table = patient / "paths.csv"
+    table.write_text(f"patient,image,label,slice\n{rows}p1,p1_1.tif,p1_1_mask.tif,2\n", encoding="utf-8")
+    assert only(check_data(table), "same-number").files == (str(patient / "p1_1.tif"),)
+
+
+def test_the_same_image_twice_in_a_patient_is_a_warning_in_any_format(patient: Path):
+    (patient / "p1_3.tif").unlink()
+    save(patient / "p1_3.png", np.asarray(Image.open(patient / "p1_1.tif")))
+    found = only(check_data(patient), "repeated-image")
+    assert found.what == f"{patient}/p1_3.png is the same image as {patient}/p1_1.tif."
+
+
+def test_black_images_and_blank_masks_may_repeat(tmp_path: Path, write_patient: Write):
+    for name in ("p1", "p2"):
+        folder = write_patient(name, slices=(1, 2, 3))
+        for n in (1, 2):
+            save(folder / f"{name}_{n}.tif", np.zeros((8, 8, 3), np.uint8))
+    assert check_data(tmp_path).findings == ()
+
+
+def test_the_same_image_under_two_patients_is_a_leak(tmp_path: Path, write_patient: Write):
+    first, second = write_patient("p1", root=tmp_path), write_patient("p2", root=tmp_path)
+    for n in (1, 3):
+        (second / f"p2_{n}.tif").write_bytes((first / f"p1_{n}.tif").read_bytes())
+    found = only(check_data(tmp_path), "leak")
+    assert found.what == f"p1 and p2 share 2 images: {second}/p2_1.tif is the same as {first}/p1_1.tif."
+    assert len(found.files) == 4
+
+
+def test_two_studies_of_one_person_may_share_an_image(tmp_path: Path, write_patient: Write):
+    first = write_patient("TCGA_CS_0001_1999", root=tmp_path)
+    second = write_patient("TCGA_CS_0001_2001", root=tmp_path)
+    (second / f"{second.name}_1.tif").write_bytes((first / f"{first.name}_1.tif").read_bytes())
+    report = check_data(tmp_path)
+    assert (report.findings, report.cases, report.patients) == ((), 2, 1)
+
+
+def test_a_doubled_folder_is_a_warning_and_counted_once(tmp_path: Path, write_patient: Write):
+    first = write_patient("p1", root=tmp_path / "kaggle_3m")
+    second = write_patient("p1", root=tmp_path / "lgg-mri-segmentation" / "kaggle_3m")
+    report = check_data(tmp_path)
+    assert only(report, "doubled-folder").what == f"{second} is a copy of {first}."
+    assert (report.cases, report.slices) == (1, 3)
+
+
+def test_two_different_studies_of_one_name_are_found(tmp_path: Path, write_patient: Write):
+    write_patient("p1", root=tmp_path / "a")
+    write_patient("p1", root=tmp_path / "b", slices=(1, 2))
+    found = only(check_data(tmp_path), "same-name")
+    assert found.what.startswith(
+        "Each patient needs a name of its own, but p1 stands for different slices in "
+    )
+
+
+def test_a_patient_without_any_mask_is_one_warning(write_patient: Write):
+    folder = write_patient("p1", masks=False)
+    assert only(check_data(folder), "no-masks").what == f"p1 in {folder} has no masks."
+
+
+def test_a_patient_without_any_lesion_is_a_warning(write_patient: Write):
+    folder = write_patient("p1", lesion=0)
+    assert only(check_data(folder), "no-lesion").what == f"p1 in {folder} has no lesion."
+
+
+def test_pictures_with_other_names_are_a_warning(patient: Path):
+    save(patient / "overview.png", noise(8, 8, 3))
+    found = only(check_data(patient), "other-names")
+    assert found.what == f"{patient} holds a picture not named like a slice: {patient}/overview.png."
+
+
+def test_twelve_different_faults_at_once_are_in_one_list(tmp_path: Path, write_patient: Write):
+    a, b, c, d, e = (write_patient(name, slices=range(1, 9), root=tmp_path) for name in "abcde")
+    (a / "a_1_mask.tif").unlink()
+    (a / "a_2.tif").unlink()
+    (a / "a_3.tif").write_bytes(b"no picture")
+    (a / "a_4.tif").write_bytes((a / "a_4.tif").read_bytes()[:60])
+    (a / "a_5_mask.tif").write_bytes(b"")
+    save(b / "b_1.tif", noise(6, 6, 3))
+    save(b / "b_2_mask.tif", np.zeros((4, 4), np.uint8))
+    save(b / "b_3_mask.tif", np.full((8, 8), 7, np.uint8))
+    save(b / "b_04.tif", noise(8, 8, 3, seed=1))
+    for name in ("c_4.tif", "c_4_mask.tif"):
+        (c / name).unlink()
+    (c / "c_6.tif").write_bytes((c / "c_5.tif").read_bytes())
+    (d / "d_1.tif").write_bytes((c / "c_1.tif").read_bytes())
+    for file in e.glob("*_mask.tif"):
+        file.unlink()
+    assert [one.code for one in check_data(tmp_path).findings] == [
+        "empty-file",
+        "unreadable",
+        "truncated",
+        "image-without-mask",
+        "mask-without-image",
+        "same-number",
+        "size-within-patient",
+        "mask-size",  # b_1, whose mask kept its size, and b_2
+        "mask-values",
+        "leak",
+        "no-masks",
+        "gap",
+        "repeated-image",
+    ]
+
+
+def test_unusable_sources_are_single_sentences(tmp_path: Path):
+    with pytest.raises(InputError, match=r"is empty. Give the folder"):
+        check_data(tmp_path)
+    with pytest.raises(InputError, match=r"no data set at .*nowhere"):
+        check_data(tmp_path / "nowhere")
+
+
+def test_every_slice_and_volume_counts_as_progress(data_folder: Path):
+    save_volume(data_folder / "v.nii.gz", noise(3, 3, 3))
+    calls: list[tuple[int, int]] = []
+    check_data(data_folder, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(n, 31) for n in range(1, 32)]
+
+
+# --- faults of volumes -------------------------------------------------------------------------------
+
+
+def save_volume(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> None:
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """One faultless volume v of three sequences, 4 x 4 x 5, with a lesion in two slices."""
+    save_volume(tmp_path / "v.nii.gz", noise(4, 4, 5, 3))
+    label = np.zeros((4, 4, 5), np.uint8)
+    label[1, 1, 2:4] = 1
+    save_volume(tmp_path / "v_seg.nii.gz", label)
+    return tmp_path
+
+
+def test_a_faultless_volume_has_counts_and_no_findings(volumes: Path):
+    assert check_data(volumes) == DataReport(str(volumes), 1, 1, 5, 2, {"unknown": 1}, ())
+
+
+def test_voxels_that_are_not_finite_are_found(volumes: Path):
+    voxels = noise(4, 4, 5, 3).astype(np.float32)
+    voxels[0, 0, 0], voxels[1, 1, 1, 1] = np.nan, np.inf
+    save_volume(volumes / "v.nii.gz", voxels)
+    found = only(check_data(volumes), "not-finite")
+    assert found.what == f"{volumes}/v.nii.gz has 4 voxels that are NaN or infinite."
+
+
+def test_a_label_that_lies_elsewhere_is_found(volumes: Path):
+    affine = np.eye(4)
+    affine[0, 3] = 2.5
+    save_volume(volumes / "v_seg.nii.gz", np.ones((4, 4, 5), np.uint8), affine)
+    found = only(check_data(volumes), "affine")
+    assert found.what == f"{volumes}/v_seg.nii.gz lies elsewhere than its image: their affines differ by 2.5."
+
+
+def test_a_label_of_another_shape_is_found(volumes: Path):
+    save_volume(volumes / "v_seg.nii.gz", np.ones((4, 4, 6), np.uint8))
+    found = only(check_data(volumes), "label-shape")
+    assert found.what == f"{volumes}/v_seg.nii.gz is 4x4x6 voxels, its image is 4x4x5."
+
+
+def test_label_values_of_several_classes_are_found(volumes: Path):
+    save_volume(volumes / "v_seg.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4)
+    found = only(check_data(volumes), "mask-values")
+    assert (
+        found.what
+        == f"Label values must be 0 and 1 (or 0 and 255), but {volumes}/v_seg.nii.gz has 0, 1, 2, 3."
+    )
+
+
+@pytest.mark.parametrize("part", [0.4, 0.9])
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_volume_that_ends_early_is_found(tmp_path: Path, ending: str, part: float):
+    file = tmp_path / f"v{ending}"
+    save_volume(file, noise(9, 9, 9, 3))
+    content = file.read_bytes()
+    length = int(len(content) * part)
+    file.write_bytes(content[:length])
+    report = check_data(tmp_path)
+    assert report.findings[0].code == "truncated"
+    assert report.findings[0].what == f"{file} ends early or is damaged, at {length} bytes."
+
+
+def test_an_unreadable_volume_is_found(volumes: Path):
+    (volumes / "v.nii.gz").write_bytes(b"this is no volume")
+    assert only(check_data(volumes), "unreadable").what.startswith(f"{volumes}/v.nii.gz cannot be read: ")
+
+
+def test_a_volume_of_zero_bytes_is_found(volumes: Path):
+    (volumes / "v_seg.nii.gz").write_bytes(b"")
+    assert only(check_data(volumes), "empty-file").what == f"{volumes}/v_seg.nii.gz has zero bytes."
+
+
+def test_a_label_without_scan_is_found(volumes: Path):
+    save_volume(volumes / "w.nii.gz", noise(4, 4, 5, 3, seed=9))
+    save_volume(volumes / "x_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    report = check_data(volumes)
+    assert [one.what for one in report.findings] == [
+        f"{volumes}/x_seg.nii.gz has no image.",
+        f"w in {volumes} has no masks.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "code", "words"),
+    [
+        ((4, 4, 5), "grey", "has one sequence; it is taken as FLAIR alone."),
+        ((4, 4, 5, 4), "channels", "has 4 sequences; usual are pre-contrast, FLAIR, post-contrast."),
+    ],
+)
+def test_unusual_numbers_of_sequences_are_warnings(
+    volumes: Path, shape: tuple[int, ...], code: str, words: str
+):
+    save_volume(volumes / "v.nii.gz", noise(*shape))
+    assert only(check_data(volumes), code).what == f"{volumes}/v.nii.gz {words}"
+
+
+def test_a_flat_picture_as_a_volume_is_found(volumes: Path):
+    save_volume(volumes / "v.nii.gz", noise(4, 4))
+    report = check_data(volumes)
+    assert report.findings[-1].what == (
+        f"A scan has 3 axes, or 4 with the sequences last, but {volumes}/v.nii.gz has 2."
+    )
+
+
+def test_a_blank_label_is_a_warning(volumes: Path):
+    save_volume(volumes / "v_seg.nii.gz", np.zeros((4, 4, 5), np.uint8))
+    assert only(check_data(volumes), "no-lesion").what == f"v in {volumes} has no lesion."
+
+
+def test_the_same_volume_under_two_names_is_a_leak(volumes: Path):
+    for ending in (".nii.gz", "_seg.nii.gz"):
+        (volumes / f"w{ending}").write_bytes((volumes / f"v{ending}").read_bytes())
+    assert only(check_data(volumes), "leak").what.startswith("v and w share 1 image: ")
+
+
+# --- faults of datalists and splits ------------------------------------------------------------------
+
+
+@pytest.fixture
+def datalist(data_folder: Path, tmp_path: Path) -> Path:
+    """A faultless datalist of ten patients."""
+    path = tmp_path / "datalist.json"
+    write_datalist(build_datalist(data_folder), path)
+    return path
+
+
+def test_a_faultless_datalist_counts_as_its_folder(datalist: Path, data_folder: Path):
+    report, of_folder = check_data(datalist), check_data(data_folder)
+    assert report.findings == ()
+    assert (report.cases, report.slices, report.institutions) == (10, 30, of_folder.institutions)
+
+
+def test_a_file_changed_since_the_datalist_was_written_is_found(datalist: Path, data_folder: Path):
+    file = next(data_folder.rglob("*_1.tif"))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    found = only(check_data(datalist), "changed-file")
+    assert found.what == f"{file} has other content than when {datalist} was written."
+    assert "write a new datalist with `gliomaseg prepare DATA`" in found.remedy
+
+
+def test_a_file_missing_from_a_datalist_is_found(datalist: Path, data_folder: Path):
+    file = next(data_folder.rglob("*_1_mask.tif"))
+    file.unlink()
+    assert only(check_data(datalist), "missing-file").what == f"{file} is not there."
+
+
+def test_a_patient_on_both_sides_of_a_datalist_is_found(datalist: Path):
+    content = json.loads(datalist.read_text(encoding="utf-8"))
+    twice = content["training"][0]
+    content["validation"].append(twice)
+    datalist.write_text(json.dumps(content), encoding="utf-8")
+    found = only(check_data(datalist), "both-sides")
+    assert found.what == f"{twice['patient'][:12]} is in training and in validation of {datalist}."
+
+
+def test_a_datalist_split_by_slice_warns_of_its_leak(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder, method="slice"), tmp_path / "slices.json")
+    found = only(check_data(tmp_path / "slices.json"), "slice-split")
+    assert "neighbouring slices of one patient stand on both sides" in found.what
+
+
+def test_volumes_of_a_datalist_are_checked_too(tmp_path: Path):
+    for seed, name in enumerate("ab"):
+        save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5, 3, seed=seed))
+        save_volume(tmp_path / f"{name}_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    write_datalist(build_datalist(tmp_path), tmp_path / "datalist.json")
+    (tmp_path / "b.nii.gz").unlink()
+    (tmp_path / "a_seg.nii.gz").unlink()
+    codes = [one.code for one in check_data(tmp_path / "datalist.json").findings]
+    assert codes == ["missing-file", "missing-file"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (
+            {"training": ["TCGA_CS_0000"], "validation": ["TCGA_CS_0000"]},
+            "both-sides",
+            "has on two: TCGA_CS_0000",
+        ),
+        (
+            {"training": ["nobody"], "validation": ["TCGA_CS_0000"]},
+            "given-split",
+            "names nobody; the data set has 10",
+        ),
+    ],
+)
+def test_a_given_split_that_does_not_fit_is_found(
+    data_folder: Path, tmp_path: Path, content: dict[str, list[str]], code: str, words: str
+):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert words in only(check_data(data_folder, split_file=path), code).what
+
+
+def test_a_given_split_that_fits_is_no_finding(data_folder: Path, tmp_path: Path):
+    path = tmp_path / "split.json"
+    path.write_text('{"training": ["TCGA_CS_0000"], "validation": ["TCGA_CS_0001"]}', encoding="utf-8")
+    assert check_data(data_folder, split_file=path).findings == ()
+
+
+# --- reports -----------------------------------------------------------------------------------------
+
+
+def report_with(*codes: str) -> DataReport:
+    findings = tuple(finding(code, ["f"], f"Fault {n}.") for n, code in enumerate(codes, start=1))
+    return DataReport("data", 2, 2, 6, 1, {"CS": 2}, findings)
+
+
+def test_errors_are_raised_with_the_first_few_and_the_way_to_see_all():
+    words = (
+        r"data has 4 errors: \(1\) Fault 1. \(2\) Fault 2. \(3\) Fault 3. and 1 more. "
+        r"See them all, with remedies: `gliomaseg doctor data`."
+    )
+    with pytest.raises(InputError, match=words):
+        raise_on_errors(report_with(*["unreadable"] * 4))
+
+
+def test_one_error_is_told_as_one():
+    with pytest.raises(InputError, match=r"but data has 1 error: \(1\) Fault 1. See them all"):
+        raise_on_errors(report_with("unreadable", "gap"))
+
+
+def test_warnings_are_not_raised():
+    report = report_with("gap", "no-masks")
+    raise_on_errors(report)
+    assert (len(report.errors), len(report.warnings)) == (0, 2)
+
+
+def test_a_report_is_shown_by_kind_errors_first():
+    text = format_findings(report_with("gap", "unreadable", "unreadable"))
+    assert text.splitlines() == [
+        "data: 2 patients, 2 studies, 6 slices, 1 with lesion (CS 2); 2 errors, 1 warnings",
+        "",
+        "ERROR: Unreadable files (2)",
+        "  - Fault 2.",
+        "  - Fault 3.",
+        "  > Copy the file again, or save it as TIFF, PNG or NIfTI.",
+        "",
+        "WARNING: Gaps in the slice numbers (1)",
+        "  - Fault 1.",
+        "  > Check whether slices were lost in copying.",
+    ]
+
+
+def test_long_kinds_are_cut_unless_all_are_wanted():
+    report = report_with(*["gap"] * 8)
+    assert "  - ... and 6 more" in format_findings(report, lines=2).splitlines()
+    assert "Fault 8." in format_findings(report, lines=2, all=True)
+
+
+def test_a_clean_report_says_so():
+    assert format_findings(report_with()).endswith("No faults found.")
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_every_kind_has_a_remedy_that_is_a_sentence(code: str):
+    kind = KINDS[code]
+    assert kind.level in ("error", "warning")
+    assert kind.remedy[0].isupper()
+    assert kind.remedy.endswith(".")

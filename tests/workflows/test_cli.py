@@ -1,0 +1,216 @@
+"""Wrong input is one sentence and exit code 2, with nothing half-written; help is there for every command."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from gliomaseg.networks import create_network
+from gliomaseg.workflows import cli
+from gliomaseg.workflows.datalist import load_cases
+from PIL import Image
+
+COMMANDS = ("demo", "prepare", "train", "evaluate", "predict", "report", "doctor")
+
+
+class Outcome:
+    """Exit code and words of a command."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def gliomaseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["gliomaseg", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def data(phantom_data: Path, tmp_path: Path) -> Path:
+    """Return a copy of the made-up patients that a test may spoil."""
+    return Path(shutil.copytree(phantom_data, tmp_path / "data"))
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """Check that there is one sentence with these words on stderr, and no traceback."""
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    last = outcome.err.strip().splitlines()[-1]
+    for word in words:
+        assert word in last, last
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(gliomaseg, name: str) -> None:
+    outcome = gliomaseg(name, "--help")
+    assert outcome.code == 0
+    assert f"gliomaseg {name}" in outcome.out
+    assert "Example" in outcome.out
+
+
+def test_the_help_says_what_it_is_not_for(gliomaseg) -> None:
+    assert "Not for diagnosis" in gliomaseg("--help").out
+
+
+def test_an_empty_folder_is_refused(gliomaseg, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(gliomaseg("train", tmp_path / "empty", "--output", tmp_path / "run"), str(tmp_path / "empty"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_other_pictures_is_refused(gliomaseg, tmp_path: Path) -> None:
+    (tmp_path / "holiday").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "holiday" / "beach.jpg")
+    outcome = gliomaseg("prepare", tmp_path / "holiday", "--output", tmp_path / "datalist.json")
+    refused(outcome, str(tmp_path / "holiday"), "_mask.tif")
+    assert not (tmp_path / "datalist.json").exists()
+
+
+def test_a_truncated_slice_is_named(gliomaseg, data: Path, tmp_path: Path) -> None:
+    victim = Path(load_cases(data)[0]["image"][1])
+    victim.write_bytes(victim.read_bytes()[:300])
+    refused(gliomaseg("train", data, "--output", tmp_path / "run"), victim.name)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mask_without_image_is_named(gliomaseg, data: Path, tmp_path: Path) -> None:
+    victim = Path(load_cases(data)[0]["image"][1])
+    victim.unlink()
+    refused(gliomaseg("train", data, "--output", tmp_path / "run"), f"{victim.stem}_mask.tif")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mask_of_another_size_is_named(gliomaseg, data: Path, tmp_path: Path) -> None:
+    victim = Path(load_cases(data)[0]["label"][1])
+    Image.new("L", (32, 32)).save(victim)
+    refused(gliomaseg("train", data, "--output", tmp_path / "run"), victim.name, "32")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(smoke_run / "configs", tmp_path / "model" / "configs")
+    (tmp_path / "model" / "models").mkdir()
+    torch.save(create_network("unet").state_dict(), tmp_path / "model" / "models" / "model.pt")
+    outcome = gliomaseg("predict", phantom_data, "--output", tmp_path / "out", "--model", tmp_path / "model")
+    refused(outcome, "resnext26_unet_tiny", "model.pt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_pretrained_weights_of_another_architecture_are_refused(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    torch.save(create_network("unet").state_dict(), tmp_path / "unet.pt")
+    words = ("--network", "resnext26_unet_tiny", "--pretrained", tmp_path / "unet.pt")
+    refused(gliomaseg("train", phantom_data, "--output", tmp_path / "run", *words), "unet.pt", "resnext26_unet_tiny")
+
+
+def test_an_unknown_network_is_answered_with_those_there_are(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--network", "resnet9000")
+    refused(outcome, "resnet9000", "resnext50_unet")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_config_id_is_answered_with_the_nearest(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epoch=3")
+    refused(outcome, "no id 'epoch'", "did you mean epochs")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_setting_without_a_value_is_refused(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    refused(gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs"), "--set epochs=40")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused(gliomaseg, phantom_data: Path, smoke_run: Path, tmp_path: Path) -> None:
+    refused(gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--device", "cuda"), "'cuda'", "0 GPUs")
+    outcome = gliomaseg("predict", phantom_data, "--output", tmp_path / "o", "--model", smoke_run, "--device", "cuda:3")
+    refused(outcome, "'cuda:3'")
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "o").exists()
+
+
+def test_no_room_left_is_said_and_nothing_is_half_written(
+    gliomaseg, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    output = tmp_path / "datalist.json"
+    refused(gliomaseg("prepare", phantom_data, "--output", output), str(output), "No space left on device", "room")
+    assert list(tmp_path.glob("*datalist*")) == []
+    assert list(tmp_path.glob(".partial*")) == []
+
+
+def test_prepare_counts_and_says_what_comes_next(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    outcome = gliomaseg("prepare", phantom_data, "--output", tmp_path / "datalist.json")
+    assert outcome.code == 0
+    assert "training" in outcome.out
+    assert "6 patients" in outcome.out
+    assert f"gliomaseg train {tmp_path / 'datalist.json'}" in outcome.out
+
+
+def test_prepare_by_slice_warns_of_the_leak_in_words(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    outcome = gliomaseg("prepare", phantom_data, "--output", tmp_path / "d.json", "--split", "slice")
+    assert outcome.code == 0
+    assert "Warning:" in outcome.err
+    assert "patient" in outcome.err
+
+
+def test_predict_says_how_many_studies_and_that_it_is_not_for_diagnosis(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    outcome = gliomaseg("predict", phantom_data, "--output", tmp_path, "--model", smoke_run, "--device", "cpu")
+    assert outcome.code == 0, outcome.err
+    assert "8 studies" in outcome.out
+    assert "Not for diagnosis" in outcome.out
+    assert len(list((tmp_path / "overlays").glob("*.png"))) == 8
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\n") == 9
+
+
+def test_a_file_that_is_no_scan_is_refused(gliomaseg, smoke_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
+    outcome = gliomaseg("predict", tmp_path / "notes.txt", "--output", tmp_path / "out", "--model", smoke_run)
+    refused(outcome, "notes.txt is no scan that can be read")
+    assert not (tmp_path / "out").exists()
+
+
+def test_doctor_lists_faults_and_exits_with_2(gliomaseg, data: Path) -> None:
+    Path(load_cases(data)[0]["label"][1]).unlink()
+    outcome = gliomaseg("doctor", data)
+    assert outcome.code == 2
+    assert Path(load_cases(data)[0]["image"][1]).name in outcome.out
+
+
+def test_doctor_alone_describes_the_machine(gliomaseg) -> None:
+    outcome = gliomaseg("doctor")
+    assert outcome.code == 0
+    assert "Computes on" in outcome.out
+
+
+def test_an_interrupt_exits_with_130_and_tells_how_to_go_on(
+    gliomaseg, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt("Stopped at step 3, in epoch 1.")
+
+    monkeypatch.setattr("gliomaseg.workflows.run.train", interrupt)
+    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run")
+    assert outcome.code == 130
+    assert f"gliomaseg train {phantom_data} --output {tmp_path / 'run'} --resume" in outcome.err
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gliomaseg", "doctor"])
+    monkeypatch.setattr("gliomaseg.workflows.doctor.describe_machine", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()

@@ -1,0 +1,564 @@
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from gliomaseg.workflows.datalist import (
+    build_datalist,
+    changed_files,
+    find_cases,
+    load_cases,
+    load_datalist,
+    open_data,
+    write_datalist,
+)
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.split import SLICE_WARNING
+
+Write = Callable[..., Path]
+
+
+def names(cases: list[dict]) -> list[str]:
+    return [case["patient"] for case in cases]
+
+
+def write_volume(path: Path, shape: tuple[int, ...] = (4, 4, 3), value: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.zeros(shape, np.uint8)
+    voxels[0] = value
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+
+
+# --- finding cases -----------------------------------------------------------------------------------
+
+
+def test_a_case_is_a_patient_with_slices_in_numeric_order(write_patient: Write):
+    folder = write_patient(slices=(1, 2, 10))
+    name = folder.name
+    assert find_cases(folder.parent) == [
+        {
+            "patient": name,
+            "institution": "CS",
+            "image": [str(folder / f"{name}_{n}.tif") for n in (1, 2, 10)],
+            "label": [str(folder / f"{name}_{n}_mask.tif") for n in (1, 2, 10)],
+            "slices": [1, 2, 10],
+        }
+    ]
+
+
+def test_one_patients_own_folder_is_a_data_set_of_one(write_patient: Write):
+    assert names(find_cases(write_patient())) == ["TCGA_CS_4941_19960909"]
+
+
+def test_patients_are_found_at_any_depth_and_sorted(tmp_path: Path, write_patient: Write):
+    write_patient("TCGA_HT_0002_1", root=tmp_path / "data")
+    write_patient("TCGA_CS_0001_1", root=tmp_path / "data" / "a" / "kaggle_3m")
+    assert names(find_cases(tmp_path / "data")) == ["TCGA_CS_0001_1", "TCGA_HT_0002_1"]
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path: Path, write_patient: Write):
+    folder = write_patient(root=tmp_path / "elsewhere")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / folder.name).symlink_to(folder, target_is_directory=True)
+    (data / "again").symlink_to(data, target_is_directory=True)
+    assert names(find_cases(data)) == [folder.name]
+
+
+def test_png_and_upper_case_endings_are_slices_too(tmp_path: Path, write_picture: Callable[..., None]):
+    grey = np.zeros((4, 4), np.uint8)
+    for name in ("p1_1.png", "p1_1_mask.png", "p1_2.TIF", "p1_2_mask.TIFF"):
+        write_picture(tmp_path / "p1" / name, grey)
+    assert find_cases(tmp_path)[0]["slices"] == [1, 2]
+
+
+def test_files_of_several_patients_in_one_folder_are_told_apart_by_name(tmp_path: Path, write_patient: Write):
+    for name in ("p1", "p2"):
+        folder = write_patient(name)
+        for file in folder.iterdir():
+            (tmp_path / "flat").mkdir(exist_ok=True)
+            shutil.copy(file, tmp_path / "flat" / file.name)
+    assert names(find_cases(tmp_path / "flat")) == ["p1", "p2"]
+
+
+def test_slices_called_by_number_only_belong_to_their_folder(
+    tmp_path: Path, write_picture: Callable[..., None]
+):
+    for patient in ("p1", "p2"):
+        write_picture(tmp_path / patient / "1.png", np.zeros((4, 4), np.uint8))
+    assert names(find_cases(tmp_path)) == ["p1", "p2"]
+
+
+def test_hidden_and_macos_files_are_passed_over(write_patient: Write):
+    folder = write_patient()
+    (folder / f"._{folder.name}_1.tif").write_bytes(b"x")
+    (folder.parent / "__MACOSX").mkdir()
+    (folder.parent / "__MACOSX" / "p_1.tif").write_bytes(b"x")
+    assert names(find_cases(folder.parent)) == [folder.name]
+
+
+def test_an_unknown_name_has_an_unknown_institution(write_patient: Write):
+    assert find_cases(write_patient("patient7"))[0]["institution"] == "unknown"
+
+
+def test_a_case_without_all_its_masks_has_no_label(write_patient: Write):
+    folder = write_patient()
+    (folder / f"{folder.name}_2_mask.tif").unlink()
+    assert "label" not in find_cases(folder)[0]
+
+
+def test_the_doubled_kaggle_download_is_used_once_with_a_warning(
+    tmp_path: Path, write_patient: Write, caplog: pytest.LogCaptureFixture
+):
+    first = write_patient(root=tmp_path / "data" / "kaggle_3m")
+    write_patient(root=tmp_path / "data" / "lgg-mri-segmentation" / "kaggle_3m")
+    cases = find_cases(tmp_path / "data")
+    assert [Path(file).parent for file in cases[0]["image"]] == [first] * 3
+    assert len(cases) == 1
+    assert "1 patients are there twice with equal content; used once" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["content", "length", "slices"])
+def test_two_different_studies_of_one_name_are_refused(tmp_path: Path, write_patient: Write, change: str):
+    write_patient("p1", root=tmp_path / "a")
+    other = write_patient("p1", root=tmp_path / "b")
+    file = other / "p1_1.tif"
+    if change == "slices":
+        file.unlink()
+    else:
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + (b"" if change == "length" else bytes([content[-1] ^ 1])))
+    with pytest.raises(InputError, match=r"p1 stands for different slices in .*a/p1 and .*b/p1. Rename one"):
+        find_cases(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"There is no data set at .*/nowhere. Check the spelling"):
+        find_cases(tmp_path / "nowhere")
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path):
+    (tmp_path / "archive.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"archive.zip is another kind of file. Unpack an archive first"):
+        find_cases(tmp_path / "archive.zip")
+
+
+def test_an_empty_folder_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"is empty. Give the folder that holds the patients"):
+        find_cases(tmp_path)
+
+
+def test_a_folder_of_other_pictures_is_told_which_names_are_expected(tmp_path: Path):
+    for name in ("holiday.jpg", "beach.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    words = (
+        r"expected files named <patient>_<number>.tif with .* found 2 pictures such as 'beach.jpg'. Rename"
+    )
+    with pytest.raises(InputError, match=words):
+        find_cases(tmp_path)
+
+
+def test_a_folder_without_pictures_is_told_what_is_there(tmp_path: Path):
+    (tmp_path / "notes.txt").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"found 1 files such as 'notes.txt'"):
+        find_cases(tmp_path)
+
+
+def test_masks_alone_are_no_data_set(write_patient: Write):
+    folder = write_patient("p1", slices=(1,))
+    (folder / "p1_1.tif").unlink()
+    with pytest.raises(
+        InputError, match=r"has masks only, such as .*p1_1_mask.tif. Put the images beside them"
+    ):
+        find_cases(folder)
+
+
+# --- volumes and tables ------------------------------------------------------------------------------
+
+
+def test_a_decathlon_folder_is_read_from_its_list(tmp_path: Path):
+    for part in ("imagesTr", "labelsTr"):
+        write_volume(tmp_path / part / "BRATS_001.nii.gz")
+    pair = {"image": "./imagesTr/BRATS_001.nii.gz", "label": "./labelsTr/BRATS_001.nii.gz"}
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": [pair]}), encoding="utf-8")
+    assert find_cases(tmp_path) == [
+        {
+            "patient": "BRATS_001",
+            "institution": "unknown",
+            "image": str(tmp_path / "imagesTr" / "BRATS_001.nii.gz"),
+            "label": str(tmp_path / "labelsTr" / "BRATS_001.nii.gz"),
+        }
+    ]
+
+
+def test_a_decathlon_folder_without_list_is_paired_by_name(tmp_path: Path):
+    write_volume(tmp_path / "imagesTr" / "a_0000.nii.gz")
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz")
+    write_volume(tmp_path / "imagesTr" / "b.nii.gz")
+    cases = find_cases(tmp_path)
+    assert names(cases) == ["a", "b"]
+    assert ["label" in case for case in cases] == [True, False]
+
+
+def test_a_scan_in_several_files_is_refused(tmp_path: Path):
+    for channel in ("0000", "0001"):
+        write_volume(tmp_path / "imagesTr" / f"a_{channel}.nii.gz")
+    with pytest.raises(InputError, match=r"a is spread over a_0000.nii.gz and a_0001.nii.gz. Join them"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", '{"training": [{"label": "x"}]}', "[]"])
+def test_a_damaged_decathlon_list_is_named(tmp_path: Path, text: str):
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"dataset.json must hold a list `training` of pairs"):
+        find_cases(tmp_path)
+
+
+def test_volumes_beside_their_labels_are_paired(tmp_path: Path):
+    for name in ("a.nii.gz", "a_seg.nii.gz", "b.nii", "b_mask.nii.gz"):
+        write_volume(tmp_path / "scans" / name)
+    assert [(case["patient"], Path(case["label"]).name) for case in find_cases(tmp_path)] == [
+        ("a", "a_seg.nii.gz"),
+        ("b", "b_mask.nii.gz"),
+    ]
+
+
+def test_the_only_scan_and_the_only_label_of_a_folder_belong_together(tmp_path: Path):
+    write_volume(tmp_path / "p1" / "p1_flair.nii.gz")
+    write_volume(tmp_path / "p1" / "p1_seg.nii.gz")
+    assert Path(find_cases(tmp_path)[0]["label"]).name == "p1_seg.nii.gz"
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "paths.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_of_paths_lists_slices_and_volumes(tmp_path: Path):
+    path = table(
+        tmp_path,
+        "patient,image,label,slice\np1,x/b.tif,x/bm.tif,2\np1,x/a.tif,x/am.tif,1\np2,v.nii.gz,,\n",
+    )
+    first, second = find_cases(path)
+    assert first["image"] == [str(tmp_path / "x/a.tif"), str(tmp_path / "x/b.tif")]
+    assert (first["slices"], second["image"]) == ([1, 2], str(tmp_path / "v.nii.gz"))
+    assert "label" not in second
+
+
+def test_slice_numbers_of_a_table_come_from_the_names_else_from_the_rows(tmp_path: Path):
+    path = table(tmp_path, "patient,image,label,institution\np1,p1_7.tif,,CS\np2,a.tif,,\np2,b.tif,,\n")
+    first, second = find_cases(path)
+    assert (first["slices"], first["institution"], second["slices"]) == ([7], "CS", [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "patient,image\np,a\n",
+            "needs the columns patient, image, label, but has patient, image; add label",
+        ),
+        ("", "but has none; add patient, image, label"),
+        ("patient,image,label\n", "lists nothing: its first line is the only one"),
+        ("patient,image,label\np,,m.tif\n", "needs a patient and an image, but line 2 lacks one"),
+        ("patient,image,label,slice\np,a.tif,,two\n", "must hold whole numbers, but line 2 has 'two'"),
+        ("patient,image,label\np,a.nii,\np,b.nii,\n", "but p in .*paths.csv has 2 rows, one of them 'a.nii'"),
+    ],
+)
+def test_a_faulty_table_is_refused(tmp_path: Path, text: str, words: str):
+    with pytest.raises(InputError, match=words):
+        find_cases(table(tmp_path, text))
+
+
+def test_a_table_that_is_not_text_is_refused(tmp_path: Path):
+    path = tmp_path / "paths.csv"
+    path.write_bytes(b"patient,image,label\n\xff\xfe,x,y\n")
+    with pytest.raises(
+        InputError, match=r"Expected a readable CSV file at .*paths.csv, but: .*Save it as UTF-8"
+    ):
+        find_cases(path)
+
+
+# --- building ----------------------------------------------------------------------------------------
+
+
+def test_a_datalist_names_its_split_and_the_hash_of_every_file(data_folder: Path):
+    datalist = build_datalist(data_folder)
+    assert datalist["format"] == "gliomaseg-datalist/1"
+    assert datalist["root"] == str(data_folder)
+    assert datalist["split"] == {
+        "method": "patient",
+        "seed": 0,
+        "validation": 0.2,
+        "test": 0.0,
+        "folds": None,
+        "fold": None,
+        "institution": None,
+        "file": None,
+        "warning": None,
+    }
+    assert (len(datalist["training"]), len(datalist["validation"]), datalist["test"]) == (8, 2, [])
+    assert len(datalist["files"]) == 10 * 3 * 2
+    assert len(datalist["sha256"]) == 64
+
+
+def test_the_same_data_and_seed_give_the_same_datalist(data_folder: Path):
+    assert build_datalist(data_folder, seed=4) == build_datalist(data_folder, seed=4)
+
+
+def test_folds_are_numbered_in_the_cases(data_folder: Path):
+    datalist = build_datalist(data_folder, method="folds", folds=5, fold=2)
+    assert [case["fold"] for case in datalist["validation"]] == [2, 2]
+    assert sorted(case["fold"] for case in datalist["training"]) == [0, 0, 1, 1, 3, 3, 4, 4]
+    assert (datalist["split"]["folds"], datalist["split"]["fold"]) == (5, 2)
+    assert datalist["split"]["validation"] is None
+
+
+def test_naming_an_institution_leaves_it_out(data_folder: Path):
+    datalist = build_datalist(data_folder, institution="DU")
+    assert datalist["split"]["method"] == "institution"
+    assert {case["institution"] for case in datalist["validation"]} == {"DU"}
+    assert {case["fold"] for case in datalist["training"]} == {0}
+
+
+def test_naming_a_split_file_follows_it(data_folder: Path, tmp_path: Path):
+    path = tmp_path / "split.json"
+    path.write_text('{"training": ["TCGA_CS_0000"], "validation": ["TCGA_DU_0009"]}', encoding="utf-8")
+    datalist = build_datalist(data_folder, split_file=str(path))
+    assert names(datalist["training"]) == ["TCGA_CS_0000_20000101"]
+    assert names(datalist["validation"]) == ["TCGA_DU_0009_20000101"]
+    assert (datalist["split"]["method"], datalist["split"]["file"]) == ("file", str(path))
+    assert len(datalist["files"]) == 12
+
+
+def test_a_split_by_slice_cuts_patients_and_warns(data_folder: Path, caplog: pytest.LogCaptureFixture):
+    datalist = build_datalist(data_folder, method="slice")
+    counts = [
+        sum(len(case["slices"]) for case in datalist[part]) for part in ("training", "validation", "test")
+    ]
+    assert counts == [22, 3, 5]
+    assert datalist["split"]["warning"] == SLICE_WARNING
+    assert (datalist["split"]["validation"], datalist["split"]["test"]) == (0.1, 0.15)
+    assert "neighbouring slices of one patient stand on both sides" in caplog.text
+
+
+def test_slices_of_a_cut_patient_keep_their_masks_and_numbers(data_folder: Path):
+    for case in build_datalist(data_folder, method="slice")["training"]:
+        for number, image, label in zip(case["slices"], case["image"], case["label"], strict=True):
+            assert image.endswith(f"_{number}.tif")
+            assert label.endswith(f"_{number}_mask.tif")
+
+
+def test_volumes_cannot_be_split_by_slice(tmp_path: Path):
+    for name in ("a.nii.gz", "a_seg.nii.gz"):
+        write_volume(tmp_path / name)
+    with pytest.raises(
+        InputError, match=r"needs slice files, but a is the volume .*a.nii.gz; split by patient"
+    ):
+        build_datalist(tmp_path, method="slice")
+
+
+def test_volumes_are_split_by_patient(tmp_path: Path):
+    for name in ("a", "b", "c"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+        write_volume(tmp_path / f"{name}_seg.nii.gz")
+    datalist = build_datalist(tmp_path)
+    assert (len(datalist["training"]), len(datalist["validation"])) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "random"}, "one of patient, folds, institution, file, slice, but 'random'"),
+        (
+            {"method": "folds", "institution": "DU"},
+            "folds was asked for together with institution DU; leave one",
+        ),
+        ({"split_file": "s.csv", "institution": "DU"}, "together with file s.csv and institution DU"),
+        ({"method": "file"}, "needs a path in `split_file`, but it is None"),
+    ],
+)
+def test_contradictory_options_are_refused(data_folder: Path, options: dict[str, str], words: str):
+    with pytest.raises(InputError, match=words):
+        build_datalist(data_folder, **options)
+
+
+def test_patients_without_masks_are_left_out_and_named(
+    data_folder: Path, write_patient: Write, caplog: pytest.LogCaptureFixture
+):
+    write_patient("TCGA_HT_9999_1", masks=False)
+    datalist = build_datalist(data_folder)
+    assert len(datalist["training"]) + len(datalist["validation"]) == 10
+    assert "1 patients without masks are left out, such as TCGA_HT_9999_1" in caplog.text
+
+
+def test_data_without_any_mask_cannot_train(write_patient: Write):
+    folder = write_patient(masks=False)
+    with pytest.raises(
+        InputError, match=r"none of the 1 patients in .* has any. Expected <patient>_<number>_mask"
+    ):
+        build_datalist(folder)
+
+
+def test_a_patient_with_a_mask_missing_cannot_train(data_folder: Path):
+    (data_folder / "TCGA_CS_0003_20000101" / "TCGA_CS_0003_20000101_2_mask.tif").unlink()
+    with pytest.raises(
+        InputError, match=r"needs a mask, but .*TCGA_CS_0003_20000101_2.tif has none. Add the mask"
+    ):
+        build_datalist(data_folder)
+
+
+def test_a_damaged_mask_is_named(data_folder: Path):
+    (data_folder / "TCGA_CS_0003_20000101" / "TCGA_CS_0003_20000101_2_mask.tif").write_bytes(b"no picture")
+    with pytest.raises(
+        InputError, match=r"TCGA_CS_0003_20000101_2_mask.tif is not: .*run `gliomaseg doctor DATA`"
+    ):
+        build_datalist(data_folder)
+
+
+def test_a_damaged_label_volume_is_named(tmp_path: Path):
+    write_volume(tmp_path / "a.nii.gz")
+    (tmp_path / "a_seg.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(InputError, match=r"Every label must be readable, but .*a_seg.nii.gz is not: "):
+        build_datalist(tmp_path)
+
+
+def test_progress_counts_masks_and_then_all_files(data_folder: Path):
+    calls: list[tuple[int, int]] = []
+    build_datalist(data_folder, progress=lambda done, total: calls.append((done, total)))
+    assert calls[29] == (30, 30)
+    assert calls[-1] == (60, 60)
+
+
+# --- writing, reading, changing ----------------------------------------------------------------------
+
+
+def test_a_datalist_survives_writing_and_reading(data_folder: Path, tmp_path: Path):
+    datalist = build_datalist(data_folder, method="slice")
+    write_datalist(datalist, tmp_path / "out" / "datalist.json")
+    assert load_datalist(tmp_path / "out" / "datalist.json") == datalist
+
+
+def test_paths_in_the_file_are_relative(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder), tmp_path / "datalist.json")
+    written = json.loads((tmp_path / "datalist.json").read_text(encoding="utf-8"))
+    case = written["training"][0]
+    assert case["image"][0] == f"{case['patient']}/{case['patient']}_1.tif"
+    assert case["label"][0] in written["files"]
+
+
+def test_volumes_survive_writing_and_reading(tmp_path: Path):
+    for name in ("a", "b"):
+        write_volume(tmp_path / "v" / f"{name}.nii.gz")
+        write_volume(tmp_path / "v" / f"{name}_seg.nii.gz")
+    datalist = build_datalist(tmp_path / "v")
+    write_datalist(datalist, tmp_path / "datalist.json")
+    assert load_datalist(tmp_path / "datalist.json") == datalist
+
+
+def test_a_datalist_that_moved_with_its_data_finds_it(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder), data_folder / "datalist.json")
+    data_folder.rename(tmp_path / "moved")
+    datalist = open_data(tmp_path / "moved" / "datalist.json")
+    assert datalist["root"] == str(tmp_path / "moved")
+    assert Path(datalist["training"][0]["image"][0]).is_file()
+
+
+def test_a_relative_data_folder_is_written_down_absolute(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert Path(build_datalist("data")["root"]).is_absolute()
+
+
+def test_changed_and_missing_files_are_noticed(data_folder: Path, tmp_path: Path):
+    datalist = build_datalist(data_folder)
+    assert changed_files(datalist) == []
+    files = sorted(datalist["files"])
+    (data_folder / files[3]).unlink()
+    content = (data_folder / files[7]).read_bytes()
+    (data_folder / files[7]).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # same size, one bit
+    assert changed_files(datalist) == [files[3], files[7]]
+
+
+def test_the_hash_of_all_changes_with_any_file(data_folder: Path):
+    before = build_datalist(data_folder)
+    file = data_folder / sorted(before["files"])[0]
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert build_datalist(data_folder)["sha256"] != before["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "Expected a datalist in JSON at .*d.json, but: .*gliomaseg prepare DATA"),
+        ('{"format": "other"}', "format 'gliomaseg-datalist/1', but .*d.json has 'other'"),
+        ("[]", "but .*d.json has 'list'"),
+        ('{"format": "gliomaseg-datalist/1", "root": "/x"}', "needs the key 'split', but .*d.json lacks it"),
+    ],
+)
+def test_a_file_that_is_no_datalist_is_refused(tmp_path: Path, text: str, words: str):
+    (tmp_path / "d.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        load_datalist(tmp_path / "d.json")
+
+
+def test_a_datalist_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"none.json, but: .*No such file"):
+        load_datalist(tmp_path / "none.json")
+
+
+# --- opening and loading -----------------------------------------------------------------------------
+
+
+def test_open_data_splits_a_folder_and_takes_a_datalist_as_it_is(data_folder: Path, tmp_path: Path):
+    on_the_fly = open_data(str(data_folder), seed=1)
+    write_datalist(on_the_fly, tmp_path / "datalist.json")
+    assert open_data(str(tmp_path / "datalist.json"), seed=2) == on_the_fly
+
+
+def test_open_data_says_where_the_data_should_be(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder), tmp_path / "datalist.json")
+    shutil.rmtree(data_folder)
+    with pytest.raises(InputError, match=r"datalist.json should be in .*/data, but there is no such folder"):
+        open_data(tmp_path / "datalist.json")
+
+
+def test_a_folder_has_no_sections_and_gives_every_case(data_folder: Path):
+    assert len(load_cases(data_folder)) == len(load_cases(data_folder, "all")) == 10
+
+
+def test_a_datalist_gives_the_section_asked_for(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder), tmp_path / "datalist.json")
+    sizes = [len(load_cases(tmp_path / "datalist.json", part)) for part in ("training", "validation", "all")]
+    assert sizes == [8, 2, 10]
+
+
+def test_all_joins_what_a_split_by_slice_took_apart(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder, method="slice"), tmp_path / "datalist.json")
+    joined = sorted(load_cases(tmp_path / "datalist.json", "all"), key=lambda case: case["patient"])
+    assert joined == find_cases(data_folder)
+
+
+def test_an_unknown_section_is_refused(data_folder: Path):
+    with pytest.raises(InputError, match="one of training, validation, test or all, but 'dev' was asked for"):
+        load_cases(data_folder, "dev")
+
+
+def test_an_empty_section_is_answered_with_the_others(data_folder: Path, tmp_path: Path):
+    write_datalist(build_datalist(data_folder), tmp_path / "datalist.json")
+    with pytest.raises(InputError, match=r"section test of .* no cases; .* training \(8\), validation \(2\)"):
+        load_cases(tmp_path / "datalist.json", "test")
+
+
+def test_reading_says_nothing_when_all_is_well(data_folder: Path, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING):
+        build_datalist(data_folder)
+    assert caplog.text == ""

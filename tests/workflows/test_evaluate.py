@@ -1,0 +1,114 @@
+"""Cases with truth go in, the same figures come out whoever made the masks and whichever door is used."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.datalist_file import load_datalist
+from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.segment import Segmenter
+from monai.bundle import ConfigWorkflow
+
+
+def metrics_of(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_the_truth_evaluated_as_predictions_scores_one(phantom_data: Path, tmp_path: Path) -> None:
+    evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data.parent / phantom_data.name)
+    metrics = metrics_of(tmp_path / "out")
+    assert metrics["dice"]["per_patient_mean"] == 1.0
+    assert metrics["iou"]["pooled"] == 1.0
+    assert metrics["hd95_px"] == 0.0
+    assert metrics["missed_patients"] == 0
+
+
+def test_masks_written_by_predict_give_the_figures_of_the_model(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    predict_studies([phantom_data], tmp_path / "masks", Segmenter.from_name(smoke_run, "cpu"))
+    evaluate_command(phantom_data, tmp_path / "a", model=smoke_run, device="cpu")
+    evaluate_command(phantom_data, tmp_path / "b", predictions=tmp_path / "masks")
+    first, second = metrics_of(tmp_path / "a"), metrics_of(tmp_path / "b")
+    assert first["dice"] == second["dice"]
+    assert first["volume_error_voxels"] == second["volume_error_voxels"]
+
+
+def test_the_bundle_config_gives_the_same_figures_as_the_command(smoke_run: Path, tmp_path: Path) -> None:
+    configs = Path(__file__).parents[2] / "configs"
+    if not configs.is_dir():
+        pytest.skip("the configs lie inside the installed package here")
+    workflow = ConfigWorkflow(
+        config_file=[str(smoke_run / "configs" / "train.json"), str(configs / "evaluate.yaml")],
+        meta_file=str(configs / "metadata.json"),
+        logging_file=False,
+        workflow_type="train",
+        bundle_root=str(smoke_run),
+        output_dir=str(tmp_path),
+        device="cpu",
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    ours, theirs = metrics_of(smoke_run), metrics_of(tmp_path)
+    for key in ("dice", "iou", "hd95_px", "calibration", "false_positive_slices"):
+        assert theirs[key] == ours[key], key
+    assert theirs["protocol"]["model_sha256"] == ours["protocol"]["model_sha256"]
+
+
+def test_evaluating_on_training_patients_is_said_in_the_report(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    evaluate_command(phantom_data, tmp_path / "out", model=smoke_run, device="cpu")
+    count = len(load_datalist(smoke_run / "datalist.json")["training"])
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"{count} of the evaluated patients were in the training data" in page
+
+
+def test_the_validation_section_has_no_such_warning(smoke_run: Path, tmp_path: Path) -> None:
+    evaluate_command(
+        smoke_run / "datalist.json", tmp_path / "out", model=smoke_run, section="validation", device="cpu"
+    )
+    assert "were in the training data" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert metrics_of(tmp_path / "out")["dice"] == metrics_of(smoke_run)["dice"]
+
+
+def test_a_missing_mask_is_named_with_the_names_it_could_have(phantom_data: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    for path in phantom_data.rglob("*_mask.tif"):
+        (masks / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, masks / path.parent.name / path.name)
+    case = load_cases(phantom_data)[0]
+    stem = Path(case["image"][1]).stem
+    (masks / case["patient"] / f"{stem}_mask.tif").unlink()
+    with pytest.raises(InputError, match=rf"There is no mask for {stem}\.tif of patient {case['patient']}"):
+        evaluate_command(phantom_data, tmp_path / "out", predictions=masks)
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_model_and_predictions_together_are_refused(phantom_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="either --model or --predictions"):
+        evaluate_command(phantom_data, tmp_path, model=tmp_path, predictions=tmp_path)
+
+
+def test_a_folder_of_predictions_that_is_not_there_is_named(phantom_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no folder of predictions at .*nowhere"):
+        evaluate_command(phantom_data, tmp_path / "out", predictions=tmp_path / "nowhere")
+
+
+def test_predicted_slices_have_the_size_and_format_of_the_scan(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    case = load_cases(phantom_data)[0]
+    rows = predict_studies([Path(case["image"][2])], tmp_path, Segmenter.from_name(smoke_run, "cpu"))
+    mask = Image.open(tmp_path / case["patient"] / f"{Path(case['image'][2]).stem}_mask.tif")
+    assert mask.size == Image.open(case["image"][2]).size
+    assert set(np.unique(np.asarray(mask))) <= {0, 255}
+    assert rows[0]["slices"] == 1

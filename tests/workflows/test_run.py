@@ -1,0 +1,185 @@
+"""A data set goes in, a finished run folder comes out."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from gliomaseg.workflows.datalist_file import load_datalist
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.history import read_history
+from gliomaseg.workflows.run import TrainOptions, read_train_config, report_run, train
+
+SMOKE = {
+    "network_name": "resnext26_unet_tiny",
+    "size": 64,
+    "epochs": 2,
+    "passes": 2,
+    "batch_cases": 2,
+    "slices_per_case": 1,
+    "val_interval": 1,
+    "precision": "fp32",
+}
+ARGUMENTS = [word for name, value in SMOKE.items() for word in ("--set", f"{name}={value}")]
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "models" / "model.pt", weights_only=True)
+
+
+def final_state(run: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)
+    return {**state["objects"]["network"], **state["objects"]["average"]}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "gliomaseg.workflows.cli", *map(str, words)]
+
+
+def test_a_run_leaves_everything_behind_that_the_design_lists(smoke_run: Path) -> None:
+    names = {str(path.relative_to(smoke_run)) for path in smoke_run.rglob("*") if path.is_file()}
+    expected = {
+        "configs/train.json",
+        "configs/inference.json",
+        "configs/metadata.json",
+        "models/model.pt",
+        "datalist.json",
+        "environment.json",
+        "checkpoints/last.pt",
+        "checkpoints/previous.pt",
+        "metrics.json",
+        "per_patient.csv",
+        "report.html",
+        "predictions.gif",
+    }
+    assert expected <= names
+    assert any("tfevents" in name for name in names)
+    assert not any(".partial" in name for name in names)
+
+
+def test_metrics_have_the_keys_that_other_programs_read(smoke_run: Path) -> None:
+    metrics = json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["protocol"]["split"] == "patient"
+    assert {"patients", "slices", "size", "threshold", "model_sha256", "data_sha256"} <= set(metrics["protocol"])
+    averages = {
+        "per_patient_mean",
+        "per_patient_median",
+        "per_patient_ci95",
+        "pooled",
+        "positive_slices",
+        "slices_empty_as_one",
+        "seed_protocol",
+    }
+    assert averages <= set(metrics["dice"])
+    assert averages <= set(metrics["iou"])
+    assert {"hd95_px", "volume_error_voxels", "volume_error_ml", "false_positive_slices", "missed_patients"} <= set(
+        metrics
+    )
+    assert metrics["volume_error_ml"] is None
+
+
+def test_tensorboard_holds_loss_rate_dice_and_iou_of_every_validation(smoke_run: Path) -> None:
+    history = read_history(smoke_run)
+    assert {"train_loss", "learning_rate", "val_mean_dice", "val_mean_iou"} <= set(history)
+    steps = [step for step, _ in history["train_loss"]]
+    assert steps == list(range(1, len(steps) + 1))
+    assert [step for step, _ in history["val_mean_dice"]] == [len(steps) // 2, len(steps)]
+
+
+def test_no_patient_is_on_both_sides_of_the_split(smoke_run: Path) -> None:
+    datalist = load_datalist(smoke_run / "datalist.json")
+    training, validation = ({case["patient"] for case in datalist[side]} for side in ("training", "validation"))
+    assert training
+    assert validation
+    assert not training & validation
+
+
+def test_the_report_of_a_run_can_be_written_again_with_the_same_figures(smoke_run: Path) -> None:
+    before = json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8"))
+    report_run(smoke_run)
+    assert json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8")) == before
+
+
+def test_a_report_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no run folder: it has no datalist\.json"):
+        report_run(tmp_path)
+
+
+def test_equal_seeds_give_equal_losses_and_another_seed_does_not(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    train(TrainOptions(phantom_data, tmp_path / "again", settings=SMOKE))
+    assert read_history(tmp_path / "again")["train_loss"] == read_history(smoke_run)["train_loss"]
+    assert same(weights_of(tmp_path / "again"), weights_of(smoke_run))
+    train(TrainOptions(smoke_run / "datalist.json", tmp_path / "other", settings={**SMOKE, "seed": 1}))
+    assert read_history(tmp_path / "other")["train_loss"] != read_history(smoke_run)["train_loss"]
+
+
+def test_a_run_is_not_written_over(smoke_run: Path, phantom_data: Path) -> None:
+    with pytest.raises(InputError, match="already holds a run; add --resume to go on with it"):
+        train(TrainOptions(phantom_data, smoke_run, settings=SMOKE))
+
+
+def test_an_unknown_id_is_refused_and_the_nearest_named(phantom_data: Path, tmp_path: Path) -> None:
+    options = TrainOptions(phantom_data, tmp_path / "run", settings={"learning_rat": 0.1})
+    with pytest.raises(InputError, match=r"has no id 'learning_rat'; did you mean learning_rate"):
+        read_train_config(options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text("size: 3\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"other\.yaml is no training config"):
+        read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
+
+
+def test_faulty_data_is_refused_before_anything_is_computed(phantom_data: Path, tmp_path: Path) -> None:
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(phantom_data, data)
+    victim = sorted(data.rglob("*_2.tif"))[0]
+    victim.write_bytes(victim.read_bytes()[:500])
+    with pytest.raises(InputError, match=victim.name.replace(".", r"\.")):
+        train(TrainOptions(data, tmp_path / "run", settings=SMOKE))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_slice_split_is_evaluated_with_its_warning_in_the_report(phantom_data: Path, tmp_path: Path) -> None:
+    settings = {**SMOKE, "split": "slice", "epochs": 1, "passes": 1}
+    evaluation = train(TrainOptions(phantom_data, tmp_path / "run", settings=settings))
+    datalist = load_datalist(tmp_path / "run" / "datalist.json")
+    assert evaluation.metrics["protocol"]["split"] == "slice"
+    assert datalist["split"]["warning"]
+    assert datalist["split"]["warning"].split()[0] in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_terminated_run_exits_with_130_and_resumes_to_the_same_weights(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = command("train", phantom_data, "--output", run, *ARGUMENTS)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    # The event file appears with the first step; the run is then in the middle of its first epoch.
+    while not list(run.rglob("*tfevents*")) and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGTERM)
+    message = process.communicate()[1]
+    assert process.returncode == 130, message
+    assert "--resume" in message
+    done = subprocess.run([*words, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert same(final_state(run), final_state(smoke_run))
+    assert [step for step, _ in read_history(run)["train_loss"]] == [
+        step for step, _ in read_history(smoke_run)["train_loss"]
+    ]

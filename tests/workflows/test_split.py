@@ -1,0 +1,279 @@
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.given_split import split_by_file
+from gliomaseg.workflows.persons import Person, persons_of, share_out, volume_thirds
+from gliomaseg.workflows.split import (
+    fold_of_each,
+    leave_institution_out,
+    split_by_patient,
+    split_into_folds,
+    split_slices,
+)
+
+SITES = {"CS": 13, "DU": 36, "EZ": 1, "FG": 11, "HT": 27}
+
+
+def people(sites: dict[str, int]) -> list[Person]:
+    return [
+        Person(f"TCGA_{site}_{i:04d}", (f"TCGA_{site}_{i:04d}_20000101",), site, i * 10)
+        for site, count in sites.items()
+        for i in range(count)
+    ]
+
+
+def site_of(patient: str) -> str:
+    return patient.split("_")[1]
+
+
+def test_a_fifth_of_88_patients_is_18():
+    sections = split_by_patient(people(SITES), 0.2, 0.0, seed=0)
+    assert {name: len(found) for name, found in sections.items()} == {
+        "training": 70,
+        "validation": 18,
+        "test": 0,
+    }
+
+
+def test_every_patient_is_in_exactly_one_section():
+    persons = people(SITES)
+    sections = split_by_patient(persons, 0.2, 0.1, seed=3)
+    everyone = [name for found in sections.values() for name in found]
+    assert sorted(everyone) == sorted(name for person in persons for name in person.patients)
+    assert len(sections["test"]) == 9
+
+
+def test_institutions_are_shared_out_by_size():
+    validation = split_by_patient(people(SITES), 0.2, 0.0, seed=0)["validation"]
+    assert Counter(map(site_of, validation)) == {"CS": 3, "DU": 7, "FG": 2, "HT": 6}
+
+
+def test_lesion_volumes_are_alike_on_both_sides():
+    validation = split_by_patient(people({"DU": 30}), 0.2, 0.0, seed=5)["validation"]
+    assert Counter(int(name.split("_")[2]) // 10 for name in validation) == {0: 2, 1: 2, 2: 2}
+
+
+def test_the_same_seed_draws_the_same_and_another_seed_another():
+    draws = [split_by_patient(people(SITES), 0.2, 0.0, seed)["validation"] for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_the_order_of_the_cases_does_not_matter():
+    records = [{"patient": f"p{i}", "institution": "CS"} for i in range(9)]
+    forward = persons_of(records, range(9))
+    backward = persons_of(records[::-1], range(8, -1, -1))
+    assert split_by_patient(forward, 0.3, 0.0, 0) == split_by_patient(backward, 0.3, 0.0, 0)
+
+
+def test_two_studies_of_one_person_are_one_person():
+    records = [{"patient": f"TCGA_DU_0001_{date}", "institution": "DU"} for date in ("19990101", "20000101")]
+    assert persons_of(records, [3, 4]) == [
+        Person("TCGA_DU_0001", ("TCGA_DU_0001_19990101", "TCGA_DU_0001_20000101"), "DU", 7)
+    ]
+
+
+def test_two_patients_give_one_for_each_side():
+    sections = split_by_patient(people({"CS": 2}), 0.2, 0.0, seed=0)
+    assert (len(sections["training"]), len(sections["validation"])) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "test", "words"),
+    [
+        (1, 0.0, "needs at least 2 patients, but there is 1"),
+        (2, 0.1, "needs at least 3 patients, but there are 2"),
+    ],
+)
+def test_too_few_patients_are_refused(count: int, test: float, words: str):
+    with pytest.raises(InputError, match=f"validation 0.2 and test {test} {words}"):
+        split_by_patient(people({"CS": count}), 0.2, test, seed=0)
+
+
+@pytest.mark.parametrize("parts", [(0.0, 0.0), (0.2, -0.1), (0.7, 0.3), (1.2, 0.0)])
+def test_parts_that_leave_nobody_to_train_are_refused(parts: tuple[float, float]):
+    with pytest.raises(InputError, match=f"together below 1; they are {parts[0]} and {parts[1]}"):
+        split_by_patient(people({"CS": 9}), *parts, seed=0)
+
+
+def test_places_left_by_rounding_go_to_the_largest_remainder():
+    groups = {"a": range(5), "b": range(3), "c": range(2)}
+    assert share_out(groups, 4, np.random.default_rng(0)) == {"a": 2, "b": 1, "c": 1}
+
+
+def test_thirds_follow_the_volumes():
+    assert volume_thirds([5, 1, 9, 7, 3, 0]) == [1, 0, 2, 2, 1, 0]
+
+
+def test_folds_differ_by_at_most_one_patient_in_all_and_in_each_institution():
+    folds = fold_of_each(people(SITES), 5, seed=0)
+    assert sorted(Counter(folds.values()).values()) == [17, 17, 18, 18, 18]
+    for site, size in SITES.items():
+        counts = Counter(fold for name, fold in folds.items() if site_of(name) == site)
+        assert max(counts.values()) <= -(-size // 5)
+
+
+def test_each_patient_validates_in_exactly_one_fold():
+    validated = [
+        name for k in range(4) for name in split_into_folds(people({"CS": 9}), 4, k, 0)[0]["validation"]
+    ]
+    assert sorted(validated) == sorted(person.patients[0] for person in people({"CS": 9}))
+
+
+@pytest.mark.parametrize("folds", [1, 10])
+def test_folds_must_fit_the_patients(folds: int):
+    with pytest.raises(InputError, match=f"from 2 to the number of patients, 9, but is {folds}"):
+        fold_of_each(people({"CS": 9}), folds, 0)
+
+
+@pytest.mark.parametrize("fold", [-1, 3])
+def test_a_fold_that_is_not_there_is_refused(fold: int):
+    with pytest.raises(InputError, match=f"fold must be from 0 to 2, but is {fold}"):
+        split_into_folds(people({"CS": 9}), 3, fold, 0)
+
+
+def test_the_institution_left_out_validates_alone():
+    sections, folds = leave_institution_out(people(SITES), "DU")
+    assert {site_of(name) for name in sections["validation"]} == {"DU"}
+    assert (len(sections["training"]), len(sections["validation"])) == (52, 36)
+    assert folds["TCGA_HT_0000_20000101"] == 4
+
+
+@pytest.mark.parametrize("institution", ["XX", None])
+def test_an_unknown_institution_is_answered_with_those_known(institution: str | None):
+    with pytest.raises(InputError, match=f"must be one of CS, DU, but is {institution}"):
+        leave_institution_out(people({"CS": 2, "DU": 2}), institution)
+
+
+def test_the_only_institution_cannot_be_left_out():
+    with pytest.raises(InputError, match="all patients are from CS; split by patient"):
+        leave_institution_out(people({"CS": 2}), "CS")
+
+
+def test_3929_slices_are_split_into_3005_393_and_531():
+    counts = Counter(split_slices([i % 3 == 0 for i in range(3929)], seed=0))
+    assert counts == {"training": 3005, "validation": 393, "test": 531}
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(3, (1, 1, 1)), (20, (15, 2, 3)), (101, (76, 11, 14)), (3187, (2437, 319, 431))],
+)
+def test_slice_counts_are_rounded_up(count: int, expected: tuple[int, int, int]):
+    counts = Counter(split_slices([False] * count, seed=0))
+    assert (counts["training"], counts["validation"], counts["test"]) == expected
+
+
+def test_slices_with_lesion_are_shared_out_alike():
+    has_lesion = [i < 350 for i in range(1000)]
+    sections = split_slices(has_lesion, seed=0)
+    validation = [
+        lesion for lesion, section in zip(has_lesion, sections, strict=True) if section == "validation"
+    ]
+    assert (len(validation), sum(validation)) == (100, 35)
+
+
+def test_two_slices_are_too_few_to_split():
+    with pytest.raises(InputError, match="at least 3 slices, but there are 2"):
+        split_slices([True, False], seed=0)
+
+
+PATIENTS = ["TCGA_CS_0001_1999", "TCGA_CS_0001_2001", "TCGA_DU_0002_1999", "p3"]
+
+
+def split_file(folder: Path, content: object, name: str = "split.json") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_json_file_decides_and_leaves_out_whom_it_does_not_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = split_file(tmp_path, {"train": ["TCGA_CS_0001"], "validation": ["p3"]})
+    expected = {"training": PATIENTS[:2], "validation": ["p3"], "test": []}
+    assert split_by_file(path, PATIENTS) == expected
+    assert "1 patients are left out" in caplog.text
+    assert "TCGA_DU_0002_1999" in caplog.text
+
+
+def test_a_csv_file_decides(tmp_path: Path):
+    text = "patient, split\nTCGA_CS_0001, training\np3, val\nTCGA_DU_0002_1999, test\n"
+    sections = split_by_file(split_file(tmp_path, text, "split.csv"), PATIENTS)
+    assert sections == {"training": PATIENTS[:2], "validation": ["p3"], "test": ["TCGA_DU_0002_1999"]}
+
+
+def test_another_datalist_serves_as_a_given_split(tmp_path: Path):
+    path = split_file(
+        tmp_path, {"format": "x", "training": [{"patient": "p3"}], "validation": [{"patient": PATIENTS[2]}]}
+    )
+    assert split_by_file(path, PATIENTS)["training"] == ["p3"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"training": ["p3"], "validation": ["p3"]},
+        {"training": [PATIENTS[0], "p3"], "validation": [PATIENTS[1]]},
+    ],
+)
+def test_a_person_on_both_sides_is_named(tmp_path: Path, content: dict[str, list[str]]):
+    with pytest.raises(
+        InputError, match=r"split.json has on two: (p3|TCGA_CS_0001) \(training and validation\)"
+    ):
+        split_by_file(split_file(tmp_path, content), PATIENTS)
+
+
+def test_many_on_both_sides_are_counted(tmp_path: Path):
+    names = [f"p{i}" for i in range(7)]
+    with pytest.raises(InputError, match=r"p4 .*; and 2 more"):
+        split_by_file(split_file(tmp_path, {"training": names, "validation": names}), names)
+
+
+def test_unknown_patients_are_named(tmp_path: Path):
+    path = split_file(tmp_path, {"training": ["p4", "p5"], "validation": ["p3"]})
+    with pytest.raises(
+        InputError, match=r"split.json names p4, p5; the data set has 4 patients, such as TCGA_CS_0001"
+    ):
+        split_by_file(path, PATIENTS)
+
+
+def test_many_unknown_patients_are_counted(tmp_path: Path):
+    path = split_file(tmp_path, {"training": [f"x{i}" for i in range(8)]})
+    with pytest.raises(InputError, match="x4 and 3 more;"):
+        split_by_file(path, PATIENTS)
+
+
+def test_an_unknown_section_is_named(tmp_path: Path):
+    with pytest.raises(
+        InputError, match=r"are training, validation, test, but .*split.json has 'dev'; rename"
+    ):
+        split_by_file(split_file(tmp_path, {"dev": ["p3"]}), PATIENTS)
+
+
+def test_a_split_without_training_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"split.json must name patients .* but training is empty"):
+        split_by_file(split_file(tmp_path, {"validation": ["p3"]}), PATIENTS)
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"training": [{"name": "p3"}]}'])
+def test_a_file_that_is_no_split_is_refused(tmp_path: Path, text: str):
+    with pytest.raises(InputError, match=r"must be JSON like .*split.json is not: \w+Error, "):
+        split_by_file(split_file(tmp_path, text), PATIENTS)
+
+
+def test_a_split_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InputError, match=r"none.json is not: FileNotFoundError, .*No such file"):
+        split_by_file(tmp_path / "none.json", PATIENTS)
+
+
+def test_a_csv_split_needs_its_columns(tmp_path: Path):
+    path = split_file(tmp_path, "name,split\np3,training\n", "s.csv")
+    with pytest.raises(
+        InputError, match=r"s.csv needs the columns patient, split, but has name, split; add patient"
+    ):
+        split_by_file(path, PATIENTS)
