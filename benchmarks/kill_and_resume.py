@@ -96,7 +96,9 @@ def digest(run: Path) -> str:
     return digest.hexdigest()
 
 
-def torture(data: Path, folder: Path, workers: int, kills: int, seconds: float, rng: random.Random) -> dict[str, Any]:
+def torture(
+    data: Path, folder: Path, workers: int, kills: int, seconds: float, rng: random.Random
+) -> dict[str, Any]:
     """Kill runs ``kills`` times in all and return what happened."""
     rows = []
     done = 0
@@ -107,7 +109,9 @@ def torture(data: Path, folder: Path, workers: int, kills: int, seconds: float, 
             process = launch(data, run, workers)
             writing = rng.random() < 0.25
             moments.append(
-                kill_while_writing(process, run) if writing else kill_after(process, run, rng.random() * seconds)
+                kill_while_writing(process, run)
+                if writing
+                else kill_after(process, run, rng.random() * seconds)
             )
         done += len(moments)
         process = launch(data, run, workers)
@@ -119,7 +123,9 @@ def torture(data: Path, folder: Path, workers: int, kills: int, seconds: float, 
 
 def main() -> None:
     """Run the experiment and write its results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, action="append")
     parser.add_argument("--seed", type=int, default=0)
@@ -142,7 +148,8 @@ def main() -> None:
     same = all(run["sha256"] == expected for result in results for run in result["runs"])
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(
-        json.dumps({"undisturbed_sha256": expected, "all_the_same": same, "results": results}, indent=2) + "\n",
+        json.dumps({"undisturbed_sha256": expected, "all_the_same": same, "results": results}, indent=2)
+        + "\n",
         encoding="utf-8",
     )
     print(f"undisturbed {expected[:12]}; every resumed run the same: {same}")

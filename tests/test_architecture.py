@@ -30,7 +30,8 @@ ORDER = [
     "averaging", "calibration", "mask_checks", "surface_distance",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
-    "inferers", "draws", "handlers", "schedule", "tensorboard", "checkpoints", "distributed",  # parts of the engines
+    "inferers", "draws", "handlers", "schedule", "tensorboard", "checkpoints",
+    "distributed",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
     "environment", "overrides", "models", "segment", "masks", "evaluate", "run",  # at work
     "export", "doctor", "predict", "evaluate_command", "demo", "cli",  # at the door

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
 
@@ -56,10 +57,19 @@ def test_monai_runs_the_inference_and_evaluation_of_a_run(smoke_run: Path, tmp_p
     configs = smoke_run / "configs"
     data = smoke_run / "datalist.json"
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(configs / "inference.json")]
-    words = ["--bundle_root", str(smoke_run), "--dataset_dir", str(data), "--output_dir", str(tmp_path / "masks")]
+    words = [
+        "--bundle_root",
+        str(smoke_run),
+        "--dataset_dir",
+        str(data),
+        "--output_dir",
+        str(tmp_path / "masks"),
+    ]
     done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    patients = {case["patient"] for side in ("training", "validation") for case in json.loads(data.read_text())[side]}
+    patients = {
+        case["patient"] for side in ("training", "validation") for case in json.loads(data.read_text())[side]
+    }
     assert len(list((tmp_path / "masks").glob("*_mask.nii.gz"))) == len(patients)
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow
+
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.overrides import all_ids
-from monai.bundle import ConfigParser, ConfigWorkflow
 
 CONFIGS = configs_folder()
 TRAIN = CONFIGS / "train.yaml"
@@ -79,7 +80,9 @@ def test_metadata_names_the_version_in_its_changelog() -> None:
 def test_training_and_inference_agree_on_the_numbers_they_share() -> None:
     from gliomaseg.workflows.run import SHARED_IDS
 
-    train, inference = (ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml")) for name in ("train", "inference"))
+    train, inference = (
+        ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml")) for name in ("train", "inference")
+    )
     for name in SHARED_IDS:
         if name != "network_def":
             assert train[name] == inference[name], name

@@ -1,10 +1,11 @@
-"""What only a GPU can show: an epoch of train.yaml in bf16, agreement with the CPU, resume, and no warning."""
+"""What only a GPU can show: an epoch in bf16, agreement with the CPU, resume, and no warning."""
 
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+
 from gliomaseg.networks import create_network, network_names
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.history import read_history

@@ -13,6 +13,7 @@ from .intensity import (
     foreground_statistics,
 )
 from .load import LoadStudyd, SliceStackReader
+from .resize import ResizeStudyd
 from .sample import SliceIndicesd
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "NormalizeForegroundd",
     "RandSequenceDropoutd",
     "RandSliceStatisticsd",
+    "ResizeStudyd",
     "SliceIndicesd",
     "SliceStackReader",
     "foreground_statistics",

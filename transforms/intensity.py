@@ -238,7 +238,10 @@ def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]
     values = pixels.to(torch.float32, copy=True).clamp_(low, high).sub_(mean).div_(deviation)
     if not isinstance(image, MetaTensor):
         return values
-    return MetaTensor(values, meta=image.meta, applied_operations=image.applied_operations)
+    same_place: torch.Tensor = MetaTensor(
+        values, meta=image.meta, applied_operations=image.applied_operations
+    )
+    return same_place
 
 
 def _require_finite(image: Any) -> None:

@@ -29,7 +29,9 @@ Data = Annotated[Path, typer.Argument(help="Folder of patients, or a datalist.js
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)]
 ModelName = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="Run folder, bundle or weights file.", show_default="the weights that ship"),
+    typer.Option(
+        "--model", "-m", help="Run folder, bundle or weights file.", show_default="the weights that ship"
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Settings = Annotated[
@@ -64,13 +66,18 @@ def demo(output: Output = Path("runs/demo")) -> None:
 
     evaluation = run_demo(output)
     _tell(evaluation, output)
-    typer.echo(f"\nNext: open {output / 'report.html'}, then try your own data: gliomaseg train DATA --output runs/first")
+    typer.echo(
+        f"\nNext: open {output / 'report.html'}, then try your own data: "
+        "gliomaseg train DATA --output runs/first"
+    )
 
 
 @app.command(epilog="Example: `gliomaseg prepare lgg-mri-segmentation/kaggle_3m --output datalist.json`")
 def prepare(
     data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write.")] = Path("datalist.json"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write.")] = Path(
+        "datalist.json"
+    ),
     split: Annotated[str, typer.Option(help="patient, folds, institution or slice.")] = "patient",
     validation: Annotated[float, typer.Option(help="Share of the patients that validates.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients kept for a last test.")] = 0.0,
@@ -85,7 +92,16 @@ def prepare(
     from .datalist_file import write_datalist
 
     datalist = build_datalist(
-        data, split, validation, test, folds, fold, institution, seed, str(split_file) if split_file else None, _bar()
+        data,
+        split,
+        validation,
+        test,
+        folds,
+        fold,
+        institution,
+        seed,
+        str(split_file) if split_file else None,
+        _bar(),
     )
     write_datalist(datalist, output)
     if warning := datalist["split"].get("warning"):
@@ -98,10 +114,19 @@ def prepare(
 def train(
     data: Data,
     output: Output,
-    network: Annotated[str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Another training config.", show_default=False)] = None,
-    pretrained: Annotated[str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
+    ] = None,
+    resize: Annotated[
+        int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
+    ] = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
 ) -> None:
@@ -111,13 +136,14 @@ def train(
     from .run import train as run_training
 
     asked = dict(parse_setting(setting) for setting in settings or [])
-    for name, value in (("network_name", network), ("pretrained", pretrained), ("device", device)):
-        if value is not None:
-            asked[name] = value
+    named = {"network_name": network, "pretrained": pretrained, "device": device, "resize": resize}
+    asked |= {name: value for name, value in named.items() if value is not None}
     try:
         evaluation = run_training(TrainOptions(data, output, config, asked, resume))
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{stop} Go on with: gliomaseg train {data} --output {output} --resume") from stop
+        raise KeyboardInterrupt(
+            f"{stop} Go on with: gliomaseg train {data} --output {output} --resume"
+        ) from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
 
@@ -128,27 +154,43 @@ def evaluate(
     output: Output,
     model: ModelName = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Folder of masks that any program wrote, instead of a model.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of masks that any program wrote, instead of a model.", show_default=False),
     ] = None,
     section: Annotated[str, typer.Option(help="Of a datalist: training, validation, test or all.")] = "all",
     split_file: Annotated[
-        Path | None, typer.Option(help="Datalist or split that the masks' model was trained with.", show_default=False)
+        Path | None,
+        typer.Option(help="Datalist or split that the masks' model was trained with.", show_default=False),
     ] = None,
     device: Device = "auto",
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Accept masks of another size than the scan.")
+    ] = False,
 ) -> None:
     """Compare a model's masks, or anybody's, with the truth of every patient."""
     from .evaluate_command import evaluate_command
 
     evaluation = evaluate_command(
-        data, output, model=model, predictions=predictions, section=section, split_file=split_file, device=device
+        data,
+        output,
+        model=model,
+        predictions=predictions,
+        section=section,
+        split_file=split_file,
+        device=device,
+        resize=resize,
     )
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}")
 
 
-@app.command(epilog="Example: `gliomaseg predict scans/TCGA_DU_5872_19950223 --output masks --model runs/first`")
+@app.command(
+    epilog="Example: `gliomaseg predict scans/TCGA_DU_5872_19950223 --output masks --model runs/first`"
+)
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(help="Slices, volumes or folders of them.", show_default=False)],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Slices, volumes or folders of them.", show_default=False)
+    ],
     output: Output,
     model: ModelName = None,
     device: Device = "auto",
@@ -175,8 +217,12 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=
 @app.command(epilog="Example: `gliomaseg doctor lgg-mri-segmentation/kaggle_3m`")
 def doctor(
     data: Annotated[Path | None, typer.Argument(help="Folder of patients, or a datalist.json.")] = None,
-    resize: Annotated[int | None, typer.Option(help="Size that slices will be brought to.", show_default=False)] = None,
-    all_findings: Annotated[bool, typer.Option("--all", help="Show every finding, not the first of a kind.")] = False,
+    resize: Annotated[
+        int | None, typer.Option(help="Size that slices will be brought to.", show_default=False)
+    ] = None,
+    all_findings: Annotated[
+        bool, typer.Option("--all", help="Show every finding, not the first of a kind.")
+    ] = False,
 ) -> None:
     """Check this machine, and every file of a data set, and say what to do about what is wrong."""
     from .doctor import describe_machine
@@ -199,10 +245,12 @@ def _tell(evaluation: Evaluation, output: Path) -> None:
     low, high = dice["per_patient_ci95"]
     interval = "" if low is None else f" (95 % interval {low:.3f} to {high:.3f})"
     typer.echo(
-        f"Volume Dice, mean over {metrics['protocol']['patients']} patients: "
-        f"{dice['per_patient_mean']:.3f}{interval}, median {dice['per_patient_median']:.3f}. {NOT_FOR_DIAGNOSIS}"
+        f"Volume Dice, mean over {metrics['protocol']['patients']} patients: {dice['per_patient_mean']:.3f}"
+        f"{interval}, median {dice['per_patient_median']:.3f}. {NOT_FOR_DIAGNOSIS}"
     )
-    typer.echo(f"All figures are in {output / 'metrics.json'}, every patient in {output / 'per_patient.csv'}.")
+    typer.echo(
+        f"All figures are in {output / 'metrics.json'}, every patient in {output / 'per_patient.csv'}."
+    )
 
 
 def _describe_datalist(datalist: dict[str, Any]) -> str:
@@ -230,7 +278,7 @@ def _bar() -> Any:
 
 
 def _users_fault(error: BaseException) -> str | None:
-    """Return the sentence if the bottom of the chain of errors is wrong input, None if it is a fault of ours."""
+    """Return the sentence if wrong input is behind an error, None if it is a fault of ours."""
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)

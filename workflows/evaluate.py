@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from ..transforms import keys
+from ..transforms.resize import nearest_mask
 from . import animation, files, pictures
 from .environment import describe_environment
 from .history import read_history
@@ -52,13 +53,19 @@ Predict = Callable[[Mapping[str, Any]], Segmentation]
 """A record goes in, its segmentation comes out."""
 
 
-def evaluate_cases(cases: Sequence[Mapping[str, Any]], predict: Predict, protocol: Mapping[str, Any]) -> Evaluation:
+def evaluate_cases(
+    cases: Sequence[Mapping[str, Any]],
+    predict: Predict,
+    protocol: Mapping[str, Any],
+    resize: bool = False,
+) -> Evaluation:
     """Measure predictions against the truth of every case, with a progress bar.
 
     Args:
         cases: records with ``label``.
         predict: a Segmenter, or masks from a folder.
         protocol: goes into ``metrics.json``; patients and slices are counted here.
+        resize: bring a truth of another height and width to the scan's grid, by nearest neighbour.
 
     Raises:
         InputError: a case has no truth, or its files do not fit.
@@ -70,6 +77,8 @@ def evaluate_cases(cases: Sequence[Mapping[str, Any]], predict: Predict, protoco
     for case in tqdm(cases, desc="evaluating", unit="patient", dynamic_ncols=True):
         truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
         segmentation = predict(case)
+        if resize:
+            truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
         patient = str(case[keys.PATIENT])
         found.append(figures_of(case, segmentation, truth))
         strips[patient] = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
@@ -79,7 +88,9 @@ def evaluate_cases(cases: Sequence[Mapping[str, Any]], predict: Predict, protoco
     return Evaluation(summarize(found, protocol), merge_cases([found]), strips, frames)
 
 
-def figures_of(case: Mapping[str, Any], segmentation: Segmentation, truth: npt.NDArray[np.uint8]) -> CaseFigures:
+def figures_of(
+    case: Mapping[str, Any], segmentation: Segmentation, truth: npt.NDArray[np.uint8]
+) -> CaseFigures:
     """Measure one segmentation against the truth ``(H, W, D)``."""
     return case_figures(
         segmentation.mask,
@@ -104,7 +115,9 @@ def masks_as_predictions(folder: Path, segment_image: Callable[[Mapping[str, Any
         InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise files.InputError(f"There is no folder of predictions at {folder}; name the one that holds the masks.")
+        raise files.InputError(
+            f"There is no folder of predictions at {folder}; name the one that holds the masks."
+        )
 
     def predict(case: Mapping[str, Any]) -> Segmentation:
         image = segment_image(case)
@@ -145,7 +158,7 @@ def write_evaluation(
     config_text: str | None = None,
     command: str | None = None,
 ) -> None:
-    """Write metrics.json, per_patient.csv, report.html and predictions.gif into a folder, each whole or not at all."""
+    """Write metrics.json, per_patient.csv, report.html and predictions.gif into a folder."""
     table = per_patient_table(evaluation.figures)
     files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_text(folder / "per_patient.csv", table.to_csv(index=False))

@@ -16,7 +16,9 @@ from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol
 from .files import InputError
 from .segment import Segmenter
 
-IN_TRAINING = "{count} of the evaluated patients were in the training data ({names}): the figures are too good."
+IN_TRAINING = (
+    "{count} of the evaluated patients were in the training data ({names}): the figures are too good."
+)
 
 
 def evaluate_command(
@@ -28,6 +30,7 @@ def evaluate_command(
     section: str = "all",
     split_file: Path | None = None,
     device: str = "auto",
+    resize: bool = False,
 ) -> Evaluation:
     """Evaluate a model, or a folder of masks, on the cases of a data set and write figures and report.
 
@@ -40,6 +43,7 @@ def evaluate_command(
         split_file: the datalist that the model behind the masks was trained with; a run folder's own is
             found by itself.
         device: see ``inferers.pick_device``.
+        resize: accept a truth of another size than its scan; the protocol then says so.
 
     Raises:
         InputError: something named cannot be used.
@@ -58,7 +62,9 @@ def evaluate_command(
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
     protocol["section"] = section
     split = leak_of(cases, split_file or _datalist_beside(model))
-    evaluation = evaluate_cases(cases, predict, protocol)
+    if resize:
+        protocol["truth"] = "brought to the scan's size by nearest neighbour"
+    evaluation = evaluate_cases(cases, predict, protocol, resize)
     files.write_json(output / "environment.json", describe_environment())
     write_evaluation(
         output,

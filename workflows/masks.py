@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _missing(folder: Path, patient: str, scan: str) -> InputError:
 def _load(names: str | Sequence[str]) -> MetaTensor:
     """Load masks and take off the channel axis."""
     try:
-        label = LoadStudyd(keys=keys.LABEL)({keys.LABEL: names})[keys.LABEL]
+        label = _loader()({keys.LABEL: names})[keys.LABEL]
     except (RuntimeError, ValueError, OSError) as error:
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]
@@ -104,6 +105,12 @@ def _load(names: str | Sequence[str]) -> MetaTensor:
         raise InputError(f"Expected a mask of one channel, got {label.shape[0]} in {first}; save it as grey.")
     mask: MetaTensor = label[0]
     return mask
+
+
+@functools.cache
+def _loader() -> LoadStudyd:
+    """Return one loader for all masks: setting one up tries every reader that MONAI knows."""
+    return LoadStudyd(keys=keys.LABEL)
 
 
 def _bare(name: str) -> str:

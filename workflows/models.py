@@ -84,7 +84,8 @@ def _open_bundle(folder: Path) -> Model:
     weights = folder / "models" / "model.pt"
     if not weights.is_file():
         raise InputError(
-            f"There are no weights in {folder}: expected {weights}; a run saves them after its first validation."
+            f"There are no weights in {folder}: expected {weights}; "
+            "a run saves them after its first validation."
         )
     for ending in ("json", "yaml"):
         config = folder / "configs" / f"inference.{ending}"

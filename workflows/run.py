@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
+import time
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 SHARED_IDS = ("network_name", "size", "in_channels", "out_channels", "threshold", "precision", "network_def")
 """Ids that the inference config of a run takes over from its training config."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -66,7 +69,11 @@ def train(options: TrainOptions) -> Evaluation:
     parser = read_train_config(options)
     pick_device(_device_name(parser))
     datalist = prepare_folder(options, parser)
-    run_workflow(options.output, options.resume)
+    started = time.monotonic()
+    try:
+        run_workflow(options.output, options.resume)
+    finally:
+        add_minutes(options.output, (time.monotonic() - started) / 60)
     return finish(options.output, datalist)
 
 
@@ -77,9 +84,13 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         InputError: no such config, or no such id in it.
     """
     kept = options.output / "configs" / "train.json"
-    config = options.config or (kept if options.resume and kept.is_file() else configs_folder() / "train.yaml")
+    config = options.config or (
+        kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
+    )
     if not config.is_file():
-        raise InputError(f"There is no config at {config}; leave --config out to take the one of the package.")
+        raise InputError(
+            f"There is no config at {config}; leave --config out to take the one of the package."
+        )
     parser = ConfigParser()
     parser.read_config([str(config), *map(str, options.extra_configs)])
     if "train" not in parser or "dataset_dir" not in parser:
@@ -102,7 +113,7 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     source = path if resumed else options.data
-    check_before_training(source)
+    check_before_training(source, parser["resize"])
     datalist = load_datalist(path) if resumed else _open(source, parser)
     if not resumed:
         write_datalist(datalist, path)
@@ -114,13 +125,17 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any
     return datalist
 
 
-def check_before_training(source: Path) -> None:
+def check_before_training(source: Path, resize: int | None = None) -> None:
     """Read every file once and refuse to start on an error; warnings are shown.
+
+    Args:
+        source: of the data.
+        resize: the size that images and masks will be brought to, if any.
 
     Raises:
         InputError: the data has faults; the sentence names the first and the command that lists all.
     """
-    report = check_data(source)
+    report = check_data(source, resize=resize)
     raise_on_errors(report)
     if report.findings:
         logger.warning("%s", format_findings(report))
@@ -153,14 +168,22 @@ def run_workflow(folder: Path, resume: bool = False) -> None:
     workflow.finalize()
 
 
+def add_minutes(folder: Path, minutes: float) -> None:
+    """Add to the minutes that a run has taken, over all its starts, in ``timing.json``."""
+    path = folder / "timing.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["minutes"] if path.is_file() else 0.0
+    files.write_json(path, {"minutes": before + minutes})
+
+
 def finish(folder: Path, datalist: Mapping[str, Any]) -> Evaluation:
-    """Evaluate the best weights of a run on its validation patients and write figures, report and animation."""
+    """Evaluate the best weights of a run on its validation patients and write the results."""
     segmenter = Segmenter.from_name(folder)
     split = datalist["split"]
     protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
     protocol["section"] = "validation"
     protocol["note"] = "The saved weights are those with the best mean Dice on these same patients."
-    evaluation = evaluate_cases(datalist["validation"], segmenter, protocol)
+    resize = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8")).get("resize")
+    evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize is not None)
     write_run(folder, evaluation, split)
     return evaluation
 
@@ -186,7 +209,9 @@ def report_run(folder: Path) -> Evaluation:
     """
     datalist = folder / "datalist.json"
     if not datalist.is_file():
-        raise InputError(f"{folder} is no run folder: it has no datalist.json; name the --output of a training.")
+        raise InputError(
+            f"{folder} is no run folder: it has no datalist.json; name the --output of a training."
+        )
     return finish(folder, load_datalist(datalist))
 
 
@@ -206,7 +231,8 @@ def _check_folder(options: TrainOptions) -> None:
     has_run = (options.output / "checkpoints").is_dir()
     if has_run and not options.resume:
         raise InputError(
-            f"{options.output} already holds a run; add --resume to go on with it, or choose another --output."
+            f"{options.output} already holds a run; add --resume to go on with it, "
+            "or choose another --output."
         )
     if options.output.is_file():
         raise InputError(f"{options.output} is a file; --output names the folder of the run.")

@@ -1,4 +1,4 @@
-"""A step number in, a learning rate out: warm-up and cosine, which may be made longer when a run is resumed."""
+"""A step number in, a learning rate out: warm-up and cosine, which a resumed run may make longer."""
 
 from __future__ import annotations
 
@@ -17,5 +17,7 @@ class WarmupCosine(WarmupCosineSchedule):  # type: ignore[misc]
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take the position over from a checkpoint and keep the shape of the curve."""
-        shape = {name: getattr(self, name) for name in ("t_total", "warmup_steps", "warmup_multiplier", "end_lr")}
+        shape = {
+            name: getattr(self, name) for name in ("t_total", "warmup_steps", "warmup_multiplier", "end_lr")
+        }
         super().load_state_dict({**state_dict, **shape})

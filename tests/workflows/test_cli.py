@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+
 from gliomaseg.networks import create_network
 from gliomaseg.workflows import cli
 from gliomaseg.workflows.datalist import load_cases
-from PIL import Image
 
 COMMANDS = ("demo", "prepare", "train", "evaluate", "predict", "report", "doctor")
 
@@ -107,32 +108,50 @@ def test_a_checkpoint_of_another_architecture_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_pretrained_weights_of_another_architecture_are_refused(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+def test_pretrained_weights_of_another_architecture_are_refused(
+    gliomaseg, phantom_data: Path, tmp_path: Path
+) -> None:
     torch.save(create_network("unet").state_dict(), tmp_path / "unet.pt")
     words = ("--network", "resnext26_unet_tiny", "--pretrained", tmp_path / "unet.pt")
-    refused(gliomaseg("train", phantom_data, "--output", tmp_path / "run", *words), "unet.pt", "resnext26_unet_tiny")
+    refused(
+        gliomaseg("train", phantom_data, "--output", tmp_path / "run", *words),
+        "unet.pt",
+        "resnext26_unet_tiny",
+    )
 
 
-def test_an_unknown_network_is_answered_with_those_there_are(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+def test_an_unknown_network_is_answered_with_those_there_are(
+    gliomaseg, phantom_data: Path, tmp_path: Path
+) -> None:
     outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--network", "resnet9000")
     refused(outcome, "resnet9000", "resnext50_unet")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_wrong_config_id_is_answered_with_the_nearest(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+def test_a_wrong_config_id_is_answered_with_the_nearest(
+    gliomaseg, phantom_data: Path, tmp_path: Path
+) -> None:
     outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epoch=3")
     refused(outcome, "no id 'epoch'", "did you mean epochs")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_setting_without_a_value_is_refused(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
-    refused(gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs"), "--set epochs=40")
+    refused(
+        gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs"), "--set epochs=40"
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_refused(gliomaseg, phantom_data: Path, smoke_run: Path, tmp_path: Path) -> None:
-    refused(gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--device", "cuda"), "'cuda'", "0 GPUs")
-    outcome = gliomaseg("predict", phantom_data, "--output", tmp_path / "o", "--model", smoke_run, "--device", "cuda:3")
+def test_a_gpu_that_is_not_there_is_refused(
+    gliomaseg, phantom_data: Path, smoke_run: Path, tmp_path: Path
+) -> None:
+    refused(
+        gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--device", "cuda"), "'cuda'", "0 GPUs"
+    )
+    outcome = gliomaseg(
+        "predict", phantom_data, "--output", tmp_path / "o", "--model", smoke_run, "--device", "cuda:3"
+    )
     refused(outcome, "'cuda:3'")
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "o").exists()
@@ -146,7 +165,9 @@ def test_no_room_left_is_said_and_nothing_is_half_written(
 
     monkeypatch.setattr(Path, "replace", full)
     output = tmp_path / "datalist.json"
-    refused(gliomaseg("prepare", phantom_data, "--output", output), str(output), "No space left on device", "room")
+    refused(
+        gliomaseg("prepare", phantom_data, "--output", output), str(output), "No space left on device", "room"
+    )
     assert list(tmp_path.glob("*datalist*")) == []
     assert list(tmp_path.glob(".partial*")) == []
 
@@ -169,7 +190,9 @@ def test_prepare_by_slice_warns_of_the_leak_in_words(gliomaseg, phantom_data: Pa
 def test_predict_says_how_many_studies_and_that_it_is_not_for_diagnosis(
     gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path
 ) -> None:
-    outcome = gliomaseg("predict", phantom_data, "--output", tmp_path, "--model", smoke_run, "--device", "cpu")
+    outcome = gliomaseg(
+        "predict", phantom_data, "--output", tmp_path, "--model", smoke_run, "--device", "cpu"
+    )
     assert outcome.code == 0, outcome.err
     assert "8 studies" in outcome.out
     assert "Not for diagnosis" in outcome.out

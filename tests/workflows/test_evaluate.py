@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.bundle import ConfigWorkflow
+
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
-from monai.bundle import ConfigWorkflow
 
 
 def metrics_of(folder: Path) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.history import read_history
@@ -67,7 +68,9 @@ def test_a_run_leaves_everything_behind_that_the_design_lists(smoke_run: Path) -
 def test_metrics_have_the_keys_that_other_programs_read(smoke_run: Path) -> None:
     metrics = json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["protocol"]["split"] == "patient"
-    assert {"patients", "slices", "size", "threshold", "model_sha256", "data_sha256"} <= set(metrics["protocol"])
+    assert {"patients", "slices", "size", "threshold", "model_sha256", "data_sha256"} <= set(
+        metrics["protocol"]
+    )
     averages = {
         "per_patient_mean",
         "per_patient_median",
@@ -79,9 +82,13 @@ def test_metrics_have_the_keys_that_other_programs_read(smoke_run: Path) -> None
     }
     assert averages <= set(metrics["dice"])
     assert averages <= set(metrics["iou"])
-    assert {"hd95_px", "volume_error_voxels", "volume_error_ml", "false_positive_slices", "missed_patients"} <= set(
-        metrics
-    )
+    assert {
+        "hd95_px",
+        "volume_error_voxels",
+        "volume_error_ml",
+        "false_positive_slices",
+        "missed_patients",
+    } <= set(metrics)
     assert metrics["volume_error_ml"] is None
 
 
@@ -95,7 +102,9 @@ def test_tensorboard_holds_loss_rate_dice_and_iou_of_every_validation(smoke_run:
 
 def test_no_patient_is_on_both_sides_of_the_split(smoke_run: Path) -> None:
     datalist = load_datalist(smoke_run / "datalist.json")
-    training, validation = ({case["patient"] for case in datalist[side]} for side in ("training", "validation"))
+    training, validation = (
+        {case["patient"] for case in datalist[side]} for side in ("training", "validation")
+    )
     assert training
     assert validation
     assert not training & validation
@@ -153,13 +162,17 @@ def test_faulty_data_is_refused_before_anything_is_computed(phantom_data: Path, 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_slice_split_is_evaluated_with_its_warning_in_the_report(phantom_data: Path, tmp_path: Path) -> None:
+def test_a_slice_split_is_evaluated_with_its_warning_in_the_report(
+    phantom_data: Path, tmp_path: Path
+) -> None:
     settings = {**SMOKE, "split": "slice", "epochs": 1, "passes": 1}
     evaluation = train(TrainOptions(phantom_data, tmp_path / "run", settings=settings))
     datalist = load_datalist(tmp_path / "run" / "datalist.json")
     assert evaluation.metrics["protocol"]["split"] == "slice"
     assert datalist["split"]["warning"]
-    assert datalist["split"]["warning"].split()[0] in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert datalist["split"]["warning"].split()[0] in (tmp_path / "run" / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from gliomaseg.workflows.schedule import WarmupCosine
 
 

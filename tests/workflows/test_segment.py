@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.files import InputError
@@ -24,7 +25,9 @@ def case(phantom_data: Path) -> dict[str, object]:
     return load_cases(phantom_data)[0]
 
 
-def test_mask_and_probability_lie_on_the_grid_of_the_scan(segmenter: Segmenter, case: dict[str, object]) -> None:
+def test_mask_and_probability_lie_on_the_grid_of_the_scan(
+    segmenter: Segmenter, case: dict[str, object]
+) -> None:
     result = segmenter(case)
     assert result.mask.shape == result.probability.shape == result.image.shape[1:]
     assert result.mask.dtype == np.uint8

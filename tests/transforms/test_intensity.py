@@ -1,0 +1,225 @@
+"""Grey values change, nothing else does; and scans of any bit depth end up with the same values."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.data import CacheDataset, MetaTensor
+from monai.transforms import Compose
+
+from gliomaseg.transforms import (
+    EndOfCached,
+    FillMissingSequencesd,
+    ForegroundStatisticsd,
+    NormalizeForegroundd,
+    RandSequenceDropoutd,
+    RandSliceStatisticsd,
+    foreground_statistics,
+    keys,
+)
+
+AFFINE = torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0], dtype=torch.float64))
+
+
+def scan(dtype: torch.dtype = torch.uint8, factor: int = 1) -> MetaTensor:
+    """Return a ``(3, 8, 8, 2)`` head of values 40 to 199 in an air of 0 to 3, another in each channel."""
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 4, (3, 8, 8, 2))
+    values[:, 2:7, 2:7] = draw.integers(40, 200, (3, 5, 5, 2))
+    meta = {"filename_or_obj": "TCGA_CS_4941_1.tif"}
+    return MetaTensor(torch.as_tensor(values * factor).to(dtype), affine=AFFINE, meta=meta)
+
+
+def case(dtype: torch.dtype = torch.uint8, factor: int = 1) -> dict[str, Any]:
+    label = torch.zeros(1, 8, 8, 2, dtype=torch.uint8)
+    label[0, 3:5, 3:5] = 1
+    return {keys.IMAGE: scan(dtype, factor), keys.LABEL: label}
+
+
+def normalised(given: dict[str, Any]) -> torch.Tensor:
+    result: torch.Tensor = NormalizeForegroundd()(ForegroundStatisticsd()(given))[keys.IMAGE]
+    return result
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        ForegroundStatisticsd(),
+        EndOfCached(),
+        Compose([ForegroundStatisticsd(), NormalizeForegroundd()]),
+        RandSliceStatisticsd(prob=1.0),
+        RandSequenceDropoutd(prob=1.0),
+        FillMissingSequencesd(keys.IMAGE),
+    ],
+    ids=lambda transform: type(transform).__name__,
+)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_labels_geometry_and_the_given_image_are_left_alone(
+    transform: Callable[[dict[str, Any]], dict[str, Any]], dtype: torch.dtype
+) -> None:
+    given, untouched = case(dtype), case(dtype)
+    result = transform(given)
+    assert result[keys.LABEL] is given[keys.LABEL]
+    assert torch.equal(given[keys.LABEL], untouched[keys.LABEL])
+    assert torch.equal(given[keys.IMAGE], untouched[keys.IMAGE])
+    assert given[keys.IMAGE].dtype == dtype
+    assert torch.equal(result[keys.IMAGE].affine, AFFINE)
+    assert result[keys.IMAGE].meta["filename_or_obj"] == "TCGA_CS_4941_1.tif"
+
+
+def test_air_does_not_count() -> None:
+    head = np.array([[10, 20]], np.uint8)
+    with_air = np.array([[0, 1, 0, 10, 20, 0]], np.uint8)
+    assert foreground_statistics(head).tolist() == foreground_statistics(with_air).tolist()
+
+
+def test_the_rarest_values_are_clipped_before_the_mean() -> None:
+    values = np.array([[1] * 4 + [100] * 495 + [120] * 497 + [255] * 4], np.uint8)
+    low, high, mean, deviation = foreground_statistics(values)[0].tolist()
+    # The four ones count as air, being below half of the mean.
+    assert (low, high) == (100.0, 120.0)
+    assert mean == pytest.approx((100 * 495 + 120 * 501) / 996)
+    assert deviation == pytest.approx(np.std([100] * 495 + [120] * 501), rel=1e-6)
+
+
+def test_each_channel_has_its_own_statistics() -> None:
+    values = np.array([[0, 10, 20], [0, 30, 30]], np.int16)
+    assert foreground_statistics(values).tolist() == [[10, 20, 15, 5], [30, 30, 30, 1]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int64", "uint64"])
+def test_every_integer_type_gives_the_same_statistics(dtype: str) -> None:
+    values = np.array([[3, 4, 3, 100, 120]]).astype(dtype)
+    assert foreground_statistics(values).tolist() == [[100, 120, 110, 10]]
+
+
+def test_values_below_zero_are_air() -> None:
+    assert foreground_statistics(np.array([[-9, -9, -9, 40, 60]], np.int16)).tolist() == [[40, 60, 50, 10]]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32", "float64"])
+def test_wide_ranges_are_measured_to_a_four_thousandth(dtype: str) -> None:
+    values = np.array([[0, 0, 100_000, 200_000]]).astype(dtype)
+    assert foreground_statistics(values)[0] == pytest.approx([1e5, 2e5, 1.5e5, 5e4], abs=200_000 / 4096)
+
+
+@pytest.mark.parametrize("value", [0, 7, -7, 0.5])
+def test_a_scan_of_one_value_normalises_to_zero(value: float) -> None:
+    image = torch.full((3, 4, 4, 1), value)
+    assert normalised({keys.IMAGE: image}).abs().max() == 0
+
+
+def test_the_foreground_gets_mean_zero_and_deviation_one() -> None:
+    head = normalised(case())[:, 2:7, 2:7].flatten(1)
+    assert head.mean(1).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+    assert head.std(1, correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+
+
+def test_normalised_values_are_float32_without_surprises() -> None:
+    image = normalised(case())
+    assert image.dtype == torch.float32
+    assert image.shape == (3, 8, 8, 2)
+    assert image[:, 0, 0].max() < image[:, 3, 3].min()
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(torch.int32, 257), (torch.int16, 16), (torch.float32, 1)])
+def test_bit_depth_does_not_matter(dtype: torch.dtype, factor: int) -> None:
+    tolerance = 0.02 if dtype.is_floating_point else 1e-5
+    assert torch.allclose(normalised(case()), normalised(case(dtype, factor)), atol=tolerance)
+
+
+def test_without_metadata_the_values_are_the_same() -> None:
+    plain = {keys.IMAGE: scan().as_tensor()}
+    assert not isinstance(normalised(plain), MetaTensor)
+    assert torch.equal(normalised(plain), normalised(case()).as_tensor())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_voxels_that_are_no_number_are_counted_and_refused(value: float) -> None:
+    given = case(torch.float32)
+    given[keys.IMAGE][0, 0, 0] = value
+    words = r"Expected finite values, got 2 voxels that are NaN or infinite in TCGA_CS_4941_1\.tif; replace"
+    with pytest.raises(ValueError, match=words):
+        ForegroundStatisticsd()(given)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_the_cache_keeps_what_stands_above_its_end(dtype: torch.dtype) -> None:
+    steps = Compose([ForegroundStatisticsd(), EndOfCached(), NormalizeForegroundd()])
+    dataset = CacheDataset([case(dtype)], steps, copy_cache=False, progress=False)
+    first = dataset[0][keys.IMAGE].clone()
+    again = dataset[0][keys.IMAGE]
+    assert torch.equal(first, again)
+    (cached,) = dataset._cache
+    assert cached[keys.IMAGE].dtype == dtype
+    assert torch.equal(cached[keys.IMAGE], scan(dtype))
+    assert cached[keys.IMAGE].applied_operations == []
+
+
+def test_the_end_of_the_cache_does_nothing() -> None:
+    given = case()
+    assert EndOfCached()(given) is given
+
+
+def test_statistics_of_the_slices_replace_those_of_the_patient_when_drawn() -> None:
+    patient = ForegroundStatisticsd()(case())
+    drawn = {**patient, keys.IMAGE: patient[keys.IMAGE][..., 0]}
+    kept = RandSliceStatisticsd(prob=0.0)(drawn)[keys.STATISTICS]
+    replaced = RandSliceStatisticsd(prob=1.0)(drawn)[keys.STATISTICS]
+    assert kept is patient[keys.STATISTICS]
+    assert replaced.tolist() == foreground_statistics(np.asarray(drawn[keys.IMAGE])).tolist()
+    assert replaced.tolist() != kept.tolist()
+
+
+@pytest.mark.parametrize("kind", [RandSliceStatisticsd, RandSequenceDropoutd])
+def test_the_same_seed_draws_the_same(kind: type[RandSequenceDropoutd]) -> None:
+    def results(seed: int) -> list[Any]:
+        transform = kind(prob=0.5).set_random_state(seed=seed)
+        drawn = [transform(ForegroundStatisticsd()(case())) for _ in range(12)]
+        cut = [(one[keys.IMAGE].tolist(), one[keys.STATISTICS].tolist()) for one in drawn]
+        return cut
+
+    assert results(1) == results(1)
+
+
+def dropped(given: torch.Tensor, result: torch.Tensor) -> tuple[bool, bool]:
+    assert torch.equal(result[keys.FLAIR], given[keys.FLAIR])
+    pre, post = (torch.equal(result[channel], given[keys.FLAIR]) for channel in (0, 2))
+    for channel, gone in ((0, pre), (2, post)):
+        assert gone or torch.equal(result[channel], given[channel])
+    return pre, post
+
+
+def test_dropout_puts_flair_in_the_place_of_either_sequence_or_both() -> None:
+    transform = RandSequenceDropoutd(prob=0.5).set_random_state(seed=0)
+    image = scan()
+    seen = {dropped(image, transform({keys.IMAGE: image})[keys.IMAGE]) for _ in range(40)}
+    assert seen == {(False, False), (True, False), (False, True), (True, True)}
+
+
+def test_dropout_with_probability_zero_never_drops() -> None:
+    transform = RandSequenceDropoutd(prob=0.0).set_random_state(seed=0)
+    given = {keys.IMAGE: scan()}
+    assert all(transform(given)[keys.IMAGE] is given[keys.IMAGE] for _ in range(20))
+
+
+def test_a_lone_channel_is_taken_as_flair_for_all() -> None:
+    image = scan()[keys.FLAIR : keys.FLAIR + 1]
+    filled = FillMissingSequencesd(keys.IMAGE)({keys.IMAGE: image})[keys.IMAGE]
+    assert filled.shape == (3, 8, 8, 2)
+    assert all(torch.equal(filled[channel], image[0]) for channel in range(3))
+
+
+def test_three_channels_pass_unchanged() -> None:
+    image = scan()
+    assert FillMissingSequencesd(keys.IMAGE)({keys.IMAGE: image})[keys.IMAGE] is image
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_any_other_number_of_channels_is_refused(channels: int) -> None:
+    image = MetaTensor(torch.zeros(channels, 2, 2, 1), meta={"filename_or_obj": "scan.nii.gz"})
+    words = rf"Expected 1 channel \(FLAIR\) or 3 \(pre-contrast, .*\), got {channels} in scan\.nii\.gz"
+    with pytest.raises(ValueError, match=words):
+        FillMissingSequencesd(keys.IMAGE)({keys.IMAGE: image})

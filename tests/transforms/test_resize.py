@@ -1,0 +1,52 @@
+"""Image and label meet at one size; without a size nothing changes."""
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from gliomaseg.transforms import ResizeStudyd
+from gliomaseg.transforms.resize import nearest_mask
+
+
+def study() -> dict[str, MetaTensor]:
+    image = torch.arange(64, dtype=torch.uint8).reshape(1, 8, 8, 1).repeat(3, 1, 1, 2)
+    label = torch.zeros(1, 4, 4, 2, dtype=torch.uint8)
+    label[0, 0, 0, 1] = 1
+    return {"image": MetaTensor(image, affine=torch.eye(4)), "label": MetaTensor(label, affine=torch.eye(4))}
+
+
+def test_without_a_size_everything_is_left_alone() -> None:
+    before = study()
+    after = ResizeStudyd()(before)
+    assert after["image"] is before["image"]
+    assert after["label"] is before["label"]
+
+
+def test_images_are_averaged_and_labels_stay_zero_and_one() -> None:
+    after = ResizeStudyd(size=4)(study())
+    assert after["image"].shape == (3, 4, 4, 2)
+    assert after["image"].dtype == torch.uint8
+    assert int(after["image"][0, 0, 0, 0]) == 4  # the mean of 0, 1, 8 and 9 is 4.5, and halves go to even
+    assert torch.equal(after["label"].as_tensor(), study()["label"].as_tensor())
+
+
+def test_a_small_label_is_enlarged_to_the_image() -> None:
+    after = ResizeStudyd(size=8)(study())
+    assert after["label"][0, ..., 1].sum() == 4
+    assert after["label"].unique().tolist() == [0, 1]
+
+
+def test_the_centre_of_a_corner_pixel_moves_with_the_affine() -> None:
+    after = ResizeStudyd(size=4)(study())
+    assert after["image"].affine[:2, 3].tolist() == [0.5, 0.5]
+    assert after["image"].affine.diagonal().tolist() == [2, 2, 1, 1]
+
+
+def test_a_size_of_no_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        ResizeStudyd(size=0)
+
+
+def test_a_mask_taken_to_another_grid_and_back_is_itself() -> None:
+    mask = (torch.rand(6, 6, 3, generator=torch.Generator().manual_seed(0)) > 0.5).to(torch.uint8)
+    assert torch.equal(nearest_mask(nearest_mask(mask, (12, 12)), (6, 6)), mask)

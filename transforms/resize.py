@@ -1,0 +1,83 @@
+"""A study and its label at whatever sizes they are stored in, both at one asked size out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from torch.nn import functional
+
+from . import keys
+
+
+class ResizeStudyd(MapTransform):
+    """Bring image and label to a common height and width; without a size, do nothing.
+
+    For data sets whose masks are stored smaller than their images. Images are averaged over areas and keep
+    their dtype, labels take the nearest value. Affines follow.
+
+    Args:
+        keys: image and label, ``(C, H, W, D)``.
+        size: new height and width in pixels; None leaves everything alone.
+        label_key: the key that is resized by nearest neighbour.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[str, ...] = (keys.IMAGE, keys.LABEL),
+        size: int | None = None,
+        label_key: str = keys.LABEL,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        if size is not None and size < 1:
+            raise ValueError(f"`size` is a number of pixels and must be at least 1, got {size}.")
+        self.size = size
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with image and label at the asked size."""
+        result = dict(data)
+        if self.size is not None:
+            for key in self.key_iterator(result):
+                mode = "nearest-exact" if key == self.label_key else "area"
+                result[key] = _resize(result[key], (self.size, self.size), mode)
+        return result
+
+
+def nearest_mask(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bring a ``(H, W, D)`` mask to another height and width; values stay 0 and 1.
+
+    Example:
+        >>> nearest_mask(torch.tensor([[[1], [0]]]), (2, 4))[..., 0].tolist()
+        [[1, 1, 0, 0], [1, 1, 0, 0]]
+    """
+    return _interpolate(mask[None], size, "nearest-exact")[0]
+
+
+def _resize(volume: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    if tuple(volume.shape[1:3]) == size:
+        return volume
+    resized = _interpolate(volume, size, mode)
+    if not isinstance(volume, MetaTensor):
+        return resized
+    scale = torch.eye(4, dtype=volume.affine.dtype)
+    for axis in (0, 1):
+        factor = volume.shape[axis + 1] / size[axis]
+        scale[axis, axis], scale[axis, 3] = (
+            factor,
+            (factor - 1) / 2,
+        )  # pixel centres, not corners, are counted
+    moved = MetaTensor(resized, meta=dict(volume.meta))
+    moved.affine = volume.affine @ scale
+    return moved
+
+
+def _interpolate(volume: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    """Resize ``(C, H, W, D)`` slice by slice and keep the dtype."""
+    pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+    slices = pixels.movedim(-1, 0).to(torch.float32)
+    resized = functional.interpolate(slices, size=size, mode=mode).movedim(0, -1)
+    return (resized if pixels.is_floating_point() else resized.round()).to(pixels.dtype)
