@@ -1,4 +1,4 @@
-"""Write the pictures of the README, all from made-up patients: ``.venv/bin/python scripts/make_pictures.py``."""
+"""Write the pictures of the README from made-up patients: ``.venv/bin/python scripts/make_pictures.py``."""
 
 from pathlib import Path
 

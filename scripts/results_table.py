@@ -13,7 +13,8 @@ RESULTS = ROOT / "benchmarks" / "results" / "runs"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 HEAD = (
     "| network | split | patients (training, validation) | size, epochs | minutes, machine "
-    "| Dice: mean over patients (95 % interval) | median | pooled | lesion slices | empty slices as 1 | seed's protocol |"
+    "| Dice: mean over patients (95 % interval) | median | pooled | lesion slices | empty slices as 1 "
+    "| seed's protocol |"
 )
 
 
@@ -51,7 +52,13 @@ def row(result: dict[str, Any]) -> str:
         f"**{dice['per_patient_mean']:.3f}** ({low:.3f} to {high:.3f})",
         *(
             f"{dice[key]:.3f}"
-            for key in ("per_patient_median", "pooled", "positive_slices", "slices_empty_as_one", "seed_protocol")
+            for key in (
+                "per_patient_median",
+                "pooled",
+                "positive_slices",
+                "slices_empty_as_one",
+                "seed_protocol",
+            )
         ),
     )
     return f"| {' | '.join(cells)} |"

@@ -31,9 +31,10 @@ ORDER = [
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
     "inferers", "draws", "handlers", "schedule", "tensorboard", "checkpoints",
-    "distributed",  # parts of the engines
+    "distributed", "figures",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
-    "environment", "overrides", "models", "segment", "masks", "evaluate", "run",  # at work
+    "environment", "overrides", "bundle_names", "models", "segment", "masks", "evaluate", "run",  # at work
+    "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
     "export", "doctor", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]
 

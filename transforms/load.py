@@ -5,7 +5,9 @@ A study is a list of slice files (TIFF, PNG, JPEG) or one volume that MONAI's ow
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from monai.transforms import LoadImaged
 from PIL import Image
 
 from . import keys
+
+# MONAI makes every reader it knows of. Where pydicom is installed, NVIDIA's reader of DICOM warns each time,
+# in the log and otherwise, that a package is missing which nothing here needs.
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 SLICE_ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 """File endings that are read as one slice each."""
@@ -114,9 +120,15 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
         label_key: str = keys.LABEL,
         allow_missing_keys: bool = True,
     ) -> None:
-        super().__init__(
-            keys, reader=None, dtype=None, ensure_channel_first=True, allow_missing_keys=allow_missing_keys
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "NvImgCodecPydicomReader", UserWarning)
+            super().__init__(
+                keys,
+                reader=None,
+                dtype=None,
+                ensure_channel_first=True,
+                allow_missing_keys=allow_missing_keys,
+            )
         self.label_key = label_key
         self.register(SliceStackReader())
 

@@ -48,9 +48,6 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         app()
-    except KeyboardInterrupt as stop:
-        _say(f"Interrupted. {stop}".rstrip())
-        sys.exit(130)
     except Exception as error:
         words = _users_fault(error)
         if words is None:
@@ -64,7 +61,10 @@ def demo(output: Output = Path("runs/demo")) -> None:
     """Make patients, train on some, evaluate on the others and write a report: about five minutes."""
     from .demo import run_demo
 
-    evaluation = run_demo(output)
+    try:
+        evaluation = run_demo(output)
+    except KeyboardInterrupt as stop:
+        raise _resumable(stop, f"gliomaseg demo --output {output}") from stop
     _tell(evaluation, output)
     typer.echo(
         f"\nNext: open {output / 'report.html'}, then try your own data: "
@@ -141,9 +141,7 @@ def train(
     try:
         evaluation = run_training(TrainOptions(data, output, config, asked, resume))
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"{stop} Go on with: gliomaseg train {data} --output {output} --resume"
-        ) from stop
+        raise _resumable(stop, f"gliomaseg train {data} --output {output} --resume") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
 
@@ -214,6 +212,28 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=
     typer.echo(f"Wrote {run / 'report.html'}")
 
 
+@app.command(epilog="Example: `gliomaseg export runs/first --to bundle --output glioma_mri_segmentation`")
+def export(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Run folder, bundle or weights file.", show_default="the weights that ship"),
+    ] = None,
+    *,
+    to: Annotated[str, typer.Option("--to", help="bundle or torchscript.")] = "bundle",
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="New folder, or file for torchscript.", show_default=False),
+    ],
+) -> None:
+    """Write a model for use elsewhere: a MONAI bundle that needs no gliomaseg, or a TorchScript file."""
+    from .export import export_model
+
+    export_model(model, to, output)
+    typer.echo(f"Wrote {output}. {NOT_FOR_DIAGNOSIS}")
+    if to == "bundle":
+        typer.echo(f"Next: read {output / 'docs' / 'README.md'}; it says how to train, evaluate and infer.")
+
+
 @app.command(epilog="Example: `gliomaseg doctor lgg-mri-segmentation/kaggle_3m`")
 def doctor(
     data: Annotated[Path | None, typer.Argument(help="Folder of patients, or a datalist.json.")] = None,
@@ -236,6 +256,12 @@ def doctor(
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
+
+
+def _resumable(stop: KeyboardInterrupt, command: str) -> typer.Exit:
+    """Say that a run was interrupted and how it goes on; leave with 130."""
+    _say(f"Interrupted. {stop} Go on with: {command}")
+    return typer.Exit(130)
 
 
 def _tell(evaluation: Evaluation, output: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from ignite.engine import Engine, Events
 from tqdm import tqdm
 
 from ..transforms import keys
@@ -19,7 +18,6 @@ from ..transforms.resize import nearest_mask
 from . import animation, files, pictures
 from .environment import describe_environment
 from .history import read_history
-from .inferers import plain
 from .masks import load_label, load_prediction
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases, per_patient_table
@@ -175,54 +173,3 @@ def write_evaluation(
         split=split,
         command=command,
     )
-
-
-class Figures:
-    """Collect the figures of an evaluator's cases and write metrics.json, for bundle configs.
-
-    Gives the same figures as ``gliomaseg evaluate``; in a distributed run the cases of all processes are
-    gathered first.
-
-    Args:
-        path: of metrics.json.
-        protocol: what was evaluated and how.
-    """
-
-    def __init__(self, path: str, protocol: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        self.protocol = dict(protocol)
-        self._found: list[CaseFigures] = []
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda _: self._found.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def collect(self, engine: Engine) -> None:
-        """Measure the cases of one step."""
-        for output, record in zip(engine.state.output, engine.state.batch[keys.PATIENT], strict=True):
-            mask, truth, probability = (
-                plain(output[key])[0].cpu().numpy() for key in (keys.PRED, keys.LABEL, keys.PROBABILITY)
-            )
-            self._found.append(case_figures(mask, truth, str(record), probability=probability))
-
-    def write(self, engine: Engine) -> None:
-        """Write the file, in the first process."""
-        gathered = gather(self._found)
-        if gathered is not None:
-            protocol = dict(self.protocol)
-            if weights := protocol.pop("weights", None):
-                protocol["model_sha256"] = files.sha256_of(weights)
-            files.write_json(self.path, summarize(gathered, protocol))
-
-
-def gather(found: Iterable[CaseFigures]) -> list[CaseFigures] | None:
-    """Collect the figures of all processes in the first one; the others get None."""
-    mine = list(found)
-    if not torch.distributed.is_initialized():
-        return mine
-    first = torch.distributed.get_rank() == 0
-    parts: list[list[CaseFigures]] | None = [[]] * torch.distributed.get_world_size() if first else None
-    torch.distributed.gather_object(mine, parts)
-    return merge_cases(parts) if parts is not None else None

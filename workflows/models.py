@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 from .. import networks
 from ..networks.checkpoint import names_like, read_state
 from . import files
+from .bundle_names import INSTALLED, rename
 from .files import InputError
 
 
@@ -37,6 +38,7 @@ class Model:
         """Return the config, read and with the settings in place, not yet parsed."""
         parser = ConfigParser()
         parser.read_config(str(self.config))
+        parser.set(rename(parser.get(), INSTALLED))  # a bundle names its own copy of our code
         for name, value in {**self.settings, "weights": str(self.weights)}.items():
             parser[name] = value
         if device is not None:

@@ -68,6 +68,8 @@ def train(options: TrainOptions) -> Evaluation:
     _check_folder(options)
     parser = read_train_config(options)
     pick_device(_device_name(parser))
+    if not options.resume:  # a resumed run has its weights in the checkpoint
+        check_network(parser)
     datalist = prepare_folder(options, parser)
     started = time.monotonic()
     try:
@@ -100,6 +102,21 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         refuse_hash(name, value)
         parser[name] = value
     return parser
+
+
+def check_network(parser: ConfigParser) -> None:
+    """Build the config's network once and let it go, so that a wrong name or weights file stops the run here.
+
+    Raises:
+        InputError: the network cannot be built, or the pretrained weights do not fit.
+    """
+    try:
+        ConfigParser(deepcopy(parser.get())).get_parsed_content("network_def")
+    except RuntimeError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise InputError(str(cause)) from error
 
 
 def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any]:

@@ -147,7 +147,9 @@ def test_a_gpu_that_is_not_there_is_refused(
     gliomaseg, phantom_data: Path, smoke_run: Path, tmp_path: Path
 ) -> None:
     refused(
-        gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--device", "cuda"), "'cuda'", "0 GPUs"
+        gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--device", "cuda"),
+        "'cuda'",
+        "0 of that kind",
     )
     outcome = gliomaseg(
         "predict", phantom_data, "--output", tmp_path / "o", "--model", smoke_run, "--device", "cuda:3"

@@ -109,7 +109,8 @@ def test_predicted_slices_have_the_size_and_format_of_the_scan(
 
     case = load_cases(phantom_data)[0]
     rows = predict_studies([Path(case["image"][2])], tmp_path, Segmenter.from_name(smoke_run, "cpu"))
-    mask = Image.open(tmp_path / case["patient"] / f"{Path(case['image'][2]).stem}_mask.tif")
-    assert mask.size == Image.open(case["image"][2]).size
-    assert set(np.unique(np.asarray(mask))) <= {0, 255}
+    written = tmp_path / case["patient"] / f"{Path(case['image'][2]).stem}_mask.tif"
+    with Image.open(written) as mask, Image.open(case["image"][2]) as scan:
+        assert mask.size == scan.size
+        assert set(np.unique(np.asarray(mask))) <= {0, 255}
     assert rows[0]["slices"] == 1

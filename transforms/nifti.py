@@ -1,0 +1,120 @@
+"""A NIfTI file of anybody in, its values and its geometry out, or a sentence that says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .space import check_affine, check_shape
+from .volume import Volume, compact
+
+NIFTI_ENDINGS = (".nii", ".nii.gz")
+"""File endings that are read as one volume each."""
+
+MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+"""Units of length in the header, in mm; where none is given it is mm, as everybody writes."""
+
+LARGEST_BYTES = 1 << 30
+"""Of the values as they are stored."""
+
+
+def is_nifti(name: str) -> bool:
+    """Return whether a file name is that of a NIfTI volume."""
+    return name.lower().endswith(NIFTI_ENDINGS)
+
+
+def read_nifti(name: str) -> Volume:
+    """Read one file.
+
+    Two axes are taken as a single slice; of four, the last one holds the channels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, cut short, too large, or holds something else than a scan.
+    """
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"Expected a volume at {name}, but there is none; check the path.")
+    try:
+        image = _open(name)
+        affine = np.array(image.affine, dtype=np.float64)
+        affine[:3] *= MM[image.header.get_xyzt_units()[0]]
+        shape = tuple(int(size) for size in image.shape)
+        kind = image.get_data_dtype()
+    except Exception as error:  # nibabel, gzip and zlib raise many kinds for a damaged header
+        raise _damaged(name, error) from error
+    _check_kind(kind, name)
+    check_shape(shape, name)
+    _check_length(image, kind, shape, name)
+    affine = check_affine(affine, name)
+    try:
+        values = _values(image)
+    except Exception as error:  # as above, and what mmap says of a file that ends early
+        raise _damaged(name, error) from error
+    return Volume(_channels_first(values, name), affine, name)
+
+
+def _open(name: str) -> Any:
+    import nibabel
+
+    image = nibabel.load(name)
+    if type(image) not in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        raise TypeError(f"it holds a {type(image).__name__} and no volume")
+    return image
+
+
+def _damaged(name: str, error: BaseException) -> ValueError:
+    words = str(error).strip().split("\n")[0] or type(error).__name__
+    return ValueError(f"Could not read {name}: {words}; copy the file again or convert it anew.")
+
+
+def _check_kind(kind: np.dtype[Any], name: str) -> None:
+    if kind.kind not in "biuf":
+        raise ValueError(
+            f"A scan holds one number a voxel, but {name} holds {kind}; give the magnitude image in grey."
+        )
+
+
+def _check_length(image: Any, kind: np.dtype[Any], shape: tuple[int, ...], name: str) -> None:
+    """Refuse a file that cannot hold what its header says, or should not."""
+    needed = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    if needed > LARGEST_BYTES:
+        raise ValueError(
+            f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
+            f"{needed >> 20} MiB; save it with 16 bits a voxel."
+        )
+    size = Path(name).stat().st_size
+    if not name.lower().endswith(".gz") and needed + image.dataobj.offset > size:
+        raise ValueError(
+            f"Could not read {name}: it has {size} bytes, and its header asks for "
+            f"{needed + image.dataobj.offset}; copy the file again."
+        )
+
+
+def _values(image: Any) -> npt.NDArray[Any]:
+    """Return the values as the header scales them; plain integers stay integers."""
+    stored = np.asarray(image.dataobj.get_unscaled())
+    slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+    if (slope, intercept) == (1.0, 0.0):
+        return compact(stored)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = stored.astype(np.float32)
+        scaled *= np.float32(slope)
+        scaled += np.float32(intercept)
+    return scaled
+
+
+def _channels_first(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Return ``(C, X, Y, Z)`` of ``(X, Y)`` to ``(X, Y, Z, 1, C)``."""
+    while values.ndim > 4 and 1 in values.shape[3:]:
+        values = np.squeeze(values, axis=3 + values.shape[3:].index(1))
+    while values.ndim < 3:
+        values = values[..., None]
+    if values.ndim > 4:
+        raise ValueError(
+            f"A scan has three axes, and a fourth for its sequences, but {name} is "
+            f"{' x '.join(map(str, values.shape))}; split the file."
+        )
+    return values[None] if values.ndim == 3 else np.ascontiguousarray(np.moveaxis(values, -1, 0))

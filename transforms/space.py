@@ -1,0 +1,187 @@
+"""An affine in, what it says of a volume out: whether it can be right, how its slices lie, what covers what.
+
+Affines are ``(4, 4)`` float64 and map voxel indices to mm in RAS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from nibabel import orientations
+
+from . import keys
+
+Affine = npt.NDArray[np.float64]
+"""``(4, 4)``, voxel indices to mm in RAS."""
+
+SPACING_LIMITS_MM = (0.01, 100.0)
+"""A voxel outside these is no voxel of a head; a header that says so is damaged."""
+
+FLATTEST = 1e-3
+"""Volume of a voxel relative to that of a box with its edges; less means two axes in one direction."""
+
+COARSEST_MM = 3.0
+"""Longest pixel side in an axial cut. 3-D FLAIR (about 1 mm) passes in any orientation of acquisition,
+coronal and sagittal slices of 4 mm and more do not: cut axially they are stripes."""
+
+LARGEST_VOXELS = 1 << 27
+"""Voxels of a study, all sequences together: 512 x 512 x 170 three times. A header that asks for more is
+refused before memory is reserved."""
+
+
+def check_affine(affine: npt.NDArray[Any], name: str) -> Affine:
+    """Return the affine in float64 if a scan of a head can have it.
+
+    Args:
+        affine: of any number type.
+        name: of the file, for the message.
+
+    Raises:
+        ValueError: it is not finite, two axes point in one direction, or a voxel has no believable size.
+    """
+    matrix = np.asarray(affine, dtype=np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise ValueError(
+            f"The geometry in the header of {name} has numbers that are not finite; convert the scan again."
+        )
+    sizes = spacing_of(matrix)
+    low, high = SPACING_LIMITS_MM
+    if not all(low <= size <= high for size in sizes):
+        raise ValueError(
+            f"A voxel measures between {low} and {high} mm a side, but the header of {name} says "
+            f"{' x '.join(f'{size:g}' for size in sizes)} mm; convert the scan again."
+        )
+    if voxel_volume_mm3(matrix) < FLATTEST * np.prod(sizes):
+        raise ValueError(
+            f"Two axes of the volume in {name} point in one direction by its header; convert the scan again."
+        )
+    return matrix
+
+
+def check_shape(shape: tuple[int, ...], name: str) -> None:
+    """Refuse shapes that no memory should be reserved for.
+
+    Raises:
+        ValueError: an axis has no voxels, or there are more than ``LARGEST_VOXELS``.
+    """
+    count = int(np.prod([int(size) for size in shape], dtype=object))
+    if min(shape, default=0) < 1 or count > LARGEST_VOXELS:
+        raise ValueError(
+            f"A study has 1 to {LARGEST_VOXELS} voxels, but the header of {name} says "
+            f"{' x '.join(map(str, shape))}; it is damaged, or no scan of one head."
+        )
+
+
+def spacing_of(affine: npt.NDArray[Any]) -> tuple[float, float, float]:
+    """Return the distances in mm between neighbouring voxels along the three axes.
+
+    Example:
+        >>> spacing_of(np.diag([1.0, 2.0, 5.0, 1.0]))
+        (1.0, 2.0, 5.0)
+    """
+    x, y, z = (float(size) for size in np.sqrt((np.asarray(affine, np.float64)[:3, :3] ** 2).sum(axis=0)))
+    return x, y, z
+
+
+def voxel_volume_mm3(affine: npt.NDArray[Any]) -> float:
+    """Return the volume of a voxel in mm3; a leaning axis (gantry tilt) makes it less than its edges say."""
+    return float(abs(np.linalg.det(np.asarray(affine, np.float64)[:3, :3])))
+
+
+def to_slices(volume: npt.NDArray[Any], affine: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Turn the last three axes of a volume to ``keys.SLICE_ORIENTATION`` by flips and swaps alone.
+
+    Args:
+        volume: ``(..., X, Y, Z)``; leading axes stay.
+        affine: of the volume.
+
+    Returns:
+        A view, ``(..., H, W, D)``.
+    """
+    return _turn(volume, _ornt(affine), _slice_ornt())
+
+
+def from_slices(slices: npt.NDArray[Any], affine: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Undo ``to_slices``; ``affine`` is still that of the volume, not of the slices."""
+    return _turn(slices, _slice_ornt(), _ornt(affine))
+
+
+def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:
+    """Return the spacing in mm along rows, columns and slices as ``to_slices`` lays them."""
+    axes = orientations.ornt_transform(_ornt(affine), _slice_ornt())[:, 0].astype(int)
+    sizes = spacing_of(affine)
+    height, width, depth = (sizes[int(np.flatnonzero(axes == target)[0])] for target in range(3))
+    return height, width, depth
+
+
+def check_axial(affine: npt.NDArray[Any], name: str) -> None:
+    """Refuse scans whose axial cuts would be stripes.
+
+    Raises:
+        ValueError: coronal or sagittal slices further apart than ``COARSEST_MM``.
+    """
+    height, width, _ = axial_spacing(affine)
+    if max(height, width) > COARSEST_MM:
+        kind = "coronal" if height > width else "sagittal"
+        raise ValueError(
+            f"The network looks at axial slices, but {name} has {kind} slices {max(height, width):.1f} mm "
+            f"apart; give the axial FLAIR, or a 3-D FLAIR with voxels of at most {COARSEST_MM:g} mm."
+        )
+
+
+def resample_to(
+    volume: npt.NDArray[Any], affine: Affine, shape: tuple[int, int, int], target: Affine
+) -> npt.NDArray[np.float32]:
+    """Lay a volume over the grid of another one; outside of it stands its smallest value.
+
+    Values are interpolated linearly. Where the new slices are thicker than the old ones, several places
+    through the thickness are averaged, as the scanner does.
+
+    Args:
+        volume: ``(X, Y, Z)``.
+        affine: of the volume.
+        shape: of the grid wanted.
+        target: affine of the grid wanted.
+
+    Returns:
+        An array of ``shape``, float32.
+    """
+    from scipy import ndimage
+
+    values = np.asarray(volume, dtype=np.float32)
+    step = np.linalg.inv(affine) @ target  # indices wanted -> indices of the volume
+    offsets = _through_thickness(step[:3, :3])
+    result = np.zeros(shape, dtype=np.float32)
+    for offset in offsets:
+        corner = step[:3, :3] @ offset + step[:3, 3]
+        result += ndimage.affine_transform(
+            values, step[:3, :3], corner, shape, order=1, mode="constant", cval=float(values.min())
+        )
+    return result / len(offsets)
+
+
+def _through_thickness(step: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+    """Return places within a voxel, in voxels of the wanted grid, along the axis that is thickest."""
+    lengths = np.sqrt((step**2).sum(axis=0))
+    axis = int(lengths.argmax())
+    count = int(np.clip(round(lengths[axis]), 1, 8))
+    places = (np.arange(count) + 0.5) / count - 0.5
+    return [place * np.eye(3)[axis] for place in places]
+
+
+def _ornt(affine: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.asarray(orientations.io_orientation(np.asarray(affine, dtype=np.float64)))
+
+
+def _slice_ornt() -> npt.NDArray[np.float64]:
+    return np.asarray(orientations.axcodes2ornt(keys.SLICE_ORIENTATION))
+
+
+def _turn(
+    volume: npt.NDArray[Any], start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]
+) -> npt.NDArray[Any]:
+    last = np.moveaxis(volume, (-3, -2, -1), (0, 1, 2))
+    turned = orientations.apply_orientation(last, orientations.ornt_transform(start, end))
+    return np.asarray(np.moveaxis(turned, (0, 1, 2), (-3, -2, -1)))

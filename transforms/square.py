@@ -1,0 +1,210 @@
+"""Slices of any size in, squares that show a head at the scale of training out, and the way back.
+
+The network was trained on square pictures that show about 22 to 26 cm. A slice is never squashed: what is
+not square is padded with air, a picture of a much larger field is cut around the head, and one of a smaller
+field is padded. ``Square`` knows both ways, so that what the network says lands on the pixels it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from torch import Tensor
+from torch.nn import functional
+
+from . import keys
+from .space import spacing_of
+
+FIELD_MM = (200.0, 280.0)
+"""Sides of squares that are shown as they are: those of the training data, and as much again as the random
+scaling of training covers."""
+
+SMALLEST_BELIEVED_MM = 120.0
+"""A smaller picture is no head, so its spacing is wrong and not used."""
+
+RIM = 0.02
+"""A row belongs to the head if it has at least this share of the head's pixels in the fullest row."""
+
+NO_LESION = -20.0
+"""Logit of what the network was not shown."""
+
+Box = tuple[int, int, int, int]
+"""Top, bottom, left and right of a part of a picture, in pixels; bottom and right are one past the end."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """How slices are laid into a square.
+
+    Attributes:
+        shape: height and width of the slices.
+        shown: the part of them that is shown.
+        place: the part of the square that it fills.
+        size: side of the square in pixels.
+    """
+
+    shape: tuple[int, int]
+    shown: Box
+    place: Box
+    size: int
+
+    def cut(self, slices: Tensor, air: Tensor) -> Tensor:
+        """Lay slices into the square.
+
+        Args:
+            slices: ``(N, C, H, W)`` float.
+            air: ``(C,)``, what stands beside the slices.
+
+        Returns:
+            ``(N, C, size, size)``.
+        """
+        part = _part(slices, self.shown)
+        top, bottom, left, right = self.place
+        small = _shrink(part, (bottom - top, right - left))
+        if small.shape[-2:] == (self.size, self.size):
+            return small
+        canvas = air.reshape(1, -1, 1, 1).repeat(len(slices), 1, self.size, self.size)
+        canvas[..., top:bottom, left:right] = small
+        return canvas
+
+    def back(self, logits: Tensor) -> Tensor:
+        """Bring ``(N, K, size, size)`` logits onto the slices, ``(N, K, H, W)``."""
+        top, bottom, left, right = self.shown
+        part = _part(logits, self.place)
+        if part.shape[-2:] != (bottom - top, right - left):
+            size = (bottom - top, right - left)
+            part = functional.interpolate(part, size=size, mode="bilinear", align_corners=False)
+        if part.shape[-2:] == self.shape:
+            return part
+        whole = part.new_full((*part.shape[:2], *self.shape), NO_LESION)
+        whole[..., top:bottom, left:right] = part
+        return whole
+
+
+def square_for(slices: Tensor, size: int, pixel_mm: tuple[float, float] | None = None) -> Square:
+    """Choose the square for the slices of a study.
+
+    Args:
+        slices: ``(N, C, H, W)``; FLAIR tells where the head is, its smallest value is air.
+        size: side of the square in pixels.
+        pixel_mm: height and width of a pixel; None where it is not known, then pixels are taken as square
+            and the picture is shown whole.
+    """
+    shape = (int(slices.shape[-2]), int(slices.shape[-1]))
+    height, width = pixel_mm if pixel_mm is not None else (1.0, 1.0)
+    side = max(shape[0] * height, shape[1] * width)
+    if pixel_mm is None or side < SMALLEST_BELIEVED_MM:
+        return _laid(shape, (0, shape[0], 0, shape[1]), (height, width), side, size)
+    head: Box = (0, 0, 0, 0)
+    shown_mm = max(side, FIELD_MM[0])
+    if side > FIELD_MM[1]:
+        head = head_box(slices)
+        needed = max((head[1] - head[0]) * height, (head[3] - head[2]) * width)
+        shown_mm = min(side, max(FIELD_MM[1], needed))
+    rows = _window(head[:2], shape[0], round(shown_mm / height))
+    columns = _window(head[2:], shape[1], round(shown_mm / width))
+    return _laid(shape, (*rows, *columns), (height, width), shown_mm, size)
+
+
+def head_box(slices: Tensor) -> Box:
+    """Return the box around all that is brighter than air on FLAIR, speckles aside.
+
+    Args:
+        slices: ``(N, C, H, W)``.
+    """
+    flair = slices[:, keys.FLAIR if slices.shape[1] > keys.FLAIR else 0]
+    inside = flair > flair.amin()
+    rows, columns = _extent(inside.sum(dim=(0, 2))), _extent(inside.sum(dim=(0, 1)))
+    return (*rows, *columns)
+
+
+def pixel_mm_of(volume: Tensor) -> tuple[float, float] | None:
+    """Return height and width of a pixel of ``(C, H, W, D)`` or a batch of such; None if not known.
+
+    The studies of a batch are taken to have one spacing.
+    """
+    if not isinstance(volume, MetaTensor):
+        return None
+    known = volume.meta.get("spacing_known", True)
+    first = known if isinstance(known, bool) else bool(torch.as_tensor(known).flatten()[0])
+    affine = volume.affine.reshape(-1, 4, 4)[0].cpu().numpy() if first else None
+    return None if affine is None else spacing_of(affine)[:2]
+
+
+class PadToSquared(MapTransform):  # type: ignore[misc]
+    """Pad slices that are not square with air, so that resizing to a square squashes nothing.
+
+    Takes ``(C, H, W, D)`` of any number type, keeps dtype and depth; air is the smallest value of each
+    channel. Squares are left alone. The affine follows.
+    """
+
+    def __init__(self, keys: KeysCollection = (keys.IMAGE, keys.LABEL)) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with square slices."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = _padded(result[key])
+        return result
+
+
+def _padded(volume: Tensor) -> Tensor:
+    height, width = pixel_mm_of(volume) or (1.0, 1.0)
+    shape = (int(volume.shape[1]), int(volume.shape[2]))
+    side = max(shape[0] * height, shape[1] * width)
+    rows, columns = max(shape[0], round(side / height)), max(shape[1], round(side / width))
+    if (rows, columns) == shape:
+        return volume
+    pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+    air = pixels.flatten(1).amin(dim=1).reshape(-1, 1, 1, 1)
+    canvas = air.repeat(1, rows, columns, pixels.shape[3])
+    top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2
+    canvas[:, top : top + shape[0], left : left + shape[1]] = pixels
+    if not isinstance(volume, MetaTensor):
+        return canvas
+    moved = MetaTensor(canvas, meta=dict(volume.meta))
+    shift = torch.eye(4, dtype=volume.affine.dtype)
+    shift[:2, 3] = torch.tensor([-top, -left])
+    moved.affine = volume.affine @ shift
+    return moved
+
+
+def _laid(shape: tuple[int, int], shown: Box, pixel: tuple[float, float], side: float, size: int) -> Square:
+    """Fit the shown part into the middle of the square, at the same scale in both directions."""
+    lengths = ((shown[1] - shown[0]) * pixel[0], (shown[3] - shown[2]) * pixel[1])
+    rows, columns = (min(size, max(1, round(size * length / side))) for length in lengths)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    return Square(shape, shown, (top, top + rows, left, left + columns), size)
+
+
+def _window(head: tuple[int, ...], length: int, wanted: int) -> tuple[int, int]:
+    """Return ``wanted`` pixels around the middle of the head, or all there are."""
+    if wanted >= length:
+        return 0, length
+    start = min(max((head[0] + head[1] - wanted) // 2, 0), length - wanted)
+    return start, start + wanted
+
+
+def _extent(counts: Tensor) -> tuple[int, int]:
+    inside = torch.nonzero(counts > RIM * counts.amax()).flatten()
+    return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, len(counts))
+
+
+def _part(picture: Tensor, box: Box) -> Tensor:
+    return picture[..., box[0] : box[1], box[2] : box[3]]
+
+
+def _shrink(slices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize by averaging areas, as training does; what must grow is interpolated."""
+    if slices.shape[-2:] == size:
+        return slices
+    if slices.shape[-2] >= size[0] and slices.shape[-1] >= size[1]:
+        return functional.interpolate(slices, size=size, mode="area")
+    return functional.interpolate(slices, size=size, mode="bilinear", align_corners=False, antialias=True)

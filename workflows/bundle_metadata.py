@@ -1,0 +1,114 @@
+"""A model's config and what its run left behind in, the bundle's metadata.json out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..transforms import keys
+from .bundle_code import installed_version
+from .models import Model, configs_folder
+
+SIDE = "32*n"
+"""Height and width that the network takes; any size from 32 up works, the Model Zoo tests with 32."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run says of itself, each an empty mapping where it is not known.
+
+    Attributes:
+        metrics: content of metrics.json.
+        datalist: content of datalist.json.
+        environment: content of environment.json.
+        timing: content of timing.json.
+    """
+
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    datalist: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_run(model: Model) -> RunRecord:
+    """Read what lies in the folder of a model; weights without a folder of their own have no record."""
+    folder = model.weights.resolve().parent.parent
+    if model.config.resolve().parent.parent != folder:
+        return RunRecord()
+    names = ("metrics", "datalist", "environment", "timing")
+    return RunRecord(**{name: _read(folder / f"{name}.json") for name in names})
+
+
+def package_metadata() -> dict[str, Any]:
+    """Return the metadata.json of this package, from which every bundle's starts."""
+    return _read(configs_folder() / "metadata.json")
+
+
+def bundle_metadata(
+    inference: Mapping[str, Any], packages: Mapping[str, str], metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metadata of a bundle: schema of July 2024, versions in use here, channels of the weights.
+
+    Args:
+        inference: content of inference.json.
+        packages: required packages with versions.
+        metrics: content of the run's metrics.json; empty leaves the figures out.
+    """
+    metadata = package_metadata()
+    metadata.update(
+        monai_version=installed_version("monai"),
+        pytorch_version=installed_version("torch"),
+        numpy_version=installed_version("numpy"),
+        required_packages_version=dict(packages),
+        eval_metrics=_headline(metrics),
+        network_data_format=_data_format(inference),
+    )
+    return metadata
+
+
+def _data_format(inference: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the tensors at the network; MONAI Label expects ``image`` and ``pred`` to come first."""
+    logits = {
+        **_tensor("segmentation", keys.CLASSES, [-100, 100]),
+        "num_channels": inference["out_channels"],
+    }
+    image = {
+        **_tensor("magnitude", keys.CHANNELS, [-5, 10]),
+        "num_channels": inference["in_channels"],
+        "modality": "MR",
+    }
+    return {
+        "inputs": {keys.IMAGE: image},
+        "outputs": {keys.PRED: logits},
+        "post_processed_outputs": {keys.PRED: {**logits, "value_range": [0, 1]}},
+    }
+
+
+def _tensor(form: str, channels: tuple[str, ...], value_range: list[int]) -> dict[str, Any]:
+    return {
+        "type": "image",
+        "format": form,
+        "spatial_shape": [SIDE, SIDE],
+        "dtype": "float32",
+        "value_range": value_range,
+        "is_patch_data": False,
+        "channel_def": {str(index): name for index, name in enumerate(channels)},
+    }
+
+
+def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    if not metrics:
+        return {}
+    return {
+        "val_mean_dice": round(metrics["dice"]["per_patient_mean"], 4),
+        "val_mean_iou": round(metrics["iou"]["per_patient_mean"], 4),
+        "patients": metrics["protocol"]["patients"],
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content

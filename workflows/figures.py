@@ -1,0 +1,68 @@
+"""An evaluator's cases in, metrics.json out: the handler with which a bundle config evaluates weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from ..transforms import keys
+from . import files
+from .inferers import plain
+from .metrics import CaseFigures, case_figures
+from .per_patient import merge_cases
+from .summary import summarize
+
+
+class Figures:
+    """Collect the figures of an evaluator's cases and write metrics.json, for bundle configs.
+
+    Gives the same figures as ``gliomaseg evaluate``; in a distributed run the cases of all processes are
+    gathered first.
+
+    Args:
+        path: of metrics.json.
+        protocol: what was evaluated and how.
+    """
+
+    def __init__(self, path: str, protocol: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.protocol = dict(protocol)
+        self._found: list[CaseFigures] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator."""
+        engine.add_event_handler(Events.STARTED, lambda _: self._found.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def collect(self, engine: Engine) -> None:
+        """Measure the cases of one step."""
+        for output, case in zip(engine.state.output, engine.state.batch, strict=True):
+            mask, truth, probability = (
+                plain(output[key])[0].cpu().numpy() for key in (keys.PRED, keys.LABEL, keys.PROBABILITY)
+            )
+            self._found.append(case_figures(mask, truth, str(case[keys.PATIENT]), probability=probability))
+
+    def write(self, engine: Engine) -> None:
+        """Write the file, in the first process."""
+        gathered = gather(self._found)
+        if gathered is not None:
+            protocol = dict(self.protocol)
+            if weights := protocol.pop("weights", None):
+                protocol["model_sha256"] = files.sha256_of(weights)
+            files.write_json(self.path, summarize(gathered, protocol))
+
+
+def gather(found: Iterable[CaseFigures]) -> list[CaseFigures] | None:
+    """Collect the figures of all processes in the first one; the others get None."""
+    mine = list(found)
+    if not torch.distributed.is_initialized():
+        return mine
+    first = torch.distributed.get_rank() == 0
+    parts: list[list[CaseFigures]] | None = [[]] * torch.distributed.get_world_size() if first else None
+    torch.distributed.gather_object(mine, parts)
+    return merge_cases(parts) if parts is not None else None
