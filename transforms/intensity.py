@@ -32,6 +32,9 @@ PERCENTILES = (0.5, 99.5)
 
 _BINS = 4096
 
+LARGEST_VALUE = 1e9
+"""No scanner counts so far; float files that do are damaged."""
+
 
 class ForegroundStatisticsd(MapTransform):  # type: ignore[misc]
     """Measure the foreground of a case and keep the result under ``keys.STATISTICS``.
@@ -158,10 +161,11 @@ class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore
 class FillMissingSequencesd(MapTransform):  # type: ignore[misc]
     """Give every case three channels: FLAIR stands in where a sequence is missing.
 
-    One channel is taken as FLAIR and repeated, three pass unchanged.
+    What the channels show stands under ``keys.SEQUENCES``; where it does not, one channel is FLAIR and three
+    are ``keys.CHANNELS``.
 
     Raises:
-        ValueError: any other number of channels.
+        ValueError: any other number of channels, or no FLAIR among them.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -169,14 +173,35 @@ class FillMissingSequencesd(MapTransform):  # type: ignore[misc]
         result = dict(data)
         for key in self.key_iterator(result):
             image = result[key]
-            if image.shape[0] == 1:
-                result[key] = image.repeat(len(keys.CHANNELS), *[1] * (image.ndim - 1))
-            elif image.shape[0] != len(keys.CHANNELS):
-                raise ValueError(
-                    f"Expected 1 channel (FLAIR) or 3 ({', '.join(keys.CHANNELS)}), got {image.shape[0]} in "
-                    f"{_name_of(image)}; keep these three, in this order."
-                )
+            channels = channels_of(image.shape[0], result.get(keys.SEQUENCES), _name_of(image))
+            if channels != list(range(image.shape[0])):
+                result[key] = image[channels]
         return result
+
+
+def channels_of(count: int, sequences: Sequence[str] | None, name: str) -> list[int]:
+    """Return which channel of an image stands for each of ``keys.CHANNELS``.
+
+    Args:
+        count: channels of the image.
+        sequences: what they show; None takes one as FLAIR and three as ``keys.CHANNELS``.
+        name: of the file, for the message.
+
+    Raises:
+        ValueError: the channels are not FLAIR with some or all of the others.
+
+    Example:
+        >>> channels_of(2, ("FLAIR", "post-contrast"), "a.nii")
+        [0, 0, 1]
+    """
+    flair = keys.CHANNELS[keys.FLAIR]
+    shown = list(sequences) if sequences else {1: [flair], 3: list(keys.CHANNELS)}.get(count, [])
+    if len(shown) != count or flair not in shown or not set(shown) <= set(keys.CHANNELS):
+        raise ValueError(
+            f"Expected 1 channel (FLAIR) or 3 ({', '.join(keys.CHANNELS)}), got {count} in {name}; keep "
+            "these three, in this order."
+        )
+    return [shown.index(one) if one in shown else shown.index(flair) for one in keys.CHANNELS]
 
 
 def foreground_statistics(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -251,6 +276,11 @@ def _require_finite(image: Any) -> None:
         raise ValueError(
             f"Expected finite values, got {wrong} voxels that are NaN or infinite in {_name_of(image)}; "
             "replace these voxels, for example by 0."
+        )
+    if values.dtype.kind == "f" and max(values.max(), -values.min()) > LARGEST_VALUE:
+        raise ValueError(
+            f"Expected values up to {LARGEST_VALUE:g}, got {values.min():g} to {values.max():g} in "
+            f"{_name_of(image)}; the file is damaged, or its scaling is."
         )
 
 

@@ -23,6 +23,9 @@ STATISTICS: Final = "statistics"
 CHANNELS: Final = ("pre-contrast", "FLAIR", "post-contrast")
 """Channel order of the scan, as in the RGB slices of the data set."""
 
+SEQUENCES: Final = "sequences"
+"""Which of ``CHANNELS`` the files of a case hold, in their order; absent where it is FLAIR alone or all."""
+
 FLAIR: Final = 1
 """Index of FLAIR in ``CHANNELS``. It stands in for a missing sequence."""
 

@@ -1,6 +1,7 @@
 """Files of a study in, one channel-first array with an affine out.
 
-A study is a list of slice files (TIFF, PNG, JPEG) or one volume that MONAI's own readers know.
+A study is a list of slice files (TIFF, PNG, JPEG), one NIfTI file or one for each sequence, the files of
+one DICOM series or of several, or one volume of another kind that MONAI's own readers know.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from monai.transforms import LoadImaged
 from PIL import Image
 
 from . import keys
+from .dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly, read_series
+from .nifti import is_nifti, read_nifti
+from .volume import Volume, compact, join
 
 # MONAI makes every reader it knows of. Where pydicom is installed, NVIDIA's reader of DICOM warns each time,
 # in the log and otherwise, that a package is missing which nothing here needs.
@@ -102,11 +106,13 @@ class SliceStackReader(ImageReader):  # type: ignore[misc]
 
 
 class LoadStudyd(LoadImaged):  # type: ignore[misc]
-    """Load studies that are stacks of slices or volumes, chosen by the file ending.
+    """Load studies: stacks of slices, NIfTI volumes or DICOM series, told by the files' endings.
 
-    Slices go through ``SliceStackReader``, anything else through the reader that MONAI picks. The scan keeps
-    the dtype of its files; the label becomes uint8 with 1 where the file is not zero, ``(1, H, W, D)``.
-    Affines are kept as read.
+    Slices go through ``SliceStackReader``, NIfTI and DICOM through readers of ours that refuse damaged files
+    in one sentence, anything else through the reader that MONAI picks. Several volumes are laid over each
+    other on the grid of FLAIR; what each shows stands under ``keys.SEQUENCES``, by default ``keys.CHANNELS``.
+    The scan keeps the values of its files, integers as uint8, int16 or int32; the label becomes uint8 with 1
+    where the file is not zero, ``(1, H, W, D)``. Affines are kept as read, in mm.
 
     Args:
         keys: which of ``image`` and ``label`` to load.
@@ -136,11 +142,63 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
         self, data: Mapping[Hashable, Any], reader: ImageReader | None = None
     ) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with the files of each key replaced by a MetaTensor."""
-        loaded: dict[Hashable, Any] = super().__call__(dict(data), reader)
+        loaded = dict(data)
+        sequences = data.get(keys.SEQUENCES) or keys.CHANNELS
+        for key in self.key_iterator(loaded):
+            loaded[key] = self._load(_as_list(loaded[key]), sequences, reader)
         label = loaded.get(self.label_key)
-        if isinstance(label, MetaTensor):
+        if self.label_key in self.keys and isinstance(label, MetaTensor):
             loaded[self.label_key] = (label != 0).to(torch.uint8)
         return loaded
+
+    def _load(
+        self, files: Sequence[str | os.PathLike[str]], sequences: Sequence[str], reader: ImageReader | None
+    ) -> MetaTensor:
+        names = [os.fspath(Path(file).expanduser()) for file in files]
+        if reader is None and names and all(map(is_nifti, names)):
+            return _as_tensor(join([read_nifti(name) for name in names], sequences))
+        if reader is None and names and _holds_dicom(names[0]):
+            return _as_tensor(join([read_series(part) for part in split_series(names)], sequences))
+        loaded: MetaTensor = self._loader(names, reader)
+        return _computable(loaded)
+
+
+def split_series(names: Sequence[str]) -> list[list[str]]:
+    """Split the files of several series, each in one piece, by the series that they say they belong to."""
+    if len(names) == 1:
+        return [list(names)]
+    pydicom = load_pydicom()
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        with quietly(name):
+            header = pydicom.dcmread(name, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            parts.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(name)
+    return list(parts.values())
+
+
+def _holds_dicom(name: str) -> bool:
+    return name.lower().endswith(DICOM_ENDINGS) or (Path(name).is_file() and is_dicom(name))
+
+
+def _as_tensor(volume: Volume) -> MetaTensor:
+    meta = {
+        "affine": torch.as_tensor(volume.affine),
+        "original_affine": volume.affine.copy(),
+        "spatial_shape": np.asarray(volume.values.shape[1:]),
+        "original_channel_dim": 0,
+        "space": "RAS",
+        "spacing_known": volume.spacing_known,
+        "filename_or_obj": volume.name,
+        "notes": list(volume.notes),
+    }
+    return MetaTensor(torch.from_numpy(volume.values), meta=meta)
+
+
+def _computable(loaded: MetaTensor) -> MetaTensor:
+    """Leave number types behind that torch stores but does not compute with, such as uint16."""
+    if loaded.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        return MetaTensor(torch.from_numpy(compact(loaded.as_tensor().numpy())), meta=loaded.meta)
+    return loaded
 
 
 def _as_list(

@@ -159,7 +159,8 @@ def resample_to(
         result += ndimage.affine_transform(
             values, step[:3, :3], corner, shape, order=1, mode="constant", cval=float(values.min())
         )
-    return result / len(offsets)
+    result /= len(offsets)
+    return result
 
 
 def _through_thickness(step: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:

@@ -173,7 +173,8 @@ def _padded(volume: Tensor) -> Tensor:
     shift = torch.eye(4, dtype=volume.affine.dtype)
     shift[:2, 3] = torch.tensor([-top, -left])
     moved.affine = volume.affine @ shift
-    return moved
+    padded: Tensor = moved
+    return padded
 
 
 def _laid(shape: tuple[int, int], shown: Box, pixel: tuple[float, float], side: float, size: int) -> Square:

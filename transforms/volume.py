@@ -12,6 +12,11 @@ import numpy.typing as npt
 from . import keys
 from .space import Affine, resample_to
 
+
+class RefusalError(ValueError):
+    """One sentence about a file that cannot be used; nothing is to be wrapped around it."""
+
+
 SAME_GRID = 1e-3
 """Affines whose numbers differ by less, in mm, lie on one grid."""
 

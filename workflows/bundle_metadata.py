@@ -59,6 +59,7 @@ def bundle_metadata(
     """
     metadata = package_metadata()
     metadata.update(
+        description=metadata["description"].replace("ResNeXt50-UNet", inference["network_name"]),
         monai_version=installed_version("monai"),
         pytorch_version=installed_version("torch"),
         numpy_version=installed_version("numpy"),

@@ -17,9 +17,9 @@ PATIENTS = 24
 SETTINGS: dict[str, Any] = {
     "network_name": "resnext26_unet_tiny",
     "size": 128,
-    "epochs": 12,
+    "epochs": 30,
     "passes": 8,
-    "val_interval": 3,
+    "val_interval": 5,
     "learning_rate": 2.0e-3,
     "average_decay": 0.98,
     "validation_share": 0.25,

@@ -10,8 +10,8 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer, SliceInferer
 from torch import Tensor, nn
-from torch.nn import functional
 
+from ..transforms.square import Square, pixel_mm_of, square_for
 from .files import InputError
 
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -81,8 +81,9 @@ class BatchInferer(Inferer):  # type: ignore[misc]
 class StudyInferer(SliceInferer):  # type: ignore[misc]
     """Run a 2-D network over all slices of a volume, at the size that it was trained on.
 
-    Does what MONAI's SliceInferer does over whole slices, and in addition brings each slice to ``size``
-    and the logits back, chooses the precision, averages over mirror images, and divides by a temperature.
+    Does what MONAI's SliceInferer does over whole slices, and in addition lays each slice into a square of
+    ``size`` at the scale of training (``transforms.square``) and brings the logits back, chooses the
+    precision, averages over mirror images, and divides by a temperature.
 
     Args:
         size: height and width in pixels that the network sees; None leaves slices as they are.
@@ -124,8 +125,12 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         slices = plain(inputs)
         if is_volume := slices.ndim == 5:
             slices = slices.movedim(-1, 1).flatten(0, 1)
+        pixel_mm = pixel_mm_of(inputs) if is_volume else None
+        square = square_for(slices, self.size, pixel_mm) if self.size else None
+        air = slices.amin(dim=(0, 2, 3))
         chunks = [
-            self._run(chunk, network, *args, **kwargs) for chunk in torch.split(slices, self.batch_size)
+            self._run(chunk, square, air, network, *args, **kwargs)
+            for chunk in torch.split(slices, self.batch_size)
         ]
         logits = torch.cat(chunks) / self.temperature
         if is_volume:
@@ -133,25 +138,19 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
             logits = logits.movedim(1, -1).contiguous()
         return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
 
-    def _run(self, chunk: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        small = _resize(chunk, (self.size, self.size)) if self.size else chunk
+    def _run(
+        self, chunk: Tensor, square: Square | None, air: Tensor, network: Any, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        small = square.cut(chunk, air) if square else chunk
         logits = self.forward(small, network, *args, **kwargs)
         if self.mirror:
             logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2
-        if logits.shape[-2:] != chunk.shape[-2:]:
-            size = chunk.shape[-2:]
-            logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return logits
+        return square.back(logits) if square else logits
 
 
 def plain(tensor: Tensor) -> Tensor:
     """Return the tensor without MONAI's metadata."""
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-
-
-def _resize(slices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring slices to ``size`` by averaging areas, as the training transforms do."""
-    return slices if slices.shape[-2:] == size else functional.interpolate(slices, size=size, mode="area")
 
 
 def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

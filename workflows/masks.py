@@ -97,8 +97,6 @@ def _load(names: str | Sequence[str]) -> MetaTensor:
     try:
         label = _loader()({keys.LABEL: names})[keys.LABEL]
     except (RuntimeError, ValueError, OSError) as error:
-        while error.__cause__ is not None:
-            error = error.__cause__  # type: ignore[assignment]
         raise InputError(str(error)) from error
     if label.shape[0] != 1:
         first = names if isinstance(names, str) else names[0]

@@ -102,7 +102,7 @@ def bland_altman(pred_volume: Sequence[float], true_volume: Sequence[float], uni
     for height, words in _agreement_lines(difference):
         axes.axhline(height, color="0.35", linestyle="-" if words.startswith("mean") else "--", linewidth=1)
         axes.annotate(
-            f"{words} {height:+.3g}",
+            f"{words} {height:+,.0f}",
             (1, height),
             xycoords=("axes fraction", "data"),
             xytext=(-4, 3),

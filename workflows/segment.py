@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
-from torch import Tensor
 
 from ..networks import load_weights
 from ..transforms import keys
+from ..transforms.intensity import channels_of
+from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from .files import InputError
 from .inferers import pick_device, plain
 from .models import Model, open_model
@@ -27,12 +26,14 @@ class Segmentation:
     """What the network says of a study, in the space that the study came in.
 
     Attributes:
-        image: ``(C, H, W, D)``, the values of the files.
+        image: ``(3, H, W, D)``, the values of the files; FLAIR stands in for what is not there.
         mask: ``(H, W, D)`` uint8, 1 where abnormal.
         probability: ``(H, W, D)`` float32 in [0, 1].
         affine: ``(4, 4)``, indices to RAS; in mm where the spacing is known, else in voxels.
         spacing_mm: size of a voxel, None where the files do not tell.
         confidence: in [0, 1], see ``self_agreement``.
+        sequences: those of ``keys.CHANNELS`` that the files hold.
+        notes: what a reader of the result should know, one sentence each.
     """
 
     image: npt.NDArray[Any]
@@ -41,6 +42,8 @@ class Segmentation:
     affine: npt.NDArray[np.float64]
     spacing_mm: tuple[float, float, float] | None
     confidence: float
+    sequences: tuple[str, ...] = keys.CHANNELS
+    notes: tuple[str, ...] = ()
 
     @property
     def volume_voxels(self) -> int:
@@ -52,7 +55,7 @@ class Segmentation:
         """Abnormal volume in millilitres, None where the spacing is not known."""
         if self.spacing_mm is None:
             return None
-        return self.volume_voxels * float(np.prod(self.spacing_mm)) / 1000.0
+        return self.volume_voxels * voxel_volume_mm3(self.affine) / 1000.0
 
 
 class Segmenter:
@@ -98,26 +101,33 @@ class Segmenter:
         """Segment one study.
 
         Args:
-            case: a record; ``image`` names its files.
+            case: a record; ``image`` names its files, ``sequences`` what they show if it is neither FLAIR
+                alone nor all three.
 
         Raises:
             InputError: the files cannot be read, or have channels that the network does not know.
         """
-        files = {keys.IMAGE: case[keys.IMAGE]}
+        files = {key: case[key] for key in (keys.IMAGE, keys.SEQUENCES) if case.get(key)}
         loaded_case = _checked(self.preprocessing, files, end=1)  # the first transform is the loader
         loaded = loaded_case[keys.IMAGE]
+        affine = np.asarray(loaded.affine, dtype=np.float64)
+        known = bool(loaded.meta.get("spacing_known", True))
+        if known:
+            _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
         image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
         logits = self.inferer(image[None].to(self.device), self.network)
-        probability = _back(plain(logits)[0].float().sigmoid().cpu(), image, loaded)
+        probability = _back(plain(logits)[0, 0].float().sigmoid().cpu().numpy(), affine)
         mask = (probability >= self.threshold).astype(np.uint8)
-        known = bool(loaded.meta.get("spacing_known", True))
+        filled, sequences = _filled(loaded, case.get(keys.SEQUENCES))
         return Segmentation(
-            image=loaded.numpy(),
+            image=filled,
             mask=mask,
             probability=probability,
-            affine=np.asarray(loaded.affine, dtype=np.float64),
-            spacing_mm=_spacing(loaded) if known else None,
+            affine=affine,
+            spacing_mm=spacing_of(affine) if known else None,
             confidence=self_agreement(probability, mask),
+            sequences=sequences,
+            notes=tuple(loaded.meta.get("notes", ())),
         )
 
 
@@ -141,22 +151,34 @@ def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.ui
     return float(2 * counted[mask > 0].sum() / (counted.sum() + mask.sum()))
 
 
-def _back(values: Tensor, image: MetaTensor, loaded: MetaTensor) -> npt.NDArray[np.float32]:
-    """Turn ``(1, H, W, D)`` from the orientation of training to that of the files."""
-    codes = "".join(nib.orientations.aff2axcodes(np.asarray(loaded.affine)))
-    turned = Orientation(axcodes=codes, labels=None)(MetaTensor(values, affine=image.affine))
-    return np.ascontiguousarray(turned.numpy()[0], dtype=np.float32)
+def _filled(loaded: MetaTensor, sequences: Sequence[str] | None) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """Return the scan with all three channels, and which of them are more than a copy of FLAIR."""
+    values = loaded.numpy()
+    channels = channels_of(values.shape[0], sequences, "the scan")
+    if values.shape[0] == 1:
+        return np.broadcast_to(values, (len(channels), *values.shape[1:])), (keys.CHANNELS[keys.FLAIR],)
+    flair = values[channels[keys.FLAIR]]
+    shown = tuple(
+        name
+        for index, name in enumerate(keys.CHANNELS)
+        if index == keys.FLAIR or not np.array_equal(values[channels[index]], flair)
+    )
+    return values if channels == [0, 1, 2] else values[channels], shown
 
 
-def _spacing(loaded: MetaTensor) -> tuple[float, float, float]:
-    x, y, z = (float(size) for size in loaded.pixdim[:3])
-    return x, y, z
+def _back(slices: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Turn ``(H, W, D)`` from the orientation of training to that of the files."""
+    return np.ascontiguousarray(from_slices(slices, affine), dtype=np.float32)
 
 
-def _checked(transform: Any, case: Mapping[str, Any], **part: int) -> Any:
+def _checked(transform: Any, *case: Any, **part: Any) -> Any:
     """Run transforms; what is wrong with the files becomes one sentence."""
     try:
-        return transform(case, **part)
+        return transform(*case, **part)
+    except MemoryError as error:
+        raise InputError(
+            "The study needs more memory than there is; close other programs or save it smaller."
+        ) from error
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(root_cause(error)) from error
 

@@ -140,14 +140,14 @@ class TensorBoardPictures:
 
     def collect(self, engine: Engine) -> None:
         """Draw the overlay of a case while it is at hand, and keep a few of its probabilities."""
-        for output in engine.state.output:
+        for output, case in zip(engine.state.output, engine.state.batch, strict=True):
             probability, label = output[keys.PROBABILITY].flatten(), output[keys.LABEL].flatten()
             stride = max(1, len(label) // self.curve_voxels)
             self._probabilities.append(_plain(probability)[::stride].float().cpu())
             self._labels.append(_plain(label)[::stride].cpu())
             if self._seen < self.cases:
                 self.writer.add_image(
-                    f"validation/{output.get(keys.PATIENT, self._seen)}",
+                    f"validation/{case.get(keys.PATIENT, self._seen)}",
                     _overlay_of(output),
                     self.step or engine.state.epoch,
                     dataformats="HWC",

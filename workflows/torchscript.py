@@ -53,24 +53,24 @@ def write_torchscript(
     Raises:
         InputError: this network cannot be compiled.
     """
-    scripted = _script(network, name)
     config = {"inference.json": json.dumps(inference).encode()}
-    with replace_atomically(path) as temporary, temporary.open("wb") as stream:
-        save_net_with_metadata(
-            scripted, stream, include_config_vals=False, meta_values=metadata, more_extra_files=config
-        )
+    with warnings.catch_warnings():
+        # torch 2.9 and later advise torch.export for each of these steps; bundles still need TorchScript.
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        scripted = _script(network, name)
+        with replace_atomically(path) as temporary, temporary.open("wb") as stream:
+            save_net_with_metadata(
+                scripted, stream, include_config_vals=False, meta_values=metadata, more_extra_files=config
+            )
 
 
 def _script(network: nn.Module, name: str) -> nn.Module:
-    with warnings.catch_warnings():
-        # torch 2.9 and later advise torch.export instead; bundles still need TorchScript.
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
-        try:
-            scripted: nn.Module = torch.jit.script(network)
-        except Exception as error:  # the compiler raises a dozen kinds on Python that it does not know
-            raise InputError(
-                f"The network {name} cannot be compiled to TorchScript ({type(error).__name__}); models of "
-                "resnext50_unet, resnext101_unet, resnext26_unet_tiny and seed_resnext50_unet can."
-            ) from error
+    try:
+        scripted: nn.Module = torch.jit.script(network)
+    except Exception as error:  # the compiler raises a dozen kinds on Python that it does not know
+        raise InputError(
+            f"The network {name} cannot be compiled to TorchScript ({type(error).__name__}); models of "
+            "resnext50_unet, resnext101_unet, resnext26_unet_tiny and seed_resnext50_unet can."
+        ) from error
     return scripted

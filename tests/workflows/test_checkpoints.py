@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
+from monai.handlers import LrScheduleHandler
 from monai.transforms import Compose, RandGaussianNoised, RandScaleIntensityd
 from torch import nn
 
@@ -85,7 +86,7 @@ class Run:
         ]
         dataset = DrawDataset(records, Compose(steps), progress=False)
         sampler = DrawSampler(dataset, passes=2, batch_size=2)
-        trainer = SupervisedTrainer(
+        return SupervisedTrainer(
             device=torch.device("cpu"),
             max_epochs=epochs,
             train_data_loader=DataLoader(dataset, sampler=sampler, batch_size=2),
@@ -95,18 +96,21 @@ class Run:
             train_handlers=[
                 Resume(self.checkpoint),
                 DrawPosition(sampler),
+                LrScheduleHandler(self.schedule, print_lr=False, epoch_level=False),
                 self.average,
+                self,
                 SaveEveryEpoch(self.checkpoint),
                 StopOnSignal(self.checkpoint),
             ],
             decollate=False,
             amp=False,
         )
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda _: self.schedule.step())
-        trainer.add_event_handler(
+
+    def attach(self, engine: Engine) -> None:
+        """Write the losses down."""
+        engine.add_event_handler(
             Events.ITERATION_COMPLETED, lambda e: self.losses.append(e.state.output["loss"].item())
         )
-        return trainer
 
     def state(self) -> dict[str, Any]:
         """Return everything that a checkpoint holds, but for the time that was taken."""

@@ -439,13 +439,14 @@ def test_the_signals_are_given_back_behind_a_progress_bar(bars: list[FakeBar]) -
 
 
 @in_main_thread
-def test_a_run_that_was_stopped_can_be_started_again() -> None:
-    engine = engine_of(send_at((1, signal.SIGTERM)))
-    StopOnSignal().attach(engine)
+def test_the_signal_to_one_run_is_none_to_the_next() -> None:
+    stop, first, second = StopOnSignal(), engine_of(send_at((1, signal.SIGTERM))), engine_of()
+    for engine in (first, second):
+        stop.attach(engine)
     with pytest.raises(Interrupted):
-        engine.run([1.0] * 3, max_epochs=1)
-    engine.run(max_epochs=1)
-    assert engine.state.iteration == 3
+        first.run([1.0] * 3, max_epochs=1)
+    second.run([1.0] * 3, max_epochs=1)
+    assert second.state.iteration == 3
 
 
 def test_without_a_signal_the_run_goes_to_its_end() -> None:

@@ -21,9 +21,7 @@ CONFIG = {
 @pytest.fixture
 def parser() -> ConfigParser:
     """Return a small config that has been read."""
-    config = ConfigParser()
-    config.set(copy.deepcopy(CONFIG))
-    return config
+    return ConfigParser(copy.deepcopy(CONFIG))
 
 
 @pytest.mark.parametrize(

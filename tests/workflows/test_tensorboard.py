@@ -161,7 +161,7 @@ def test_without_a_config_the_command_line_is_shown(tmp_path: Path, monkeypatch:
 def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorboard, "is_first_process", lambda: False)
     Tiny(tmp_path / "tensorboard").engine.run([0], max_epochs=1)
-    evaluator = validator(1)
+    evaluator = validator()
     TensorBoardPictures(RunWriter(str(tmp_path / "tensorboard"))).attach(evaluator)
     evaluator.run([0], max_epochs=1)
     assert not (tmp_path / "tensorboard").exists()
@@ -185,18 +185,22 @@ def output(number: int, largest: int = 2) -> dict[str, Any]:
     }
 
 
-def validator(cases: int) -> Engine:
-    numbers = iter(range(10**6))
-    return Engine(lambda *_: [output(next(numbers) % cases)])
+def validator() -> Engine:
+    """Return an engine that, like MONAI's evaluator, has a list of cases as batch and as output."""
+    return Engine(lambda _, batch: batch)
+
+
+def batches(cases: int) -> list[list[dict[str, Any]]]:
+    return [[output(number)] for number in range(cases)]
 
 
 def validate(folder: Path, cases: int, step: int = 0) -> EventAccumulator:
     writer = RunWriter(str(folder))
     pictures = TensorBoardPictures(writer)
     pictures.step = step
-    evaluator = validator(cases)
+    evaluator = validator()
     pictures.attach(evaluator)
-    evaluator.run(range(cases), max_epochs=1)
+    evaluator.run(batches(cases), max_epochs=1)
     assert pictures._labels == []
     writer.close()
     return read(folder)
@@ -218,10 +222,10 @@ def test_without_a_step_the_epoch_counts(tmp_path: Path) -> None:
 def test_every_validation_draws_the_same_cases_again(tmp_path: Path) -> None:
     writer = RunWriter(str(tmp_path))
     pictures, trainer = TensorBoardPictures(writer, cases=1), Engine(lambda *_: None)
-    evaluator = validator(2)
+    evaluator = validator()
     pictures.attach(evaluator)
     StepForPictures(pictures).attach(trainer)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: evaluator.run([0, 1], max_epochs=1))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _: evaluator.run(batches(2), max_epochs=1))
     trainer.run([0, 0, 0], max_epochs=2)
     writer.close()
     events = read(tmp_path)
@@ -247,9 +251,9 @@ def test_the_curve_is_over_evenly_spaced_voxels(tmp_path: Path) -> None:
         ),
     )
     pictures = TensorBoardPictures(writer, curve_voxels=64)
-    evaluator = validator(2)
+    evaluator = validator()
     pictures.attach(evaluator)
-    evaluator.run([0, 1], max_epochs=1)
+    evaluator.run(batches(2), max_epochs=1)
     every_fourth = output(0)[keys.LABEL].flatten()[::4]
     assert torch.equal(seen["labels"], torch.cat([every_fourth.as_tensor()] * 2))
     assert torch.equal(seen["probabilities"], seen["labels"] * 0.75 + 0.125)

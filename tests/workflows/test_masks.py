@@ -1,0 +1,148 @@
+"""A mask is found under every name that is promised, and what is no mask is said in one sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from gliomaseg.transforms import keys
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.masks import find_slice, find_volume, load_label, load_prediction
+
+WritePicture = Callable[[Path, np.ndarray], None]
+
+PATIENT = "TCGA_CS_4941_19960909"
+NUMBERS = (1, 2, 10)
+
+
+def stack() -> dict[str, Any]:
+    return {keys.PATIENT: PATIENT, keys.IMAGE: [f"data/{PATIENT}/{PATIENT}_{n}.tif" for n in NUMBERS]}
+
+
+def volume(name: str = "scan_7.nii.gz") -> dict[str, Any]:
+    return {keys.PATIENT: PATIENT, keys.IMAGE: f"data/{name}"}
+
+
+def slice_mask(number: int) -> np.ndarray:
+    """Return ``(2, 3)`` with as many voxels of lesion as the place of the slice."""
+    mask = np.zeros((2, 3), np.uint8)
+    mask.flat[: NUMBERS.index(number) + 1] = 255
+    return mask
+
+
+EXPECTED = np.stack([slice_mask(number) // 255 for number in NUMBERS], axis=-1)
+
+
+def write_volume(path: Path, mask: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(mask, np.diag([2.0, 3.0, 4.0, 1.0])), path)
+
+
+@pytest.mark.parametrize("place", ["", PATIENT])
+@pytest.mark.parametrize("tail", ["_mask", "_pred", ""])
+@pytest.mark.parametrize("ending", [".tif", ".tiff", ".png"])
+def test_masks_of_slices_are_found(
+    tmp_path: Path, write_picture: WritePicture, place: str, tail: str, ending: str
+) -> None:
+    for number in NUMBERS:
+        write_picture(tmp_path / place / f"{PATIENT}_{number}{tail}{ending}", slice_mask(number))
+    mask = load_prediction(tmp_path, stack())
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, EXPECTED)
+
+
+def test_masks_keep_an_ending_in_upper_case(tmp_path: Path, write_picture: WritePicture) -> None:
+    write_picture(tmp_path / "p_1_mask.TIF", slice_mask(2))
+    found = find_slice(tmp_path, {keys.PATIENT: "p"}, Path("p_1.TIF"))
+    assert found == str(tmp_path / "p_1_mask.TIF")
+
+
+def test_the_folder_of_the_patient_and_the_name_of_a_mask_come_first(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    for name in (f"{PATIENT}_1_mask.tif", f"{PATIENT}/{PATIENT}_1.tif", f"{PATIENT}/{PATIENT}_1_mask.tif"):
+        write_picture(tmp_path / name, slice_mask(1))
+    assert find_slice(tmp_path, stack(), Path(f"{PATIENT}_1.tif")) == str(
+        tmp_path / PATIENT / f"{PATIENT}_1_mask.tif"
+    )
+
+
+@pytest.mark.parametrize("place", ["", PATIENT])
+@pytest.mark.parametrize("stem", [PATIENT, "scan_7"])
+@pytest.mark.parametrize("tail", ["", "_mask", "_seg", "_pred"])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+def test_the_mask_of_a_volume_is_found(tmp_path: Path, place: str, stem: str, tail: str, ending: str) -> None:
+    write_volume(tmp_path / place / f"{stem}{tail}{ending}", EXPECTED)
+    assert np.array_equal(load_prediction(tmp_path, volume()), EXPECTED)
+
+
+def test_a_volume_may_hold_the_masks_of_slices(tmp_path: Path) -> None:
+    write_volume(tmp_path / f"{PATIENT}.nii.gz", EXPECTED * 7)
+    assert np.array_equal(load_prediction(tmp_path, stack()), EXPECTED)
+    assert find_volume(tmp_path, stack()) == str(tmp_path / f"{PATIENT}.nii.gz")
+
+
+def test_where_there_is_no_volume_none_is_found(tmp_path: Path) -> None:
+    assert find_volume(tmp_path, volume()) is None
+
+
+def test_the_truth_is_loaded_with_its_geometry(tmp_path: Path) -> None:
+    write_volume(tmp_path / "truth.nii.gz", EXPECTED * 255)
+    label = load_label({keys.LABEL: str(tmp_path / "truth.nii.gz")})
+    assert np.array_equal(label.numpy(), EXPECTED)
+    assert np.array_equal(label.affine.numpy(), np.diag([2.0, 3.0, 4.0, 1.0]))
+
+
+def test_a_missing_slice_is_named(tmp_path: Path, write_picture: WritePicture) -> None:
+    for number in NUMBERS[:2]:
+        write_picture(tmp_path / f"{PATIENT}_{number}_mask.tif", slice_mask(number))
+    words = (
+        rf"There is no mask for {PATIENT}_10\.tif of patient {PATIENT} in {tmp_path}; it may be called "
+        rf"{PATIENT}_10_mask\.tif, {PATIENT}_10\.png or, for the whole volume, {PATIENT}\.nii\.gz\."
+    )
+    with pytest.raises(InputError, match=words):
+        load_prediction(tmp_path, stack())
+
+
+@pytest.mark.parametrize("name", ["scan_7.nii.gz", "scan_7.NII"])
+def test_a_missing_volume_is_named(tmp_path: Path, name: str) -> None:
+    words = rf"There is no mask for {name} of patient {PATIENT} in .*; it may be called scan_7_mask\.tif"
+    with pytest.raises(InputError, match=words):
+        load_prediction(tmp_path, volume(name))
+
+
+def test_a_scan_of_another_kind_is_named_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no mask for scan\.dcm of .* may be called scan\.dcm_mask\.tif"):
+        load_prediction(tmp_path, volume("scan.dcm"))
+
+
+def test_a_mask_in_colour_is_refused(tmp_path: Path, write_picture: WritePicture) -> None:
+    for number in NUMBERS:
+        write_picture(tmp_path / f"{PATIENT}_{number}.png", np.zeros((2, 3, 3), np.uint8))
+    words = rf"Expected a mask of one channel, got 3 in .*{PATIENT}_1\.png; save it as grey"
+    with pytest.raises(InputError, match=words):
+        load_prediction(tmp_path, stack())
+
+
+def test_masks_of_several_sizes_are_refused(tmp_path: Path, write_picture: WritePicture) -> None:
+    for number in NUMBERS:
+        write_picture(tmp_path / f"{PATIENT}_{number}.png", np.zeros((2, number), np.uint8))
+    with pytest.raises(InputError, match=r"_1\.png is \(2, 1\) uint8, .*_2\.png is \(2, 2\) uint8"):
+        load_prediction(tmp_path, stack())
+
+
+def test_a_damaged_mask_is_named(tmp_path: Path, write_picture: WritePicture) -> None:
+    for number in NUMBERS:
+        write_picture(tmp_path / f"{PATIENT}_{number}.png", slice_mask(number))
+    (tmp_path / f"{PATIENT}_2.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=rf"Could not decode .*{PATIENT}_2\.png: "):
+        load_prediction(tmp_path, stack())
+
+
+def test_a_damaged_volume_is_wrong_input(tmp_path: Path) -> None:
+    (tmp_path / f"{PATIENT}.nii").write_bytes(b"not a volume")
+    with pytest.raises(InputError, match=rf"{PATIENT}\.nii"):
+        load_prediction(tmp_path, volume())

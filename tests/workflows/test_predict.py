@@ -1,0 +1,259 @@
+"""Masks come back beside the scans they belong to, in the same format and space."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.masks import load_prediction
+from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
+from gliomaseg.workflows.segment import Segmentation
+
+WritePatient = Callable[..., Path]
+WritePicture = Callable[[Path, np.ndarray], None]
+
+AFFINE = np.array([[0, -2, 0, 5], [1, 0, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1]], np.float64)
+
+
+class BrightIsAbnormal:
+    """A segmenter that marks what is above 128 in the last channel."""
+
+    model = SimpleNamespace(sha256="ab" * 32)
+
+    def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+        image = LoadStudyd(keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
+        mask = (image[-1].numpy() > 128).astype(np.uint8)
+        known = isinstance(case[keys.IMAGE], str)
+        return Segmentation(
+            image=image.numpy(),
+            mask=mask,
+            probability=mask.astype(np.float32),
+            affine=np.asarray(image.affine),
+            spacing_mm=(1.0, 2.0, 5.0) if known else None,
+            confidence=0.123456,
+        )
+
+
+def predict(inputs: list[Path], output: Path) -> list[dict[str, Any]]:
+    segmenter: Any = BrightIsAbnormal()
+    return predict_studies(inputs, output, segmenter)
+
+
+def bright(count: int, height: int = 4, width: int = 6) -> np.ndarray:
+    """Return a grey slice whose first ``count`` pixels are bright."""
+    pixels = np.full((height, width), 40, np.uint8)
+    pixels.flat[:count] = 200
+    return pixels
+
+
+def found(*inputs: Path) -> list[tuple[str, list[str]]]:
+    studies = find_studies_to_predict(inputs)
+    return [(study[keys.PATIENT], [Path(name).name for name in study[keys.IMAGE]]) for study in studies]
+
+
+# ---- Which studies the inputs name
+
+
+def test_loose_slices_of_one_stem_are_one_study_in_numeric_order(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    paths = [tmp_path / f"{name}.tif" for name in ("b_1", "a_10", "a_9", "a_2")]
+    for path in paths:
+        write_picture(path, bright(1))
+    assert found(*paths) == [("b", ["b_1.tif"]), ("a", ["a_2.tif", "a_9.tif", "a_10.tif"])]
+
+
+def test_the_numbers_of_the_slices_go_with_them(tmp_path: Path, write_picture: WritePicture) -> None:
+    paths = [tmp_path / "a_10.tif", tmp_path / "a_9.tif"]
+    for path in paths:
+        write_picture(path, bright(1))
+    (study,) = find_studies_to_predict(paths)
+    assert study["slices"] == [9, 10]
+
+
+def test_masks_among_loose_slices_are_passed_over(tmp_path: Path, write_patient: WritePatient) -> None:
+    folder = write_patient("TCGA_CS_4941_19960909", slices=(1, 2))
+    assert found(*sorted(folder.iterdir())) == [
+        ("TCGA_CS_4941_19960909", ["TCGA_CS_4941_19960909_1.tif", "TCGA_CS_4941_19960909_2.tif"])
+    ]
+
+
+def test_slices_that_are_only_numbered_go_by_their_folder(
+    tmp_path: Path, write_picture: WritePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        write_picture(tmp_path / "anna" / f"{number}.png", bright(1))
+    monkeypatch.chdir(tmp_path / "anna")
+    assert found(Path("2.png"), Path("1.png")) == [("anna", ["1.png", "2.png"])]
+
+
+def test_a_slice_without_a_number_is_a_study_of_its_own(tmp_path: Path, write_picture: WritePicture) -> None:
+    for name in ("scan.png", "other.png"):
+        write_picture(tmp_path / name, bright(1))
+    assert found(tmp_path / "scan.png", tmp_path / "other.png") == [
+        ("scan", ["scan.png"]),
+        ("other", ["other.png"]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["p7.nii.gz", "p7.nii", "p7.NII.GZ"])
+def test_a_volume_is_called_after_its_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert list(find_studies_to_predict([tmp_path / name])) == [
+        {keys.PATIENT: "p7", keys.IMAGE: str(tmp_path / name)}
+    ]
+
+
+def test_a_folder_gives_all_its_patients(tmp_path: Path, data_folder: Path) -> None:
+    studies = list(find_studies_to_predict([data_folder]))
+    assert len(studies) == 10
+    assert studies[0][keys.PATIENT] == "TCGA_CS_0000_20000101"
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"There is no file or folder at {tmp_path}/gone\.tif; check"):
+        found(tmp_path / "gone.tif")
+
+
+def test_an_input_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scan.docx").touch()
+    words = r"scan\.docx is no scan that can be read: expected slices \(\.tif, \.tiff, \.png\), a volume"
+    with pytest.raises(InputError, match=words):
+        found(tmp_path / "scan.docx")
+
+
+def test_masks_alone_are_nothing_to_segment(tmp_path: Path, write_picture: WritePicture) -> None:
+    write_picture(tmp_path / "a_1_mask.tif", bright(1))
+    with pytest.raises(InputError, match="There is nothing to segment: the files given are masks; name the"):
+        predict([tmp_path / "a_1_mask.tif"], tmp_path / "out")
+
+
+def test_two_studies_of_one_name_are_refused_before_anything_is_written(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    for place in ("anna", "bert"):
+        write_picture(tmp_path / place / "scan_1.png", bright(1))
+    words = rf"but {tmp_path}/anna and {tmp_path}/bert are both scan; segment them one after the other"
+    with pytest.raises(InputError, match=words):
+        predict([tmp_path / "anna" / "scan_1.png", tmp_path / "bert" / "scan_1.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# ---- What is written
+
+
+@pytest.mark.parametrize("ending", [".tif", ".tiff", ".png", ".TIF"])
+def test_masks_of_slices_have_the_format_and_size_of_the_slices(
+    tmp_path: Path, write_picture: WritePicture, ending: str
+) -> None:
+    for number in (1, 2):
+        write_picture(tmp_path / f"a_{number}{ending}", np.repeat(bright(number)[..., None], 3, axis=2))
+    predict([tmp_path / f"a_2{ending}", tmp_path / f"a_1{ending}"], tmp_path / "out")
+    written = sorted((tmp_path / "out" / "a").iterdir())
+    assert [path.name for path in written] == [f"a_1_mask{ending}", f"a_2_mask{ending}"]
+    for count, path in enumerate(written, start=1):
+        with Image.open(path) as picture:
+            assert picture.format == ("PNG" if ending == ".png" else "TIFF")
+            assert picture.mode == "L"
+            pixels = np.asarray(picture)
+        assert np.array_equal(pixels, np.where(bright(count) > 128, 255, 0))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_volume_gets_its_affine_back(tmp_path: Path, ending: str) -> None:
+    values = np.zeros((4, 3, 2, 3), np.int16)
+    values[1:3, 1, :, 2] = 200
+    nib.save(nib.Nifti1Image(values, AFFINE), tmp_path / f"p7{ending}")
+    (row,) = predict([tmp_path / f"p7{ending}"], tmp_path / "out")
+    mask = nib.load(tmp_path / "out" / "p7" / "p7_mask.nii.gz")
+    assert row["output"] == str(tmp_path / "out" / "p7" / "p7_mask.nii.gz")
+    assert np.array_equal(mask.affine, AFFINE)
+    assert mask.get_data_dtype() == np.uint8
+    assert np.array_equal(np.asarray(mask.dataobj), values[..., 2] // 200)
+
+
+def test_grey_scans_are_segmented_and_drawn_too(tmp_path: Path, write_picture: WritePicture) -> None:
+    write_picture(tmp_path / "a_1.png", bright(5))
+    (row,) = predict([tmp_path / "a_1.png"], tmp_path / "out")
+    assert row["volume_voxels"] == 5
+    assert (tmp_path / "out" / "overlays" / "a.png").is_file()
+
+
+def test_the_overlay_shows_the_slices_side_by_side(tmp_path: Path, write_patient: WritePatient) -> None:
+    folder = write_patient("TCGA_CS_4941_19960909", slices=(1, 2, 3), masks=False)
+    predict([folder], tmp_path / "out")
+    with Image.open(tmp_path / "out" / "overlays" / "TCGA_CS_4941_19960909.png") as picture:
+        assert picture.size == (24, 8)
+        assert picture.mode == "RGB"
+
+
+def test_the_table_has_a_row_for_each_study(tmp_path: Path, write_picture: WritePicture) -> None:
+    for number, count in ((1, 0), (2, 3), (3, 5)):
+        write_picture(tmp_path / f"a_{number}.png", bright(count))
+    nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), tmp_path / "v.nii.gz")
+    inputs = [tmp_path / f"a_{number}.png" for number in (1, 2, 3)] + [tmp_path / "v.nii.gz"]
+    rows = predict(inputs, tmp_path / "out")
+
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert tuple(table[0]) == COLUMNS
+    by_patient = {row["patient"]: row for row in table}
+    assert set(by_patient) == {"a", "v"}
+    version = by_patient["a"].pop("version")
+    assert version
+    assert by_patient["a"] == {
+        "patient": "a",
+        "input": str(tmp_path),
+        "output": str(tmp_path / "out" / "a"),
+        "slices": "3",
+        "slices_with_abnormality": "2",
+        "volume_voxels": "8",
+        "volume_ml": "",
+        "confidence": "0.1235",
+        "model_sha256": "ab" * 32,
+    }
+    assert by_patient["v"]["volume_voxels"] == "200"
+    assert by_patient["v"]["volume_ml"] == "2.0"
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert results == {"note": "Not for diagnosis.", "studies": rows}
+
+
+def test_what_was_finished_before_a_fault_is_kept(tmp_path: Path, write_picture: WritePicture) -> None:
+    write_picture(tmp_path / "a_1.png", bright(1))
+    (tmp_path / "b_1.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match=r"Could not decode .*b_1\.png"):
+        predict([tmp_path / "a_1.png", tmp_path / "b_1.png"], tmp_path / "out")
+    assert (tmp_path / "out" / "results.csv").read_text(encoding="utf-8").count("\n") == 2
+    assert (tmp_path / "out" / "a" / "a_1_mask.png").is_file()
+
+
+def test_a_mask_volume_of_another_name_does_not_touch_the_scan(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), 200, np.int16), AFFINE), tmp_path / "a.nii.b.nii.gz")
+    case = {keys.PATIENT: "a", keys.IMAGE: str(tmp_path / "a.nii.b.nii.gz")}
+    written = write_masks(case, BrightIsAbnormal()(case), tmp_path)
+    assert written == tmp_path / "a.nii.b_mask.nii.gz"
+
+
+@pytest.mark.parametrize("kind", ["slices", "volume"])
+def test_what_is_written_is_found_again_for_an_evaluation(
+    tmp_path: Path, write_picture: WritePicture, kind: str
+) -> None:
+    if kind == "slices":
+        inputs = [tmp_path / f"a_{number}.TIF" for number in (1, 2)]
+        for number, path in enumerate(inputs, start=1):
+            write_picture(path, bright(number))
+    else:
+        inputs = [tmp_path / "a.nii.gz"]
+        nib.save(nib.Nifti1Image(np.full((4, 6, 2), 200, np.int16), AFFINE), inputs[0])
+    predict(inputs, tmp_path / "out")
+    (case,) = find_studies_to_predict(inputs)
+    assert np.array_equal(load_prediction(tmp_path / "out", case), BrightIsAbnormal()(case).mask)

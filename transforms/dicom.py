@@ -1,0 +1,186 @@
+"""The DICOM files of a series in, its values out with the places of its slices in space.
+
+pydicom is loaded when it is needed. Values are those that the scanner means: rescaled, bright for much
+signal, in the order of the positions. Where and how a slice lies is worked out in ``dicom_geometry``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .dicom_geometry import Frame, arrange, count_of, frames_of
+from .space import LARGEST_VOXELS, check_shape
+from .volume import RefusalError, Volume, compact
+
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+"""Endings that DICOM files have, if they have any."""
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+"""How pixels that mean signal are stored; MONOCHROME1 is dark for much."""
+
+
+def load_pydicom() -> ModuleType:
+    """Return pydicom, with its own complaints about odd headers kept quiet.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import pydicom
+    except ImportError as error:
+        raise ValueError(
+            "Reading DICOM needs pydicom, which is not installed; "
+            "pip install 'gliomaseg[dicom]', or convert the series to NIfTI."
+        ) from error
+    return pydicom
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Return whether a file is DICOM, by the four letters that stand behind its first 128 bytes."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def quietly(name: str | Path) -> Iterator[None]:
+    """Turn whatever pydicom raises for a damaged file into one sentence, and hush its warnings.
+
+    Raises:
+        ValueError: reading failed; the sentence names the file.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except RefusalError:
+        raise
+    except Exception as error:  # pydicom lets struct.error, KeyError, AttributeError, ... through
+        words = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise RefusalError(f"Could not read {name}: {words}; copy the file again or leave it out.") from error
+
+
+def read_series(names: Sequence[str]) -> Volume:
+    """Read all files of one series, in any order.
+
+    The axes of the result are those of the pictures: columns, rows, slices along their normal.
+
+    Args:
+        names: its files; one multi-frame file, or one file a slice.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: a file is damaged, no MRI, or in colour; or the slices are no regular stack.
+    """
+    pydicom = load_pydicom()
+    folder = str(Path(names[0]).parent) if len(names) > 1 else str(names[0])
+    frames: list[Frame] = []
+    pictures: list[npt.NDArray[Any]] = []
+    for name in names:
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"Expected a slice at {name}, but there is none; was the study moved?")
+        with quietly(name):
+            dataset = pydicom.dcmread(name)
+            _check(dataset, name)
+            found = frames_of(dataset, name)
+            stored = _stored(dataset, len(found), name)
+        frames += found
+        pictures += list(stored)
+        check_shape((len(pictures), *pictures[0].shape), folder)
+    return _stack(frames, pictures, folder)
+
+
+def _stack(frames: list[Frame], pictures: list[npt.NDArray[Any]], folder: str) -> Volume:
+    """Order the pictures by their places and scale them as their headers say."""
+    if len({picture.shape for picture in pictures}) > 1:
+        sizes = " and ".join(sorted({f"{p.shape[1]} x {p.shape[0]}" for p in pictures}))
+        raise RefusalError(
+            f"The slices of a series have one size, but {folder} has {sizes}; give one series by itself."
+        )
+    stack = arrange(frames, [picture.tobytes() for picture in pictures], folder)
+    scales = {(frames[index].slope, frames[index].intercept) for index in stack.order}
+    if scales == {(1.0, 0.0)}:
+        values = np.stack([pictures[index].T for index in stack.order], axis=-1)
+    else:
+        values = np.stack([_rescaled(pictures[index], frames[index]) for index in stack.order], axis=-1)
+    return Volume(compact(values)[None], stack.affine, folder, stack.spacing_known, stack.notes)
+
+
+def _rescaled(picture: npt.NDArray[Any], frame: Frame) -> npt.NDArray[np.float32]:
+    scaled: npt.NDArray[np.float32] = picture.T.astype(np.float32)
+    scaled *= np.float32(frame.slope)
+    scaled += np.float32(frame.intercept)
+    return scaled
+
+
+def _check(dataset: Any, name: str) -> None:
+    """Refuse what is no grey MRI before its pixels are unpacked."""
+    modality = str(dataset.get("Modality", "") or "MR")
+    if modality != "MR":
+        raise RefusalError(
+            f"The network knows MRI (modality MR), but {name} is {modality}; give the FLAIR series."
+        )
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise RefusalError(f"A slice holds a picture, but {name} has none; leave it out.")
+    kind = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+    if kind not in GREY or int(dataset.get("SamplesPerPixel", 1)) != 1:
+        raise RefusalError(
+            f"A slice is grey ({' or '.join(GREY)}), but {name} is {kind}: a picture of a scan, "
+            "perhaps with text burnt in; give the original series."
+        )
+    if int(dataset.Rows) * int(dataset.Columns) * count_of(dataset) > LARGEST_VOXELS:
+        check_shape((count_of(dataset), int(dataset.Rows), int(dataset.Columns)), name)
+
+
+def _stored(dataset: Any, frames: int, name: str) -> npt.NDArray[Any]:
+    """Return ``(F, R, C)`` of stored values, bright for much signal, without overlays or padding."""
+    try:
+        pixels = np.asarray(dataset.pixel_array)
+    except (RuntimeError, NotImplementedError) as error:
+        syntax = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown way")
+        raise RefusalError(
+            f"{name} is packed in a way that cannot be unpacked here ({syntax}); unpack the series, for "
+            "example with gdcmconv --raw or dcmdjpeg, or pip install pylibjpeg pylibjpeg-libjpeg."
+        ) from error
+    pixels = pixels.reshape(frames, int(dataset.Rows), int(dataset.Columns))
+    if pixels.dtype.kind not in "iu":
+        return compact(pixels)
+    pixels = compact(_without_overlay(pixels, dataset))
+    pixels = _without_padding(pixels, dataset)
+    if str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1":
+        signed = int(dataset.get("PixelRepresentation", 0)) == 1
+        top = -1 if signed else (1 << int(dataset.BitsStored)) - 1
+        pixels = compact(top - pixels.astype(np.int64).astype(np.int32))
+    return pixels
+
+
+def _without_overlay(pixels: npt.NDArray[Any], dataset: Any) -> npt.NDArray[Any]:
+    """Clear the bits above the value where an old file keeps graphics in them."""
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    graphics = any(int(dataset.get((group, 0x0102)).value or 0) > 0
+                   for group in range(0x6000, 0x6020, 2) if (group, 0x0102) in dataset)  # fmt: skip
+    if not graphics or stored >= allocated or pixels.dtype.itemsize * 8 != allocated:
+        return pixels
+    shift = allocated - stored
+    return (pixels << shift) >> shift
+
+
+def _without_padding(pixels: npt.NDArray[Any], dataset: Any) -> npt.NDArray[Any]:
+    """Give the fill value around a picture the smallest value of the picture."""
+    fill = dataset.get("PixelPaddingValue")
+    if not isinstance(fill, int):
+        return pixels
+    filled = pixels == fill
+    if not filled.any() or filled.all():
+        return pixels
+    return np.where(filled, pixels[~filled].min(), pixels)

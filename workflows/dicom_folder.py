@@ -1,0 +1,176 @@
+"""Files of which some are DICOM in, one record for each study in them out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..transforms import keys
+from ..transforms.dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly
+from .dicom_series import Series, Wanted, choose_series
+from .files import InputError
+from .studies import Record
+
+OTHER_ENDINGS = (
+    ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".nii", ".gz", ".json", ".csv", ".txt",
+    ".xml", ".html", ".pdf", ".zip", ".md", ".pt", ".py", ".mha", ".nrrd", ".xlsx",
+)  # fmt: skip
+"""Files that are not opened to see whether they are DICOM: a data set may have ten thousands of them."""
+
+REFUSED = "refused"
+"""Key of a record that cannot be used; its value is the sentence that says why."""
+
+NOTES = "notes"
+"""Key of what is to be said about a record, a list of sentences."""
+
+TAGS = [
+    "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "SeriesDescription",
+    "ProtocolName", "SequenceName", "Modality", "ImageType", "ContrastBolusAgent", "InversionTime", "EchoTime",
+    "RepetitionTime", "FrameOfReferenceUID", "ImageOrientationPatient", "SliceThickness",
+    "SpacingBetweenSlices", "Rows",
+]  # fmt: skip
+"""What is read of each file to sort it."""
+
+
+@dataclass
+class DicomStudy:
+    """Files that say they belong to one study.
+
+    Attributes:
+        series: SeriesInstanceUID -> files and the header of the first.
+        broken: what is to be said of a file that could not be read.
+        others: modalities of files without a picture, such as reports.
+    """
+
+    series: dict[str, tuple[list[str], Any]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)
+    files: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> str:
+        """The deepest folder that holds all of it."""
+        return os.path.commonpath([str(Path(name).parent) for name in self.files])
+
+
+def may_be_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM, by its ending or, if that says nothing, by its first bytes."""
+    name = path.name.lower()
+    if name == "dicomdir" or name.endswith(OTHER_ENDINGS):
+        return False
+    return name.endswith(DICOM_ENDINGS) or is_dicom(path)
+
+
+def find_dicom_studies(
+    paths: Iterable[Path], wanted: Wanted | None = None, *, loose: bool = False
+) -> list[Record]:
+    """Sort DICOM files into studies and choose the series of each.
+
+    Args:
+        paths: DICOM files, of any number of studies, in any order.
+        wanted: series that a person named.
+        loose: a person named the files and not their folder, so a study of one file is called after it.
+
+    Returns:
+        Records whose ``image`` holds the files of the chosen series, one series after the other, and
+        ``sequences`` what they show. A study that cannot be used has a sentence under ``REFUSED``.
+
+    Raises:
+        ValueError: pydicom is not installed.
+    """
+    studies = _sorted_into_studies([path.absolute() for path in paths])
+    names = _names(studies, loose)
+    return [_record(name, study, wanted or {}) for name, study in zip(names, studies, strict=True)]
+
+
+def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
+    pydicom = load_pydicom()
+    studies: dict[str, DicomStudy] = {}
+    broken: list[tuple[Path, str]] = []
+    of_folder: dict[Path, str] = {}
+    for path in paths:
+        try:
+            with quietly(path):
+                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+                header = {tag: header.get(tag) for tag in TAGS}
+        except ValueError as error:
+            broken.append((path, str(error)))
+            continue
+        uid = str(header["StudyInstanceUID"] or path.parent)
+        of_folder.setdefault(path.parent, uid)
+        _add(studies.setdefault(uid, DicomStudy()), path, header)
+    for path, words in broken:
+        study = studies.setdefault(of_folder.get(path.parent, str(path)), DicomStudy())
+        study.files.append(str(path))
+        study.broken.append(words)
+    return list(studies.values())
+
+
+def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
+    study.files.append(str(path))
+    if not header["Rows"]:
+        study.others.add(str(header["Modality"] or "no picture"))
+        return
+    files, _ = study.series.setdefault(str(header["SeriesInstanceUID"] or path.parent), ([], header))
+    files.append(str(path))
+
+
+def _record(name: str, study: DicomStudy, wanted: Wanted) -> Record:
+    place = study.files[0] if len(study.files) == 1 else study.folder
+    record: Record = {keys.PATIENT: name, keys.IMAGE: sorted(study.files)}
+    try:
+        if study.broken:
+            raise InputError(study.broken[0])
+        if not study.series:
+            raise InputError(
+                f"A study needs slices, but {place} holds {', '.join(sorted(study.others))} without any; "
+                "give the folder of the FLAIR series."
+            )
+        series = [Series(tuple(sorted(files)), header) for files, header in study.series.values()]
+        choice = choose_series(sorted(series, key=_by_number), wanted, place)
+    except InputError as error:
+        return {**record, REFUSED: str(error)}
+    return {
+        **record,
+        keys.IMAGE: [file for one in choice.series.values() for file in one.files],
+        keys.SEQUENCES: list(choice.series),
+        NOTES: list(choice.notes),
+    }
+
+
+def _by_number(series: Series) -> tuple[int, str]:
+    return (int(series.number) if series.number.isdigit() else 1 << 30, series.number)
+
+
+def _names(studies: Sequence[DicomStudy], loose: bool) -> list[str]:
+    """Return a name for each study: of its file, its folder or its patient, the first that is free."""
+    taken: set[str] = set()
+    names = []
+    for study in studies:
+        ideas = [_safe(idea) for idea in _ideas(study, loose)]
+        free = next((idea for idea in ideas if idea and idea not in taken), None)
+        count = 2
+        while free is None:
+            numbered = f"{ideas[0] or 'study'}_{count}"
+            free = None if numbered in taken else numbered
+            count += 1
+        taken.add(free)
+        names.append(free)
+    return names
+
+
+def _ideas(study: DicomStudy, loose: bool) -> list[str]:
+    headers = [header for _, header in study.series.values()]
+    person = "_".join(str(headers[0][tag] or "") for tag in ("PatientID", "StudyDate")) if headers else ""
+    folder = Path(study.folder).name
+    single = [Path(study.files[0]).stem] if len(study.files) == 1 else []
+    return [*single, folder, person.strip("_")] if loose else [folder, *single, person.strip("_")]
+
+
+def _safe(name: str) -> str:
+    """Return a name that is one folder on any system."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip("._")

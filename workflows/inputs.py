@@ -1,0 +1,182 @@
+"""What a person names to be segmented in, one record for each study out.
+
+Slices, patient folders, NIfTI volumes, DICOM files, or folders with any of them, at any depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..transforms import keys
+from .datalist import find_cases
+from .dicom_folder import REFUSED, find_dicom_studies, may_be_dicom
+from .dicom_series import NONE, OPTIONS, Wanted
+from .files import InputError
+from .nifti_folder import ENDINGS, LABEL_MARKS, is_volume, stem_of
+from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .slices import ENDINGS as SLICE_ENDINGS
+from .slices import PICTURE_ENDINGS, parse_name
+from .studies import Record, walk
+
+
+def find_studies_to_predict(inputs: Sequence[Path], wanted: Wanted | None = None) -> list[Record]:
+    """Return a record for each study; loose slices of one folder and stem are one study.
+
+    Args:
+        inputs: files and folders.
+        wanted: DICOM series that a person named for a sequence; or, without any inputs, the NIfTI files or
+            the DICOM folders of one study.
+
+    Returns:
+        Records; one with a sentence under ``REFUSED`` cannot be segmented.
+
+    Raises:
+        InputError: an input is missing or of a kind that cannot be read.
+    """
+    if not inputs:
+        return [named_study(wanted or {})]
+    loose: list[Path] = []
+    dicom: list[Path] = []
+    found: list[Record] = []
+    for path in inputs:
+        if path.is_dir():
+            found += _in_folder(path, wanted)
+        elif not path.is_file():
+            raise InputError(f"There is no file or folder at {path}; check the path.")
+        elif is_volume(path.name):
+            found.append({keys.PATIENT: stem_of(path.name), keys.IMAGE: str(path)})
+        elif path.suffix.lower() in SLICE_ENDINGS:
+            loose.append(path)
+        elif may_be_dicom(path):
+            dicom.append(path)
+        else:
+            raise InputError(
+                f"{path} is no scan that can be read: expected slices ({', '.join(SLICE_ENDINGS)}), "
+                f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, or a folder of them."
+            )
+    return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted, loose=True) if dicom else [])]
+
+
+def named_study(wanted: Wanted) -> Record:
+    """Return the study whose sequences a person named one by one.
+
+    Args:
+        wanted: sequence -> a NIfTI file, or a DICOM file or folder of one series.
+
+    Raises:
+        InputError: FLAIR is not named, a path leads nowhere, or NIfTI and DICOM are mixed.
+    """
+    if FLAIR not in wanted:
+        raise InputError("Name what to segment: slices, volumes or folders, or at least --flair FILE.")
+    named = {name: wanted[name] for name in keys.CHANNELS if wanted.get(name, NONE).casefold() != NONE}
+    files = {name: _files_at(Path(path), name) for name, path in named.items()}
+    image = [str(file) for part in files.values() for file in part]
+    volumes = [is_volume(file) for file in image]
+    if any(volumes) and not all(volumes):
+        raise InputError(
+            f"The sequences of a study come in one format, got {', '.join(named.values())}; convert the "
+            "DICOM series to NIfTI, or the other way round."
+        )
+    flair = files[FLAIR][0]
+    name = stem_of(flair.name) if volumes[0] else Path(named[FLAIR]).absolute().name
+    return {keys.PATIENT: name, keys.IMAGE: image, keys.SEQUENCES: list(named)}
+
+
+def _files_at(path: Path, sequence: str) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else []
+    dicom = [file for file in files if may_be_dicom(file)]
+    if not dicom:
+        raise InputError(
+            f"{OPTIONS[sequence]} names a NIfTI file or the folder of a DICOM series when no input is "
+            f"given, got {path}; check the path."
+        )
+    return dicom
+
+
+def _in_folder(folder: Path, wanted: Wanted | None) -> list[Record]:
+    """Return the studies of a folder: DICOM, volumes named by their sequence, and all that training takes."""
+    dicom: list[Path] = []
+    volumes: dict[tuple[Path, str], dict[str, Path]] = {}
+    others = False
+    for place, names in walk(folder):
+        _collect_volumes(place, names, volumes)
+        dicom += [place / name for name in names if may_be_dicom(place / name)]
+        others = others or any(name.lower().endswith((*ENDINGS, *PICTURE_ENDINGS[:-1])) for name in names)
+    found = find_dicom_studies(dicom, wanted) if dicom else []
+    if any(UNKNOWN not in parts for parts in volumes.values()):
+        return [*found, *(_named_by_sequence(*item) for item in sorted(volumes.items()))]
+    return found if found and not others else [*found, *find_cases(folder)]
+
+
+def _collect_volumes(
+    place: Path, names: Sequence[str], volumes: dict[tuple[Path, str], dict[str, Path]]
+) -> None:
+    """Sort the scans of a folder by the case and the sequence that their names tell."""
+    for name in names:
+        stem = stem_of(name) if is_volume(name) else ""
+        if stem and not stem.lower().endswith(tuple(mark for mark in (*LABEL_MARKS, *_BRATS_LABELS))):
+            case, sequence = sequence_of_name(stem)
+            key = (place, case) if sequence != UNKNOWN else (place, stem)
+            volumes.setdefault(key, {})[sequence] = place / name
+
+
+_BRATS_LABELS = ("-seg", "_seg", "_dseg")
+"""Further endings of the names of labels."""
+
+
+def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Record:
+    folder, case = place
+    record: Record = {keys.PATIENT: case or folder.absolute().name}
+    if UNKNOWN in parts and len(parts) == 1:
+        return {**record, keys.IMAGE: str(parts[UNKNOWN])}
+    known = {name: str(parts[name]) for name in keys.CHANNELS if name in parts}
+    if FLAIR not in known:
+        names = ", ".join(sorted(path.name for path in parts.values()))
+        return {
+            **record,
+            keys.IMAGE: [str(path) for path in parts.values()],
+            REFUSED: f"A study needs FLAIR, but by its names {folder} holds {names} of it only; "
+            "name the file that is FLAIR with --flair, and no other input.",
+        }
+    return {**record, keys.IMAGE: list(known.values()), keys.SEQUENCES: list(known)}
+
+
+def _group_loose(paths: Sequence[Path]) -> Iterator[Record]:
+    """Put loose slice files together by folder and by their name up to the number."""
+    groups: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
+    for path in (given.absolute() for given in paths):
+        parsed = parse_name(path.name)
+        if parsed is None:
+            name, order = path.stem, 0
+        elif parsed.is_mask:
+            continue
+        else:
+            name, order = parsed.patient or path.parent.name, parsed.number
+        groups.setdefault((path.parent, name), []).append((order, path))
+    for (_, name), members in groups.items():
+        ordered = sorted(members)
+        yield {
+            keys.PATIENT: name,
+            keys.IMAGE: [str(path) for _, path in ordered],
+            "slices": [order for order, _ in ordered],
+        }
+
+
+def place_of(case: Mapping[str, Any]) -> str:
+    """Return the file or the folder that a record came from."""
+    scan = case[keys.IMAGE]
+    names = [scan] if isinstance(scan, str) else scan
+    return str(names[0]) if len(names) == 1 and not is_slice_stack(case) else str(Path(names[0]).parent)
+
+
+def is_slice_stack(case: Mapping[str, Any]) -> bool:
+    """Return whether a record is a stack of slice files, and not volumes or DICOM."""
+    scan = case[keys.IMAGE]
+    return not isinstance(scan, str) and Path(scan[0]).suffix.lower() in (
+        *SLICE_ENDINGS,
+        *PICTURE_ENDINGS[:8],
+    )

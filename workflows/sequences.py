@@ -1,0 +1,120 @@
+"""The name of a file or the header of a series in, which sequence it shows out.
+
+Names are what people and programs write: ``case_flair.nii.gz`` (BraTS: ``_t1``, ``_t1ce``, ``-t2f``, ``-t1n``,
+``-t1c``; BIDS: ``_FLAIR``, ``_T1w``, ``_ce-gadolinium_T1w``). Of a DICOM series the description counts first,
+then the times of the sequence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ..transforms.keys import CHANNELS
+
+PRE: Final = CHANNELS[0]
+FLAIR: Final = CHANNELS[1]
+POST: Final = CHANNELS[2]
+
+OTHER: Final = "other"
+"""A sequence that the network does not know, or no scan of slices at all."""
+
+UNKNOWN: Final = "unknown"
+"""Nothing tells which sequence it is."""
+
+_ENDS = {
+    FLAIR: r"flair|t2[-_]?flair|t2f",
+    POST: r"ce[-_][a-z0-9]+_t1w?|t1[-_]?(?:ce|c|gd|post|km)|post[-_]?t1|post(?:[-_]?contrast)?|gd",
+    PRE: r"t1(?:[-_]?(?:pre|n|w))?|pre[-_]?t1|pre(?:[-_]?contrast)?",
+    OTHER: r"t2w?|t2star|swi|dwi|adc|pd|pdw",
+}
+_NAME = {
+    sequence: re.compile(rf"(?:(?P<case>.*)[-_. ])?(?:{ends})", re.IGNORECASE)
+    for sequence, ends in _ENDS.items()
+}
+
+_NOT_SLICES = re.compile(
+    r"locali[sz]er|\bloc\b|scout|survey|3[- ]?(?:plane|pl)\b|mosaic|screen", re.IGNORECASE
+)
+_FLAIR_WORDS = re.compile(r"flair|dark[ _-]?fluid|tirm.*(?:dark|fluid)|t2f\b", re.IGNORECASE)
+_T1_WORDS = re.compile(r"(?:^|[^a-z0-9])t1|mp[ _-]?rage|bravo|fspgr|\btfe\b|\bvibe\b", re.IGNORECASE)
+_T1_FLAIR = re.compile(r"t1[ _-]*(?:w[ _-]*)?flair", re.IGNORECASE)
+_POST_WORDS = re.compile(
+    r"post|\+ ?c\b|\bc\+|(?:^|[^a-z])(?:gd|gad[a-z]*|km|ce)(?:$|[^a-z])|contrast|after", re.IGNORECASE
+)
+_PRE_WORDS = re.compile(
+    r"(?:^|[^a-z])(?:pre|nativ|native|plain|non[ -]?contrast|w/?o)(?:$|[^a-z])", re.IGNORECASE
+)
+_OTHER_WORDS = re.compile(
+    r"\bt2|dwi|diff|\badc\b|trace|\bep2?d?\b|swi|perf|\bdsc\b|\bdce\b|\bdti\b|tof|angio|spectro|\bsub|"
+    r"t1[ _-]?map|mip\b|fmri|bold|\bpd\b|\basl\b|cbf|cbv",
+    re.IGNORECASE,
+)
+
+
+def sequence_of_name(stem: str) -> tuple[str, str]:
+    """Return the case that a file's name (without ending) speaks of, and the sequence or ``UNKNOWN``.
+
+    Example:
+        >>> sequence_of_name("patient7_t1ce")
+        ('patient7', 'post-contrast')
+        >>> sequence_of_name("FLAIR")
+        ('', 'FLAIR')
+        >>> sequence_of_name("scan")
+        ('scan', 'unknown')
+    """
+    for sequence, pattern in _NAME.items():
+        match = pattern.fullmatch(stem)
+        if match is not None:
+            return match["case"] or "", sequence
+    return stem, UNKNOWN
+
+
+def sequence_of_series(header: Any) -> str:
+    """Return what a series shows: one of ``CHANNELS``, ``OTHER`` or ``UNKNOWN``.
+
+    Args:
+        header: a mapping with the DICOM keywords of one of its files, such as pydicom's dataset.
+    """
+    words = " ".join(
+        str(header.get(tag) or "") for tag in ("SeriesDescription", "ProtocolName", "SequenceName")
+    )
+    description = str(header.get("SeriesDescription") or words)
+    kinds = " ".join(map(str, header.get("ImageType") or ()))
+    if str(header.get("Modality") or "MR") != "MR" or _NOT_SLICES.search(f"{kinds} {description}"):
+        return OTHER
+    for text in (description, words):
+        found = _by_words(text, bool(header.get("ContrastBolusAgent")))
+        if found != UNKNOWN:
+            return found
+    return _by_times(header)
+
+
+def _by_words(text: str, contrast: bool) -> str:
+    is_t1 = bool(_T1_WORDS.search(text))
+    if _FLAIR_WORDS.search(text) and not _T1_FLAIR.search(text):
+        return FLAIR
+    if is_t1 and not re.search(r"t1[ _-]?map|\bsub", text, re.IGNORECASE):
+        if _PRE_WORDS.search(text):
+            return PRE
+        return POST if contrast or _POST_WORDS.search(text) else PRE
+    return OTHER if _OTHER_WORDS.search(text) else UNKNOWN
+
+
+def _by_times(header: Any) -> str:
+    """Judge by inversion, echo and repetition time in ms (a long inversion darkens fluid: FLAIR)."""
+    inversion, echo, repetition = (
+        _number(header.get(tag)) for tag in ("InversionTime", "EchoTime", "RepetitionTime")
+    )
+    if inversion and 1500 <= inversion <= 3200 and (echo or 100) >= 60:
+        return FLAIR
+    if echo and repetition and echo < 30 and repetition < 1000 and not inversion:
+        return POST if header.get("ContrastBolusAgent") else PRE
+    return UNKNOWN
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
