@@ -23,9 +23,10 @@ MAY_IMPORT = {
 # fmt: off
 ORDER = [
     "files", "pool",  # reading and writing
-    "phantom_head", "phantom_scan", "phantom",  # made-up patients
+    "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "slices", "studies", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "datalist_file", "datalist",  # who trains
+    "sequences", "dicom_series", "dicom_folder", "inputs",  # what a person names to be segmented
     "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
     "averaging", "calibration", "mask_checks", "surface_distance",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
@@ -35,7 +36,7 @@ ORDER = [
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
     "environment", "overrides", "bundle_names", "models", "segment", "masks", "evaluate", "run",  # at work
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
-    "export", "doctor", "predict", "evaluate_command", "demo", "cli",  # at the door
+    "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

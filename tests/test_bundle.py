@@ -1,6 +1,7 @@
 """The repository is a runnable bundle: MONAI's own launcher runs it, from anywhere, in one process or two."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,25 @@ CONFIGS = configs_folder()
 pytestmark = pytest.mark.slow
 
 
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 def launch(tmp_path: Path, configs: list[str], *words: object, processes: int = 1) -> None:
     """Run ``python -m monai.bundle run`` with configs of ours, from a folder that is not the bundle's."""
     files = str([str(CONFIGS / name) for name in configs])
     start = [sys.executable, "-m"]
     if processes > 1:
-        start += ["torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", "0", "-m"]
+        start += [
+            "torch.distributed.run",
+            "--nproc_per_node",
+            str(processes),
+            "--master_port",
+            str(free_port()),
+            "-m",
+        ]
     command = [*start, "monai.bundle", "run", "--config_file", files, *map(str, words)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -15,6 +15,7 @@ from .intensity import (
 from .load import LoadStudyd, SliceStackReader
 from .resize import ResizeStudyd
 from .sample import SliceIndicesd
+from .square import PadToSquared
 
 __all__ = [
     "EndOfCached",
@@ -22,6 +23,7 @@ __all__ = [
     "ForegroundStatisticsd",
     "LoadStudyd",
     "NormalizeForegroundd",
+    "PadToSquared",
     "RandSequenceDropoutd",
     "RandSliceStatisticsd",
     "ResizeStudyd",

@@ -13,7 +13,7 @@ from torch.nn import functional
 from . import keys
 
 
-class ResizeStudyd(MapTransform):
+class ResizeStudyd(MapTransform):  # type: ignore[misc]
     """Bring image and label to a common height and width; without a size, do nothing.
 
     For data sets whose masks are stored smaller than their images. Images are averaged over areas and keep
@@ -70,8 +70,8 @@ def _resize(volume: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Ten
             factor,
             (factor - 1) / 2,
         )  # pixel centres, not corners, are counted
-    moved = MetaTensor(resized, meta=dict(volume.meta))
-    moved.affine = volume.affine @ scale
+    moved: torch.Tensor = MetaTensor(resized, meta=dict(volume.meta))
+    moved.affine = volume.affine @ scale  # type: ignore[attr-defined]
     return moved
 
 

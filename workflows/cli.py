@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from .evaluate import Evaluation
 
 NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
+
+QUIET = {
+    "ignite": logging.CRITICAL,  # reports an interrupt as an error before we do it in words
+    "monai.bundle.workflows": logging.ERROR,  # tells which logging.conf it read
+    "monai.data.nvimgcodec_pydicom_plugin": logging.ERROR,  # misses an optional decoder wherever pydicom is
+}
+"""Loggers of libraries that would speak between our lines, and what they may still say."""
 
 app = typer.Typer(
     name="gliomaseg",
@@ -46,6 +54,9 @@ def main() -> None:
     0 done, 1 a fault of ours, 2 wrong input (one sentence, no traceback), 130 interrupted and resumable.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except Exception as error:
@@ -54,11 +65,13 @@ def main() -> None:
             raise
         _say(f"Error: {words}")
         sys.exit(2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command(epilog="Example: `gliomaseg demo --output runs/demo`")
 def demo(output: Output = Path("runs/demo")) -> None:
-    """Make patients, train on some, evaluate on the others and write a report: about five minutes."""
+    """Make patients, train on some, evaluate on the others and write a report: a few minutes."""
     from .demo import run_demo
 
     try:
@@ -74,7 +87,7 @@ def demo(output: Output = Path("runs/demo")) -> None:
 
 @app.command(epilog="Example: `gliomaseg prepare lgg-mri-segmentation/kaggle_3m --output datalist.json`")
 def prepare(
-    data: Data,
+    data: Annotated[Path, typer.Argument(help="Folder of patients, or a CSV of paths.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write.")] = Path(
         "datalist.json"
     ),
@@ -104,8 +117,6 @@ def prepare(
         _bar(),
     )
     write_datalist(datalist, output)
-    if warning := datalist["split"].get("warning"):
-        _say(f"Warning: {warning}")
     typer.echo(_describe_datalist(datalist))
     typer.echo(f"Wrote {output}. Next: gliomaseg train {output} --output runs/first")
 
@@ -158,7 +169,7 @@ def evaluate(
     section: Annotated[str, typer.Option(help="Of a datalist: training, validation, test or all.")] = "all",
     split_file: Annotated[
         Path | None,
-        typer.Option(help="Datalist or split that the masks' model was trained with.", show_default=False),
+        typer.Option(help="Datalist that the masks' model was trained with.", show_default=False),
     ] = None,
     device: Device = "auto",
     resize: Annotated[
@@ -187,17 +198,40 @@ def evaluate(
 )
 def predict(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Slices, volumes or folders of them.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Argument(help="Slices, NIfTI, DICOM, or folders of them.", show_default=False),
+    ] = None,
+    *,
     output: Output,
     model: ModelName = None,
     device: Device = "auto",
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write them too, beside the masks.")
+    ] = False,
+    flair: Annotated[
+        str | None,
+        typer.Option(
+            help="DICOM series that is FLAIR, by number or description; without INPUTS, a path.",
+            show_default=False,
+        ),
+    ] = None,
+    pre: Annotated[
+        str | None, typer.Option(help="The same for pre-contrast T1; none leaves it out.", show_default=False)
+    ] = None,
+    post: Annotated[
+        str | None,
+        typer.Option(help="The same for post-contrast T1; none leaves it out.", show_default=False),
+    ] = None,
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
+    from ..transforms.keys import CHANNELS
     from .predict import predict_studies
     from .segment import Segmenter
 
-    rows = predict_studies(inputs, output, Segmenter.from_name(model, device))
+    named = zip(CHANNELS, (pre, flair, post), strict=True)
+    wanted = {sequence: word for sequence, word in named if word is not None}
+    segmenter = Segmenter.from_name(model, device)
+    rows = predict_studies(inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities)
     found = sum(row["volume_voxels"] > 0 for row in rows)
     typer.echo(f"{len(rows)} studies, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
     typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")

@@ -29,8 +29,8 @@ NOTES = "notes"
 
 TAGS = [
     "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "SeriesDescription",
-    "ProtocolName", "SequenceName", "Modality", "ImageType", "ContrastBolusAgent", "InversionTime", "EchoTime",
-    "RepetitionTime", "FrameOfReferenceUID", "ImageOrientationPatient", "SliceThickness",
+    "ProtocolName", "SequenceName", "Modality", "ImageType", "ContrastBolusAgent", "InversionTime",
+    "EchoTime", "RepetitionTime", "FrameOfReferenceUID", "ImageOrientationPatient", "SliceThickness",
     "SpacingBetweenSlices", "Rows",
 ]  # fmt: skip
 """What is read of each file to sort it."""

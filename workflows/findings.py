@@ -77,7 +77,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "no-lesion": Kind("warning", "Patients without any lesion", "Check that the masks are not all blank."),
     "grey": Kind("warning", "Grey images, taken as FLAIR alone", "Nothing, if they are FLAIR."),
-    "channels": Kind("warning", "Unusual numbers of sequences", "Name the channels to use in the config."),
+    "channels": Kind(
+        "error",
+        "Wrong numbers of sequences",
+        "Keep FLAIR alone, or pre-contrast, FLAIR and post-contrast in this order.",
+    ),
     "gap": Kind("warning", "Gaps in the slice numbers", "Check whether slices were lost in copying."),
     "repeated-image": Kind(
         "warning", "The same image twice within a patient", "Check whether a slice was copied twice."

@@ -105,7 +105,7 @@ def _in_folder(folder: Path, wanted: Wanted | None) -> list[Record]:
     for place, names in walk(folder):
         _collect_volumes(place, names, volumes)
         dicom += [place / name for name in names if may_be_dicom(place / name)]
-        others = others or any(name.lower().endswith((*ENDINGS, *PICTURE_ENDINGS[:-1])) for name in names)
+        others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
     found = find_dicom_studies(dicom, wanted) if dicom else []
     if any(UNKNOWN not in parts for parts in volumes.values()):
         return [*found, *(_named_by_sequence(*item) for item in sorted(volumes.items()))]
@@ -118,11 +118,14 @@ def _collect_volumes(
     """Sort the scans of a folder by the case and the sequence that their names tell."""
     for name in names:
         stem = stem_of(name) if is_volume(name) else ""
-        if stem and not stem.lower().endswith(tuple(mark for mark in (*LABEL_MARKS, *_BRATS_LABELS))):
+        if stem and not stem.lower().endswith((*LABEL_MARKS, *_BRATS_LABELS)):
             case, sequence = sequence_of_name(stem)
             key = (place, case) if sequence != UNKNOWN else (place, stem)
             volumes.setdefault(key, {})[sequence] = place / name
 
+
+PICTURES = tuple(ending for ending in PICTURE_ENDINGS if ending != ".dcm")
+"""Endings of slices, and of pictures that are none but may be meant as such."""
 
 _BRATS_LABELS = ("-seg", "_seg", "_dseg")
 """Further endings of the names of labels."""

@@ -86,9 +86,11 @@ def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[
 
 def _missing(folder: Path, patient: str, scan: str) -> InputError:
     stem = _bare(scan)
+    is_slice = scan.lower().endswith(SLICE_MASK_ENDINGS)
+    names = f"{stem}_mask.tif, {stem}.png or, for the whole volume," if is_slice else f"{stem}_mask.nii.gz or"
     return InputError(
-        f"There is no mask for {scan} of patient {patient} in {folder}; it may be called {stem}_mask.tif, "
-        f"{stem}.png or, for the whole volume, {patient}.nii.gz."
+        f"There is no mask for {scan} of patient {patient} in {folder}; it may be called {names} "
+        f"{patient}.nii.gz."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -16,6 +17,8 @@ from ..networks.checkpoint import names_like, read_state
 from . import files
 from .bundle_names import INSTALLED, rename
 from .files import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,12 @@ def _open_weights(path: Path) -> Model:
             f"The weights in {path} fit none of our networks ({', '.join(networks.network_names())}); "
             "name the run folder or bundle that they come from."
         )
+    logger.warning(
+        "There is no config beside %s: taking it for %s with the size, threshold and precision of the "
+        "package's inference.yaml; name the run folder instead if the weights were trained otherwise.",
+        path,
+        names[0],
+    )
     return Model(
         configs_folder() / "inference.yaml",
         path,

@@ -102,7 +102,7 @@ def bland_altman(pred_volume: Sequence[float], true_volume: Sequence[float], uni
     for height, words in _agreement_lines(difference):
         axes.axhline(height, color="0.35", linestyle="-" if words.startswith("mean") else "--", linewidth=1)
         axes.annotate(
-            f"{words} {height:+,.0f}",
+            f"{words} {_signed(height)}",
             (1, height),
             xycoords=("axes fraction", "data"),
             xytext=(-4, 3),
@@ -113,6 +113,11 @@ def bland_altman(pred_volume: Sequence[float], true_volume: Sequence[float], uni
     axes.set_xlabel(f"mean of predicted and true volume ({unit})")
     axes.set_ylabel(f"predicted minus true ({unit})")
     return figure
+
+
+def _signed(value: float) -> str:
+    """Write a number with its sign: whole voxels where there are many, else three digits."""
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}"
 
 
 def _agreement_lines(difference: np.ndarray[Any, np.dtype[np.float64]]) -> list[tuple[float, str]]:

@@ -130,11 +130,11 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     source = path if resumed else options.data
-    check_before_training(source, parser["resize"])
+    check_before_training(source, parser.get("resize"))
     datalist = load_datalist(path) if resumed else _open(source, parser)
     if not resumed:
         write_datalist(datalist, path)
-    if warning := datalist["split"].get("warning"):
+    if source.suffix == ".json" and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
     parser["dataset_dir"] = str(path)
     write_configs(options.output, parser)
@@ -236,10 +236,10 @@ def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:
     """Split a data set as the config asks; a datalist brings its own split."""
     return open_data(
         source,
-        method=parser["split"],
-        validation=parser["validation_share"],
-        fold=parser["fold"],
-        seed=parser["seed"],
+        method=parser.get("split", "patient"),
+        validation=parser.get("validation_share", 0.2),
+        fold=parser.get("fold", 0),
+        seed=parser.get("seed", 0),
     )
 
 

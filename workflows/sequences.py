@@ -1,8 +1,8 @@
 """The name of a file or the header of a series in, which sequence it shows out.
 
-Names are what people and programs write: ``case_flair.nii.gz`` (BraTS: ``_t1``, ``_t1ce``, ``-t2f``, ``-t1n``,
-``-t1c``; BIDS: ``_FLAIR``, ``_T1w``, ``_ce-gadolinium_T1w``). Of a DICOM series the description counts first,
-then the times of the sequence.
+Names are what people and programs write: ``case_flair.nii.gz`` (BraTS: ``_t1``, ``_t1ce``, ``-t2f``,
+``-t1n``, ``-t1c``; BIDS: ``_FLAIR``, ``_T1w``, ``_ce-gadolinium_T1w``). Of a DICOM series the description
+counts first, then the times of the sequence.
 """
 
 from __future__ import annotations

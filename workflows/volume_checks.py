@@ -100,7 +100,9 @@ def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
         yield Fault("grey", file, f"{file} has one sequence; it is taken as FLAIR alone.")
     elif count not in CHANNELS:
         yield Fault(
-            "channels", file, f"{file} has {count} sequences; usual are pre-contrast, FLAIR, post-contrast."
+            "channels",
+            file,
+            f"{file} has {count} sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
         )
     wrong = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
     if wrong:

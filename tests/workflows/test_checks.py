@@ -390,17 +390,23 @@ def test_a_label_without_scan_is_found(volumes: Path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "code", "words"),
+    ("shape", "level", "code", "words"),
     [
-        ((4, 4, 5), "grey", "has one sequence; it is taken as FLAIR alone."),
-        ((4, 4, 5, 4), "channels", "has 4 sequences; usual are pre-contrast, FLAIR, post-contrast."),
+        ((4, 4, 5), "warning", "grey", "has one sequence; it is taken as FLAIR alone."),
+        (
+            (4, 4, 5, 4),
+            "error",
+            "channels",
+            "has 4 sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
+        ),
     ],
 )
-def test_unusual_numbers_of_sequences_are_warnings(
-    volumes: Path, shape: tuple[int, ...], code: str, words: str
+def test_flair_alone_is_a_warning_and_a_number_that_cannot_be_used_an_error(
+    volumes: Path, shape: tuple[int, ...], level: str, code: str, words: str
 ):
     save_volume(volumes / "v.nii.gz", noise(*shape))
-    assert only(check_data(volumes), code).what == f"{volumes}/v.nii.gz {words}"
+    finding = only(check_data(volumes), code)
+    assert (finding.level, finding.what) == (level, f"{volumes}/v.nii.gz {words}")
 
 
 def test_a_flat_picture_as_a_volume_is_found(volumes: Path):

@@ -109,13 +109,15 @@ def test_a_missing_slice_is_named(tmp_path: Path, write_picture: WritePicture) -
 
 @pytest.mark.parametrize("name", ["scan_7.nii.gz", "scan_7.NII"])
 def test_a_missing_volume_is_named(tmp_path: Path, name: str) -> None:
-    words = rf"There is no mask for {name} of patient {PATIENT} in .*; it may be called scan_7_mask\.tif"
+    words = rf"There is no mask for {name} of patient {PATIENT} in .*; it may be called scan_7_mask\.nii\.gz"
     with pytest.raises(InputError, match=words):
         load_prediction(tmp_path, volume(name))
 
 
 def test_a_scan_of_another_kind_is_named_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no mask for scan\.dcm of .* may be called scan\.dcm_mask\.tif"):
+    with pytest.raises(
+        InputError, match=r"no mask for scan\.dcm of .* may be called scan\.dcm_mask\.nii\.gz"
+    ):
         load_prediction(tmp_path, volume("scan.dcm"))
 
 

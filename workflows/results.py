@@ -1,0 +1,181 @@
+"""A segmentation in, its masks and its row of the table out, each file whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..transforms import keys
+from ..transforms.nifti import is_nifti
+from ..transforms.space import to_slices
+from . import files
+from .dicom_folder import NOTES
+from .environment import version_of
+from .inputs import is_slice_stack, place_of
+from .nifti_folder import stem_of
+from .segment import Segmentation
+
+COLUMNS = (
+    "patient",
+    "input",
+    "output",
+    "slices",
+    "slices_with_abnormality",
+    "volume_voxels",
+    "volume_ml",
+    "confidence",
+    "sequences",
+    "spacing_mm",
+    "notes",
+    "model_sha256",
+    "version",
+)
+"""Columns of results.csv and keys of results.json, one row or object a study."""
+
+PACKAGES = ("gliomaseg", "torch", "monai", "nibabel", "pydicom", "numpy")
+"""Whose versions stand in results.json."""
+
+GRANULARITY = 65535
+"""Steps of a probability in the 16-bit pictures written for slices."""
+
+
+def write_masks(
+    case: Mapping[str, Any], segmentation: Segmentation, folder: Path, probabilities: bool = False
+) -> Path:
+    """Write the mask of a study in the format and on the grid of its scan.
+
+    Slices give ``<slice>_mask`` files of the same kind, uint8 with 0 and 255, as the data set has them.
+    Volumes and DICOM give a uint8 NIfTI with 0 and 1 and the scan's affine.
+
+    Args:
+        case: the record.
+        segmentation: of it.
+        folder: where the files go.
+        probabilities: also write them: ``<slice>_probability`` with 16 bits, 65535 for 1; a float32 NIfTI
+            for volumes.
+
+    Returns:
+        The folder, or the file for a volume.
+    """
+    if is_slice_stack(case):
+        for depth, name in enumerate(case[keys.IMAGE]):
+            stem, ending = Path(name).stem, Path(name).suffix
+            _write_slice(folder / f"{stem}_mask{ending}", segmentation.mask[..., depth] * np.uint8(255))
+            if probabilities:
+                steps = (segmentation.probability[..., depth] * GRANULARITY).round().astype(np.uint16)
+                _write_slice(folder / f"{stem}_probability{ending}", steps)
+        return folder
+    scan = case[keys.IMAGE]
+    name = stem_of(Path(scan).name) if isinstance(scan, str) else str(case[keys.PATIENT])
+    if probabilities:
+        target = folder / f"{name}_probability.nii.gz"
+        _write_volume(target, segmentation.probability, segmentation.affine, _source(case))
+    _write_volume(folder / f"{name}_mask.nii.gz", segmentation.mask, segmentation.affine, _source(case))
+    return folder / f"{name}_mask.nii.gz"
+
+
+def describe(
+    case: Mapping[str, Any], segmentation: Segmentation, written: Path, model_sha256: str
+) -> dict[str, Any]:
+    """Return the row of a study, with the keys ``COLUMNS``."""
+    volume_ml, spacing = segmentation.volume_ml, segmentation.spacing_mm
+    slices = to_slices(segmentation.mask, segmentation.affine)
+    return {
+        "patient": case[keys.PATIENT],
+        "input": place_of(case),
+        "output": str(written),
+        "slices": slices.shape[-1],
+        "slices_with_abnormality": int(slices.any(axis=(0, 1)).sum()),
+        "volume_voxels": segmentation.volume_voxels,
+        "volume_ml": None if volume_ml is None else round(volume_ml, 3),
+        "confidence": round(segmentation.confidence, 4),
+        "sequences": list(segmentation.sequences),
+        "spacing_mm": None if spacing is None else [round(size, 4) for size in spacing],
+        "notes": notes_on(case, segmentation),
+        "model_sha256": model_sha256,
+        "version": version_of("gliomaseg"),
+    }
+
+
+def notes_on(case: Mapping[str, Any], segmentation: Segmentation) -> list[str]:
+    """Return what a reader of the result should know, one sentence each."""
+    missing = [name for name in keys.CHANNELS if name not in segmentation.sequences]
+    stood_in = [f"FLAIR stood in for {' and '.join(missing)}."] if missing else []
+    return [*case.get(NOTES, ()), *segmentation.notes, *stood_in]
+
+
+def write_results(
+    output: Path, rows: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Write results.csv and results.json, each whole or not at all.
+
+    Args:
+        output: folder.
+        rows: of ``describe``.
+        failed: patient, input and reason of studies that could not be segmented.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    files.write_text(output / "results.csv", text.getvalue())
+    content = {
+        "note": "Not for diagnosis.",
+        "versions": {name: version_of(name) for name in PACKAGES},
+        "studies": list(rows),
+        "failed": list(failed),
+    }
+    files.write_json(output / "results.json", content)
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _write_slice(path: Path, pixels: npt.NDArray[Any]) -> None:
+    with files.replace_atomically(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
+
+
+def _source(case: Mapping[str, Any]) -> str | None:
+    """Return the NIfTI file of FLAIR, None for DICOM."""
+    scan = case[keys.IMAGE]
+    if isinstance(scan, str):
+        return scan
+    if not is_nifti(scan[0]):
+        return None
+    flair = keys.CHANNELS[keys.FLAIR]
+    return str(scan[list(case[keys.SEQUENCES]).index(flair)])
+
+
+def _write_volume(
+    path: Path, values: npt.NDArray[Any], affine: npt.NDArray[np.float64], source: str | None
+) -> None:
+    """Write a NIfTI file; where the scan is one too, with its codes and exactly its affine."""
+    image = nib.Nifti1Image(values, affine, None if source is None else _header_like(source, affine))
+    image.header.set_data_dtype(values.dtype)
+    image.header.set_xyzt_units("mm")
+    with files.replace_atomically(path) as temporary:
+        nib.save(image, temporary)
+
+
+def _header_like(source: str, affine: npt.NDArray[np.float64]) -> Any:
+    """Return the geometry of a file's header; None where its unit of length is another one than ours."""
+    scan = nib.load(source)
+    if not np.allclose(scan.affine, affine, rtol=0, atol=1e-6):
+        return None
+    header = scan.header.copy()
+    header.extensions.clear()
+    for name in ("cal_max", "cal_min", "intent_code"):
+        header[name] = 0
+    for name in ("descrip", "aux_file", "intent_name"):
+        header[name] = b""
+    return header
