@@ -62,6 +62,7 @@ def kill_while_writing(process: multiprocessing.process.BaseProcess, run: Path) 
     while process.is_alive():
         if list((run / "checkpoints").glob(".partial-*")):
             return kill(process, "while writing a checkpoint")
+        time.sleep(0.0005)
     return "ended before"
 
 
@@ -76,8 +77,10 @@ def kill_after(process: multiprocessing.process.BaseProcess, run: Path, seconds:
 
 def kill(process: multiprocessing.process.BaseProcess, when: str) -> str:
     """Send SIGKILL to the process and its loaders."""
-    if process.pid is not None:
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        os.killpg(int(process.pid or -1), signal.SIGKILL)
+    except ProcessLookupError:  # it ended by itself in this very moment
+        when = "ended before"
     process.join()
     return when
 
@@ -141,6 +144,7 @@ def main() -> None:
     process.join()
     expected = digest(reference)
     seconds = measure(reference)
+    print(f"undisturbed: {expected[:12]}", flush=True)
     rng = random.Random(options.seed)
     results = [
         torture(data, folder, workers, options.kills, seconds, rng) for workers in options.workers or [1, 2]

@@ -17,7 +17,10 @@ NIFTI_ENDINGS = (".nii", ".nii.gz")
 MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 """Units of length in the header, in mm; where none is given it is mm, as everybody writes."""
 
-LARGEST_BYTES = 1 << 30
+HEADER_BYTES = 348
+"""Of NIfTI-1; that of NIfTI-2 is longer."""
+
+LARGEST_BYTES = 1 << 29
 """Of the values as they are stored."""
 
 
@@ -84,6 +87,11 @@ def _check_length(image: Any, kind: np.dtype[Any], shape: tuple[int, ...], name:
         raise ValueError(
             f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
             f"{needed >> 20} MiB; save it with 16 bits a voxel."
+        )
+    if image.dataobj.offset < HEADER_BYTES:
+        raise ValueError(
+            f"The values of a NIfTI file stand behind its header, but {name} is the header of a pair; "
+            "convert the scan to one .nii.gz file."
         )
     size = Path(name).stat().st_size
     if not name.lower().endswith(".gz") and needed + image.dataobj.offset > size:

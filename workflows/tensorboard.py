@@ -74,6 +74,7 @@ class TensorBoardRun:
         self.optimizer = optimizer
         self.evaluator = evaluator
         self.config_path = Path(config_path)
+        self._has_config = False
 
     def attach(self, engine: Engine) -> None:
         """Listen for steps, epochs and the end; attach after the checkpoint has set the position."""
@@ -85,15 +86,22 @@ class TensorBoardRun:
         when_over(engine, self.writer.close)
 
     def start(self, engine: Engine) -> None:
-        """Set the step from which older values are purged, and write the config."""
+        """Set the step from which older values are purged."""
         self.writer.purge_step = engine.state.iteration + 1 if engine.state.iteration else None
+        self._has_config = False
+
+    def write_config(self, step: int) -> None:
+        """Write the config, once a process; with the first step, so that only a run under way has a file."""
         known = self.config_path.is_file()
         text = self.config_path.read_text(encoding="utf-8") if known else " ".join(sys.argv)
-        self.writer.add_text("config", f"```\n{text}\n```", engine.state.iteration)
+        self.writer.add_text("config", f"```\n{text}\n```", step)
+        self._has_config = True
 
     def write_step(self, engine: Engine) -> None:
         """Write the loss and the learning rate of a step."""
         step = engine.state.iteration
+        if not self._has_config:
+            self.write_config(step)
         self.writer.add_scalar("train_loss", loss_of(engine), step)
         self.writer.add_scalar("learning_rate", self.optimizer.param_groups[0]["lr"], step)
 

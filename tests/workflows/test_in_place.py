@@ -123,8 +123,8 @@ def segment(segmenter: Segmenter, path: Path) -> Segmentation:
 
 
 def found_again(result: Segmentation, scan: Scan) -> None:
-    """Check place and volume of what was found, in mm and ml."""
-    assert np.linalg.norm(centre_mm(result.mask, result.affine) - scan.centre_mm) < 0.25
+    """Check that what was found lies within 0.5 mm, a fifth of a pixel, and its volume within 1 %."""
+    assert np.linalg.norm(centre_mm(result.mask, result.affine) - scan.centre_mm) < 0.5
     assert result.volume_ml == pytest.approx(volume_ml(scan.lesion, scan.affine), rel=0.01)
 
 
@@ -243,7 +243,7 @@ def test_sequences_on_other_grids_are_laid_over_flair(
     write_nifti(tmp_path / "p" / "a_t1.nii.gz", fine.flair, fine.affine)
     (case,) = find_studies_to_predict([tmp_path / "p"])
     result = bright_segmenter(case)
-    assert result.sequences == ("pre-contrast", "FLAIR") or result.sequences == ("FLAIR",)
+    assert case["sequences"] == ["pre-contrast", "FLAIR"]
     assert np.abs(result.image[0].astype(float) - result.image[1]).mean() < 40
     found_again(result, scan)
     assert any("resampled to the grid of FLAIR" in note for note in result.notes)

@@ -158,6 +158,11 @@ def test_without_a_config_the_command_line_is_shown(tmp_path: Path, monkeypatch:
     assert config_text(tmp_path / "tensorboard") == "```\ngliomaseg train DATA\n```"
 
 
+def test_a_run_with_nothing_left_to_do_makes_no_file(tmp_path: Path) -> None:
+    Tiny(tmp_path / "tensorboard", start=4).engine.run([0, 0], max_epochs=2)
+    assert not (tmp_path / "tensorboard").exists()
+
+
 def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorboard, "is_first_process", lambda: False)
     Tiny(tmp_path / "tensorboard").engine.run([0], max_epochs=1)

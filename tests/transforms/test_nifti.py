@@ -1,0 +1,173 @@
+"""NIfTI files of any kind become channels-first values, and bad ones one sentence."""
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.transforms.nifti import read_nifti
+from gliomaseg.transforms.volume import Volume, join
+
+
+def saved(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> str:
+    nib.save(nib.Nifti1Image(values, np.eye(4) if affine is None else affine), path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 3), (1, 2, 3, 1)),
+        ((2, 3, 4), (1, 2, 3, 4)),
+        ((2, 3, 4, 3), (3, 2, 3, 4)),
+        ((2, 3, 4, 1, 3), (3, 2, 3, 4)),
+    ],
+)
+def test_the_last_axis_is_channels(tmp_path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    name = saved(tmp_path / "a.nii", np.zeros(shape, np.int16))
+    assert read_nifti(name).values.shape == expected
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        (np.uint8, np.uint8),
+        (np.int8, np.int16),
+        (np.uint16, np.int32),
+        (np.int32, np.int32),
+        (np.uint32, np.float32),
+        (np.float64, np.float32),
+        (np.dtype(">i2"), np.int16),
+    ],
+)
+def test_every_number_type_is_one_that_torch_computes_with(tmp_path: Path, stored: type, read: type) -> None:
+    image = nib.Nifti1Image(np.full((2, 2, 2), 100, stored), np.eye(4), dtype=stored)
+    nib.save(image, tmp_path / "a.nii")
+    values = read_nifti(str(tmp_path / "a.nii")).values
+    assert values.dtype == read
+    assert values.max() == 100
+    torch.from_numpy(values)
+
+
+def test_the_scaling_of_the_header_is_applied(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.array([[[1, 3]]], np.int16), np.eye(4))
+    image.header.set_slope_inter(2, -1)
+    nib.save(image, tmp_path / "a.nii")
+    assert read_nifti(str(tmp_path / "a.nii")).values.ravel().tolist() == [1, 5]
+
+
+def test_metres_become_millimetres(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.diag([0.001, 0.001, 0.005, 1]))
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "a.nii")
+    assert np.allclose(read_nifti(str(tmp_path / "a.nii")).affine, np.diag([1, 1, 5, 1]))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"Expected a volume at .*a\.nii, but there is none"):
+        read_nifti(str(tmp_path / "a.nii"))
+
+
+def test_a_file_that_is_no_nifti_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.nii").write_bytes(b"hello")
+    with pytest.raises(ValueError, match=r"Could not read .*a\.nii: .*; copy the file again or convert"):
+        read_nifti(str(tmp_path / "a.nii"))
+
+
+def test_a_file_cut_short_is_told_by_its_bytes(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path / "a.nii", np.zeros((8, 8, 8), np.int16)))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"a\.nii: it has 1000 bytes, and its header asks for 1376; copy"):
+        read_nifti(str(path))
+
+
+def test_a_packed_file_cut_short_is_named(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 999, (8, 8, 8), np.int16)))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"Could not read .*a\.nii\.gz: "):
+        read_nifti(str(path))
+
+
+def test_a_header_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path / "a.nii", np.zeros((2, 2, 2), np.int16)))
+    content = bytearray(path.read_bytes())
+    content[42:48] = np.array([32000, 32000, 32000], "<i2").tobytes()
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(ValueError, match=r"a\.nii\.gz says 32000 x 32000 x 32000; it is damaged"):
+        read_nifti(str(tmp_path / "a.nii.gz"))
+
+
+def test_values_that_take_too_much_memory_or_are_complex_are_refused(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path / "a.nii", np.zeros((2, 2, 2), np.complex128)))
+    with pytest.raises(ValueError, match=r"one number a voxel, but .*a\.nii holds complex128"):
+        read_nifti(str(path))
+    path = Path(saved(tmp_path / "b.nii", np.zeros((2, 2, 2), np.float64)))
+    content = bytearray(path.read_bytes())
+    content[42:48] = np.array([512, 512, 400], "<i2").tobytes()
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"at most 512 MiB, but the header of .*b\.nii asks for 800 MiB"):
+        read_nifti(str(path))
+
+
+def test_half_of_a_pair_is_told(tmp_path: Path) -> None:
+    image = nib.Nifti1Pair(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    nib.save(image, tmp_path / "b.hdr")
+    (tmp_path / "a.nii").write_bytes((tmp_path / "b.hdr").read_bytes())
+    with pytest.raises(ValueError, match=r"a\.nii is the header of a pair; convert the scan to one"):
+        read_nifti(str(tmp_path / "a.nii"))
+
+
+def test_five_axes_are_refused(tmp_path: Path) -> None:
+    name = saved(tmp_path / "a.nii", np.zeros((2, 2, 2, 3, 2), np.int16))
+    with pytest.raises(ValueError, match=r"a\.nii is 2 x 2 x 2 x 3 x 2; split the file"):
+        read_nifti(name)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_affine_that_is_not_finite_is_refused(tmp_path: Path, wrong: float) -> None:
+    affine = np.eye(4)
+    affine[0, 3] = wrong
+    with pytest.raises(ValueError, match="numbers that are not finite"):
+        read_nifti(saved(tmp_path / "a.nii", np.zeros((2, 2, 2), np.int16), affine))
+
+
+def test_the_sequences_of_a_study_may_be_files_of_their_own(tmp_path: Path) -> None:
+    names = [saved(tmp_path / f"{v}.nii", np.full((2, 2, 2), v, np.int16)) for v in (1, 2, 3)]
+    image = LoadStudyd(keys.IMAGE)({keys.IMAGE: names})[keys.IMAGE]
+    assert image[:, 0, 0, 0].tolist() == [1, 2, 3]
+    case = {keys.IMAGE: names[:2], keys.SEQUENCES: ["FLAIR", "post-contrast"]}
+    assert LoadStudyd(keys.IMAGE)(case)[keys.IMAGE].shape == (2, 2, 2, 2)
+
+
+def flat(value: int, channels: int = 1, shift: float = 0) -> Volume:
+    affine = np.eye(4)
+    affine[0, 3] = shift
+    values = np.full((channels, 2, 2, 2), value, np.int16)
+    values[:, 0] += 1
+    return Volume(values, affine, f"{value}.nii")
+
+
+def test_several_volumes_need_flair_among_them() -> None:
+    with pytest.raises(
+        ValueError, match=r"got 2 volumes for pre-contrast, post-contrast, such as 1\.nii; name"
+    ):
+        join([flat(1), flat(2)], ["pre-contrast", "post-contrast"])
+
+
+def test_several_volumes_have_one_channel_each() -> None:
+    with pytest.raises(ValueError, match=r"got 3 in 2\.nii; give that file alone"):
+        join([flat(1), flat(2, 3)], ["pre-contrast", "FLAIR"])
+
+
+def test_volumes_of_two_places_are_no_study() -> None:
+    with pytest.raises(ValueError, match=r"but 1\.nii has no place in common with 2\.nii; leave it out"):
+        join([flat(1, shift=500), flat(2)], ["pre-contrast", "FLAIR"])
+
+
+def test_what_was_resampled_is_said() -> None:
+    joined = join([flat(1, shift=0.5), flat(2)], ["pre-contrast", "FLAIR"])
+    assert joined.notes == ("1.nii was resampled to the grid of FLAIR.",)

@@ -1,0 +1,101 @@
+"""Slices are shown whole and never squashed, at the scale of training, and come back to their own pixels."""
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from gliomaseg.transforms import PadToSquared
+from gliomaseg.transforms.square import NO_LESION, head_box, pixel_mm_of, square_for
+
+
+def slices(height: int, width: int, head: tuple[int, int, int, int] | None = None) -> torch.Tensor:
+    top, bottom, left, right = head or (0, height, 0, width)
+    image = torch.zeros(2, 3, height, width)
+    image[..., top:bottom, left:right] = 1
+    return image
+
+
+AIR = torch.zeros(3)
+
+
+def test_a_square_of_the_usual_field_is_left_as_it_is() -> None:
+    image = torch.rand(2, 3, 16, 16)
+    square = square_for(image, 16, (15.0, 15.0))
+    assert torch.equal(square.cut(image, AIR), image)
+    assert torch.equal(square.back(image), image)
+
+
+def test_without_spacing_pixels_are_square_and_all_is_shown() -> None:
+    image = slices(8, 4)
+    small = square_for(image, 8).cut(image, AIR - 1)
+    assert small[0, 0, 0].tolist() == [-1, -1, 1, 1, 1, 1, -1, -1]
+
+
+def test_pixels_twice_as_high_as_wide_fill_the_square() -> None:
+    square = square_for(slices(10, 20), 20, (24.0, 12.0))
+    assert square.place == (0, 20, 0, 20)
+
+
+def test_a_small_field_is_padded_to_the_scale_of_training() -> None:
+    square = square_for(slices(15, 15), 20, (10.0, 10.0))  # 150 mm of 200
+    assert square.place == (2, 17, 2, 17)
+
+
+def test_a_large_field_is_cut_around_the_head() -> None:
+    square = square_for(slices(40, 40, (2, 22, 15, 35)), 28, (10.0, 10.0))  # 280 mm of 400
+    assert square.shown == (0, 28, 11, 39)
+    assert square.place == (0, 28, 0, 28)
+
+
+def test_a_head_is_never_cut() -> None:
+    square = square_for(slices(40, 40, (2, 38, 2, 38)), 36, (10.0, 10.0))
+    assert square.shown == (2, 38, 2, 38)
+
+
+def test_a_picture_too_small_for_a_head_has_no_spacing_worth_using() -> None:
+    assert square_for(slices(10, 10), 10, (1.0, 1.0)).place == (0, 10, 0, 10)
+
+
+def test_what_was_not_shown_has_no_lesion() -> None:
+    square = square_for(slices(40, 40, (10, 30, 10, 30)), 28, (10.0, 10.0))
+    back = square.back(torch.ones(2, 1, 28, 28))
+    assert back.shape == (2, 1, 40, 40)
+    assert back[0, 0, 20, 20] == 1
+    assert back[0, 0, 0, 0] == NO_LESION
+
+
+def test_speckles_are_no_head() -> None:
+    image = slices(100, 100, (20, 80, 30, 70))
+    image[0, :, 3, 3] = 1
+    assert head_box(image) == (20, 80, 30, 70)
+
+
+@pytest.mark.parametrize("known", [True, torch.tensor([True]), [True, True]])
+def test_the_pixel_size_comes_with_the_volume(known: object) -> None:
+    volume = MetaTensor(torch.zeros(3, 4, 4, 2), affine=torch.diag(torch.tensor([2.0, 3, 5, 1])))
+    volume.meta["spacing_known"] = known
+    assert pixel_mm_of(volume) == (2, 3)
+
+
+def test_slice_files_and_plain_tensors_have_no_pixel_size() -> None:
+    volume = MetaTensor(torch.zeros(3, 4, 4, 2), meta={"spacing_known": False})
+    assert pixel_mm_of(volume) is None
+    assert pixel_mm_of(torch.zeros(3, 4, 4, 2)) is None
+
+
+def test_training_pads_with_air_and_moves_the_affine_along() -> None:
+    image = MetaTensor(torch.full((3, 2, 4, 1), 9, dtype=torch.uint8), affine=torch.eye(4))
+    image[..., 0, 0, :] = 3
+    label = MetaTensor(torch.ones(1, 2, 4, 1, dtype=torch.uint8), affine=torch.eye(4))
+    label[..., 0, 0, :] = 0
+    padded = PadToSquared()({"image": image, "label": label})
+    assert padded["image"][0, ..., 0].tolist() == [[3] * 4, [3, 9, 9, 9], [9] * 4, [3] * 4]
+    assert padded["image"].dtype == torch.uint8
+    assert padded["image"].affine[:3, 3].tolist() == [-1, 0, 0]
+    assert padded["label"].shape == (1, 4, 4, 1)
+    assert padded["label"].sum() == 7
+
+
+def test_training_leaves_squares_alone() -> None:
+    image = MetaTensor(torch.zeros(3, 4, 4, 1), affine=torch.eye(4))
+    assert PadToSquared("image")({"image": image})["image"] is image

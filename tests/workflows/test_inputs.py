@@ -1,0 +1,278 @@
+"""What a person names becomes one record a study, with the right sequences, or one sentence."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from gliomaseg.workflows.dicom_folder import REFUSED, find_dicom_studies
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.inputs import find_studies_to_predict
+from gliomaseg.workflows.phantom_study import write_dicom
+from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.segment import Segmenter
+
+AFFINE = np.diag([-1.0, -1, 5, 1])
+SAGITTAL = np.array([[0, 0, -5, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
+VALUES = np.zeros((4, 4, 3), np.int16)
+VALUES[1:3, 1:3] = 100
+
+
+def series(folder: Path, description: str, number: int, **more: Any) -> Path:
+    affine = more.pop("affine", AFFINE)
+    tags = {"SeriesDescription": description, "SeriesNumber": number, **more}
+    return write_dicom(folder / f"s{number}", VALUES + number, affine, tags, study=folder.name)
+
+
+def volume(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(VALUES, AFFINE), path)
+    return path
+
+
+def one(folder: Path, wanted: Mapping[str, str] | None = None) -> dict[str, Any]:
+    (record,) = find_studies_to_predict([folder], wanted)
+    return record
+
+
+def refusal(folder: Path, wanted: Mapping[str, str] | None = None) -> str:
+    return str(one(folder, wanted)[REFUSED])
+
+
+def folders(record: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(Path(name).parent.name for name in record["image"]))
+
+
+def test_the_three_series_of_a_study_are_found_among_others(tmp_path: Path) -> None:
+    folder = tmp_path / "anna"
+    names = ["3-PLANE LOC", "AX DWI", "AX T1", "AX T2", "AX FLAIR", "AX T1 POST GD"]
+    for number, name in enumerate(names, start=1):
+        series(folder, name, number)
+    record = one(folder)
+    assert record["patient"] == "anna"
+    assert record["sequences"] == ["pre-contrast", "FLAIR", "post-contrast"]
+    assert folders(record) == ["s3", "s5", "s6"]
+
+
+def test_all_files_in_one_folder_are_told_apart_by_their_series(tmp_path: Path) -> None:
+    for number, name in enumerate(["AX T1", "AX FLAIR"], start=1):
+        for file in series(tmp_path / "x", name, number).iterdir():
+            (tmp_path / "flat").mkdir(exist_ok=True)
+            file.rename(tmp_path / "flat" / f"{number}-{file.stem}")
+    record = one(tmp_path / "flat")
+    assert record["sequences"] == ["pre-contrast", "FLAIR"]
+    assert len(record["image"]) == 6
+
+
+def test_a_folder_of_studies_gives_each_its_folders_name(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        series(tmp_path / "all" / name, "AX FLAIR", 1)
+    assert [record["patient"] for record in find_studies_to_predict([tmp_path / "all"])] == ["anna", "bert"]
+
+
+def test_two_studies_in_one_folder_are_called_after_their_patients(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        for file in series(tmp_path / name, "AX FLAIR", 1).iterdir():
+            (tmp_path / "all").mkdir(exist_ok=True)
+            file.rename(tmp_path / "all" / f"{name}{file.name}")
+    names = [record["patient"] for record in find_studies_to_predict([tmp_path / "all"])]
+    assert names == ["all", "bert"]
+
+
+def test_the_only_series_is_flair_even_without_a_name_and_it_is_said(tmp_path: Path) -> None:
+    record = one(series(tmp_path, "Series", 4).parent)
+    assert record["notes"] == ["Series 4 (Series) was taken as FLAIR: nothing else can be it."]
+
+
+def test_of_two_flairs_the_axial_one_is_taken(tmp_path: Path) -> None:
+    series(tmp_path, "SAG FLAIR", 1, affine=SAGITTAL)
+    series(tmp_path, "AX FLAIR", 2)
+    assert folders(one(tmp_path)) == ["s2"]
+
+
+def test_of_two_t1_the_one_that_lies_like_flair_is_taken(tmp_path: Path) -> None:
+    series(tmp_path, "SAG T1", 1, affine=SAGITTAL)
+    series(tmp_path, "AX FLAIR", 2)
+    series(tmp_path, "AX T1", 3)
+    assert folders(one(tmp_path)) == ["s3", "s2"]
+
+
+def test_two_flairs_of_one_kind_are_refused_until_one_is_named(tmp_path: Path) -> None:
+    series(tmp_path, "AX FLAIR", 5)
+    series(tmp_path, "AX FLAIR FS", 9)
+    assert refusal(tmp_path) == (
+        f"Several series in {tmp_path} may be FLAIR: 5 (AX FLAIR), 9 (AX FLAIR FS); name one with --flair 5."
+    )
+    assert folders(one(tmp_path, {"FLAIR": "9"})) == ["s9"]
+    assert folders(one(tmp_path, {"FLAIR": "ax flair"})) == ["s5"]
+
+
+def test_two_t1_of_one_kind_are_refused_until_one_is_named_or_left_out(tmp_path: Path) -> None:
+    for number, name in enumerate(["AX FLAIR", "AX T1", "AX T1 FS"], start=1):
+        series(tmp_path, name, number)
+    assert "may be pre-contrast: 2 (AX T1), 3 (AX T1 FS); name one with --pre 2, or leave" in refusal(
+        tmp_path
+    )
+    assert folders(one(tmp_path, {"pre-contrast": "3"})) == ["s3", "s1"]
+    assert folders(one(tmp_path, {"pre-contrast": "none"})) == ["s1"]
+
+
+def test_a_word_that_fits_no_series_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    series(tmp_path, "AX FLAIR", 5)
+    words = refusal(tmp_path, {"FLAIR": "7"})
+    assert words.startswith("--flair names one series, but '7' fits 0 in ")
+    assert "which holds 5 (AX FLAIR); take a number" in words
+
+
+def test_a_study_without_flair_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    series(tmp_path, "AX T1", 2)
+    series(tmp_path, "AX T2", 3)
+    assert "is known as FLAIR: there is 2 (AX T1), 3 (AX T2); name one with --flair 2" in refusal(tmp_path)
+
+
+def test_a_ct_is_refused_as_such(tmp_path: Path) -> None:
+    series(tmp_path, "HEAD", 2, Modality="CT")
+    assert refusal(tmp_path).startswith(
+        f"The network knows MRI (modality MR), but {tmp_path / 's2'} holds CT"
+    ) or ("holds CT" in refusal(tmp_path))
+
+
+def test_files_without_pictures_are_no_study(tmp_path: Path) -> None:
+    for file in series(tmp_path, "REPORT", 1, Modality="SR").iterdir():
+        dataset = pydicom.dcmread(file)
+        del dataset.Rows
+        dataset.save_as(file)
+    assert "holds SR without any; give the folder of the FLAIR series" in refusal(tmp_path)
+
+
+def test_a_sequence_in_another_frame_of_reference_is_left_out_and_it_is_said(tmp_path: Path) -> None:
+    series(tmp_path, "AX FLAIR", 1)
+    series(tmp_path, "AX T1", 2, FrameOfReferenceUID="1.2.3")
+    record = one(tmp_path)
+    assert record["sequences"] == ["FLAIR"]
+    assert record["notes"] == ["Series 2 (AX T1) has another frame of reference than FLAIR and was left out."]
+
+
+def test_a_file_that_cannot_be_read_refuses_its_study_alone(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        series(tmp_path / "all" / name, "AX FLAIR", 1)
+    victim = tmp_path / "all" / "bert" / "s1" / "IM0001.dcm"
+    victim.write_bytes(victim.read_bytes()[:140])
+    records = find_studies_to_predict([tmp_path / "all"])
+    assert [REFUSED in record for record in records] == [False, True]
+    assert str(victim) in records[1][REFUSED]
+
+
+def test_loose_dicom_files_are_one_study(tmp_path: Path) -> None:
+    files = sorted(series(tmp_path / "anna", "AX FLAIR", 1).iterdir())
+    (record,) = find_studies_to_predict(files)
+    assert record["image"] == [str(file) for file in files]
+
+
+def test_nothing_is_no_dicom_study() -> None:
+    assert find_dicom_studies([]) == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a_t1.nii.gz", "a_flair.nii.gz", "a_t1ce.nii.gz", "a_t2.nii.gz", "a_seg.nii.gz"),
+        ("a-t1n.nii", "a-t2f.nii", "a-t1c.nii", "a-t2w.nii", "a-seg.nii"),
+        ("a_pre.nii.gz", "a_FLAIR.nii.gz", "a_post.nii.gz"),
+    ],
+)
+def test_volumes_named_by_their_sequence_are_one_study(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        volume(tmp_path / name)
+    record = one(tmp_path)
+    assert record["patient"] == "a"
+    assert [Path(name).name for name in record["image"]] == list(names[:3])
+
+
+def test_volumes_named_by_their_sequence_alone_belong_to_their_folder(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        volume(tmp_path / "all" / name / "flair.nii.gz")
+        volume(tmp_path / "all" / name / "t1.nii.gz")
+    records = find_studies_to_predict([tmp_path / "all"])
+    assert [record["patient"] for record in records] == ["anna", "bert"]
+    assert records[0]["sequences"] == ["pre-contrast", "FLAIR"]
+
+
+def test_a_t1_without_flair_is_refused(tmp_path: Path) -> None:
+    volume(tmp_path / "a_t1.nii.gz")
+    assert f"by its names {tmp_path} holds a_t1.nii.gz of it only; name the file" in refusal(tmp_path)
+
+
+def test_the_files_of_a_study_may_be_named_one_by_one(tmp_path: Path) -> None:
+    flair, post = volume(tmp_path / "x.nii.gz"), volume(tmp_path / "y.nii.gz")
+    wanted = {"FLAIR": str(flair), "post-contrast": str(post), "pre-contrast": "none"}
+    (record,) = find_studies_to_predict([], wanted)
+    assert record == {
+        "patient": "x",
+        "image": [str(flair), str(post)],
+        "sequences": ["FLAIR", "post-contrast"],
+    }
+
+
+def test_the_series_of_a_study_may_be_named_by_their_folders(tmp_path: Path) -> None:
+    flair, pre = series(tmp_path, "A", 1), series(tmp_path, "B", 2)
+    (record,) = find_studies_to_predict([], {"FLAIR": str(flair), "pre-contrast": str(pre)})
+    assert folders(record) == ["s2", "s1"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({}, r"Name what to segment: slices, volumes or folders, or at least --flair FILE"),
+        ({"FLAIR": "7"}, r"--flair names a NIfTI file or the folder of a DICOM series .*, got 7; check"),
+    ],
+)
+def test_naming_nothing_or_nothing_there_is_refused(wanted: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        find_studies_to_predict([], wanted)
+
+
+def test_formats_are_not_mixed(tmp_path: Path) -> None:
+    flair, pre = volume(tmp_path / "x.nii.gz"), series(tmp_path, "B", 2)
+    with pytest.raises(InputError, match=r"come in one format, got .*s2, .*x\.nii\.gz; convert"):
+        find_studies_to_predict([], {"FLAIR": str(flair), "pre-contrast": str(pre)})
+
+
+def test_one_bad_study_does_not_keep_the_others_from_being_done(
+    tmp_path: Path, bright_segmenter: Segmenter, write_patient: Callable[..., Path]
+) -> None:
+    for name in ("anna", "bert", "carl"):
+        series(tmp_path / "all" / name, "AX T1" if name == "bert" else "AX FLAIR", 1)
+    with pytest.raises(
+        InputError, match=r"1 of 3 studies could not be segmented, the first of them bert: No series"
+    ):
+        predict_studies([tmp_path / "all"], tmp_path / "out", bright_segmenter)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "anna", "carl", "overlays", "results.csv", "results.json",
+    ]  # fmt: skip
+    results = (tmp_path / "out" / "results.json").read_text(encoding="utf-8")
+    assert '"reason": "No series in' in results
+
+
+def test_a_single_bad_study_leaves_nothing_behind(tmp_path: Path, bright_segmenter: Segmenter) -> None:
+    folder = series(tmp_path, "AX T1", 1)
+    with pytest.raises(InputError, match="is known as FLAIR"):
+        predict_studies([folder], tmp_path / "out", bright_segmenter)
+    assert not (tmp_path / "out").exists()
+
+
+def test_probabilities_of_slices_are_pictures_of_16_bits(
+    tmp_path: Path, bright_segmenter: Segmenter, write_patient: Callable[..., Path]
+) -> None:
+    from PIL import Image
+
+    folder = write_patient("TCGA_CS_4941_19960909", slices=(1, 2), masks=False)
+    predict_studies([folder], tmp_path / "out", bright_segmenter, probabilities=True)
+    path = tmp_path / "out" / folder.name / f"{folder.name}_1_probability.tif"
+    with Image.open(path) as probability, Image.open(str(path).replace("probability", "mask")) as mask:
+        assert probability.mode == "I;16"
+        assert np.array_equal(np.asarray(probability) >= 32768, np.asarray(mask) > 0)
