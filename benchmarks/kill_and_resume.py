@@ -78,7 +78,7 @@ def kill_after(process: multiprocessing.process.BaseProcess, run: Path, seconds:
 def kill(process: multiprocessing.process.BaseProcess, when: str) -> str:
     """Send SIGKILL to the process and its loaders."""
     try:
-        os.killpg(int(process.pid or -1), signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it has been started
     except ProcessLookupError:  # it ended by itself in this very moment
         when = "ended before"
     process.join()

@@ -56,7 +56,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, _on_termination)
     try:
         app()
     except Exception as error:
@@ -290,6 +290,14 @@ def doctor(
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, taken as Ctrl-C is; a class of its own, since Python dies by SIGINT at a plain one."""
+
+
+def _on_termination(number: int, frame: object) -> None:
+    raise _Terminated("Terminated before the first step.")
 
 
 def _resumable(stop: KeyboardInterrupt, command: str) -> typer.Exit:

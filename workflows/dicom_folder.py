@@ -66,14 +66,15 @@ def may_be_dicom(path: Path) -> bool:
 
 
 def find_dicom_studies(
-    paths: Iterable[Path], wanted: Wanted | None = None, *, loose: bool = False
+    paths: Iterable[Path], wanted: Wanted | None = None, root: Path | None = None
 ) -> list[Record]:
     """Sort DICOM files into studies and choose the series of each.
 
     Args:
         paths: DICOM files, of any number of studies, in any order.
         wanted: series that a person named.
-        loose: a person named the files and not their folder, so a study of one file is called after it.
+        root: the folder that a person named; None where it was the files themselves, and then a study of one
+            file is called after it.
 
     Returns:
         Records whose ``image`` holds the files of the chosen series, one series after the other, and
@@ -83,7 +84,7 @@ def find_dicom_studies(
         ValueError: pydicom is not installed.
     """
     studies = _sorted_into_studies([path.absolute() for path in paths])
-    names = _names(studies, loose)
+    names = _names(studies, root.absolute() if root else None)
     return [_record(name, study, wanted or {}) for name, study in zip(names, studies, strict=True)]
 
 
@@ -97,6 +98,8 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
             with quietly(path):
                 header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
                 header = {tag: header.get(tag) for tag in TAGS}
+                if not header["StudyInstanceUID"] and not header["Rows"]:
+                    raise EOFError("it ends before its header does")
         except ValueError as error:
             broken.append((path, str(error)))
             continue
@@ -146,12 +149,13 @@ def _by_number(series: Series) -> tuple[int, str]:
     return (int(series.number) if series.number.isdigit() else 1 << 30, series.number)
 
 
-def _names(studies: Sequence[DicomStudy], loose: bool) -> list[str]:
+def _names(studies: Sequence[DicomStudy], root: Path | None) -> list[str]:
     """Return a name for each study: of its file, its folder or its patient, the first that is free."""
     taken: set[str] = set()
     names = []
     for study in studies:
-        ideas = [_safe(idea) for idea in _ideas(study, loose)]
+        others = [file for other in studies if other is not study for file in other.files]
+        ideas = [_safe(idea) for idea in _ideas(study, others, root)]
         free = next((idea for idea in ideas if idea and idea not in taken), None)
         count = 2
         while free is None:
@@ -163,12 +167,21 @@ def _names(studies: Sequence[DicomStudy], loose: bool) -> list[str]:
     return names
 
 
-def _ideas(study: DicomStudy, loose: bool) -> list[str]:
+def _ideas(study: DicomStudy, others: Sequence[str], root: Path | None) -> list[str]:
     headers = [header for _, header in study.series.values()]
     person = "_".join(str(headers[0][tag] or "") for tag in ("PatientID", "StudyDate")) if headers else ""
-    folder = Path(study.folder).name
     single = [Path(study.files[0]).stem] if len(study.files) == 1 else []
-    return [*single, folder, person.strip("_")] if loose else [folder, *single, person.strip("_")]
+    if root is None:
+        return [*single, Path(study.folder).name, person.strip("_")]
+    return [_own_folder(Path(study.folder), others, root).name, *single, person.strip("_")]
+
+
+def _own_folder(folder: Path, others: Sequence[str], root: Path) -> Path:
+    """Return the highest folder, from ``root`` down, that holds files of this study alone."""
+    above = [folder, *folder.parents]
+    within = above[: above.index(root) + 1] if root in above else [folder]
+    own = [place for place in within if not any(Path(other).is_relative_to(place) for other in others)]
+    return own[-1] if own else folder
 
 
 def _safe(name: str) -> str:

@@ -56,7 +56,7 @@ def find_studies_to_predict(inputs: Sequence[Path], wanted: Wanted | None = None
                 f"{path} is no scan that can be read: expected slices ({', '.join(SLICE_ENDINGS)}), "
                 f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, or a folder of them."
             )
-    return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted, loose=True) if dicom else [])]
+    return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted) if dicom else [])]
 
 
 def named_study(wanted: Wanted) -> Record:
@@ -106,7 +106,7 @@ def _in_folder(folder: Path, wanted: Wanted | None) -> list[Record]:
         _collect_volumes(place, names, volumes)
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
-    found = find_dicom_studies(dicom, wanted) if dicom else []
+    found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     if any(UNKNOWN not in parts for parts in volumes.values()):
         return [*found, *(_named_by_sequence(*item) for item in sorted(volumes.items()))]
     return found if found and not others else [*found, *find_cases(folder)]

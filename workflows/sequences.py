@@ -29,7 +29,7 @@ _ENDS = {
     OTHER: r"t2w?|t2star|swi|dwi|adc|pd|pdw",
 }
 _NAME = {
-    sequence: re.compile(rf"(?:(?P<case>.*)[-_. ])?(?:{ends})", re.IGNORECASE)
+    sequence: re.compile(rf"(?:(?P<case>.*?)[-_. ])?(?:{ends})", re.IGNORECASE)
     for sequence, ends in _ENDS.items()
 }
 

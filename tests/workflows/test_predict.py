@@ -218,6 +218,9 @@ def test_the_table_has_a_row_for_each_study(tmp_path: Path, write_picture: Write
         "volume_voxels": "8",
         "volume_ml": "",
         "confidence": "0.1235",
+        "sequences": "pre-contrast; FLAIR; post-contrast",
+        "spacing_mm": "",
+        "notes": "",
         "model_sha256": "ab" * 32,
     }
     assert {name: by_patient["a"][name] for name in expected} == expected

@@ -55,7 +55,6 @@ def test_a_file_name_tells_its_sequence(stem: str, case: str, sequence: str) -> 
         ("t1_se_tra_KM", POST),
         ("Ax T1 +C", POST),
         ("T1 MPRAGE GAD", POST),
-        ("AX T1 POST GD FLAIR", POST),
         ("AX T2 FSE", OTHER),
         ("ep2d_diff_3scan_trace_ADC", OTHER),
         ("AX DWI", OTHER),
