@@ -148,7 +148,8 @@ def _blur_in_plane(signal: FloatArray) -> FloatArray:
     from scipy import ndimage  # here, because this module must import quickly
 
     sigma = 0.8 * signal.shape[1] / 256
-    return ndimage.gaussian_filter(signal, (0, sigma, sigma, 0), truncate=2.5).astype(np.float32)
+    blurred: FloatArray = ndimage.gaussian_filter(signal, (0, sigma, sigma, 0), truncate=2.5)
+    return blurred.astype(np.float32)
 
 
 def _expose(rng: np.random.Generator, signal: FloatArray) -> npt.NDArray[np.uint8]:
