@@ -33,6 +33,8 @@ SETTINGS: dict[str, Any] = {
 }
 RESULTS = Path(__file__).parent / "results" / "kill_and_resume.json"
 KILLS_A_RUN = 5
+ENDED = "ended before"
+"""The run was through before it could be killed; such a start does not count as a kill."""
 
 
 def start(data: Path, run: Path, workers: int, resume: bool) -> None:
@@ -63,7 +65,7 @@ def kill_while_writing(process: multiprocessing.process.BaseProcess, run: Path) 
         if list((run / "checkpoints").glob(".partial-*")):
             return kill(process, "while writing a checkpoint")
         time.sleep(0.0005)
-    return "ended before"
+    return ENDED
 
 
 def kill_after(process: multiprocessing.process.BaseProcess, run: Path, seconds: float) -> str:
@@ -72,7 +74,7 @@ def kill_after(process: multiprocessing.process.BaseProcess, run: Path, seconds:
     while process.is_alive() and len(list(run.rglob("*tfevents*"))) == seen:
         time.sleep(0.01)
     process.join(seconds)
-    return kill(process, f"{seconds:.2f} s after its first step") if process.is_alive() else "ended before"
+    return kill(process, f"{seconds:.2f} s after its first step") if process.is_alive() else ENDED
 
 
 def kill(process: multiprocessing.process.BaseProcess, when: str) -> str:
@@ -80,7 +82,7 @@ def kill(process: multiprocessing.process.BaseProcess, when: str) -> str:
     try:
         os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it has been started
     except ProcessLookupError:  # it ended by itself in this very moment
-        when = "ended before"
+        when = ENDED
     process.join()
     return when
 
@@ -108,14 +110,17 @@ def torture(
     while done < kills:
         run = folder / f"workers{workers}-{len(rows)}"
         moments: list[str] = []
-        for _ in range(min(KILLS_A_RUN, kills - done)):
+        while len(moments) < min(KILLS_A_RUN, kills - done):
             process = launch(data, run, workers)
             writing = rng.random() < 0.25
-            moments.append(
+            moment = (
                 kill_while_writing(process, run)
                 if writing
                 else kill_after(process, run, rng.random() * seconds)
             )
+            if moment == ENDED:
+                break
+            moments.append(moment)
         done += len(moments)
         process = launch(data, run, workers)
         process.join()
