@@ -37,8 +37,8 @@ def load_pydicom() -> ModuleType:
         import pydicom
     except ImportError as error:
         raise ValueError(
-            "Reading DICOM needs pydicom, which is not installed; "
-            "pip install 'gliomaseg[dicom]', or convert the series to NIfTI."
+            "Reading DICOM needs pydicom, which is not installed; pip install pydicom (the extra `dicom`), "
+            "or convert the series to NIfTI."
         ) from error
     return pydicom
 

@@ -246,6 +246,8 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
     if np.issubdtype(flat.dtype, np.integer) and int(high) - int(low) < 1 << 16:
         counts = np.bincount(flat.astype(np.int64) - int(low))
         values = np.arange(len(counts), dtype=np.float64) + int(low)
+    elif high - low < 2 * _BINS * np.spacing(np.abs([low, high]).max()):  # too close together for the steps
+        values, counts = np.unique(flat, return_counts=True)
     else:
         counts, edges = np.histogram(flat, bins=_BINS)
         values = (edges[:-1] + edges[1:]) / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,9 +154,9 @@ def _names(studies: Sequence[DicomStudy], root: Path | None) -> list[str]:
     """Return a name for each study: of its file, its folder or its patient, the first that is free."""
     taken: set[str] = set()
     names = []
-    for study in studies:
-        others = [file for other in studies if other is not study for file in other.files]
-        ideas = [_safe(idea) for idea in _ideas(study, others, root)]
+    tops = _own_folders(studies, root) if root else [None] * len(studies)
+    for study, top in zip(studies, tops, strict=True):
+        ideas = [_safe(idea) for idea in _ideas(study, top)]
         free = next((idea for idea in ideas if idea and idea not in taken), None)
         count = 2
         while free is None:
@@ -167,21 +168,28 @@ def _names(studies: Sequence[DicomStudy], root: Path | None) -> list[str]:
     return names
 
 
-def _ideas(study: DicomStudy, others: Sequence[str], root: Path | None) -> list[str]:
+def _ideas(study: DicomStudy, top: Path | None) -> list[str]:
     headers = [header for _, header in study.series.values()]
     person = "_".join(str(headers[0][tag] or "") for tag in ("PatientID", "StudyDate")) if headers else ""
     single = [Path(study.files[0]).stem] if len(study.files) == 1 else []
-    if root is None:
+    if top is None:
         return [*single, Path(study.folder).name, person.strip("_")]
-    return [_own_folder(Path(study.folder), others, root).name, *single, person.strip("_")]
+    return [top.name, *single, person.strip("_")]
 
 
-def _own_folder(folder: Path, others: Sequence[str], root: Path) -> Path:
-    """Return the highest folder, from ``root`` down, that holds files of this study alone."""
-    above = [folder, *folder.parents]
-    within = above[: above.index(root) + 1] if root in above else [folder]
-    own = [place for place in within if not any(Path(other).is_relative_to(place) for other in others)]
-    return own[-1] if own else folder
+def _own_folders(studies: Sequence[DicomStudy], root: Path) -> list[Path | None]:
+    """Return for each study the highest folder, from ``root`` down, that holds files of it alone."""
+    owners: dict[Path, set[int]] = defaultdict(set)
+    for index, study in enumerate(studies):
+        for folder in {Path(name).parent for name in study.files}:
+            for place in (folder, *folder.parents):
+                owners[place].add(index)
+    tops: list[Path | None] = []
+    for study in studies:
+        above = [Path(study.folder), *Path(study.folder).parents]
+        within = above[: above.index(root) + 1] if root in above else above[:1]
+        tops.append([place for place in within if len(owners[place]) == 1 or place == above[0]][-1])
+    return tops
 
 
 def _safe(name: str) -> str:

@@ -118,7 +118,7 @@ def _dataset(
 
     spacing = np.sqrt((lps[:3, :3] ** 2).sum(axis=0))
     series = f"{study}/{tags.get('SeriesDescription', 'FLAIR')}/{tags.get('SeriesNumber', 1)}"
-    dataset = Dataset()
+    dataset: Any = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = kind, _uid(f"{series}/{index}")
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = _uid(study), _uid(series)
     dataset.FrameOfReferenceUID = _uid(f"{study}/space")

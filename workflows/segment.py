@@ -116,7 +116,7 @@ class Segmenter:
             _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
         image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
         logits = self.inferer(image[None].to(self.device), self.network)
-        probability = _back(plain(logits)[0, 0].float().sigmoid().cpu().numpy(), affine)
+        probability = _back(plain(logits)[0, 0].float().sigmoid_().cpu().numpy(), affine)
         mask = (probability >= self.threshold).astype(np.uint8)
         filled, sequences = _filled(loaded, case.get(keys.SEQUENCES))
         return Segmentation(
@@ -147,8 +147,10 @@ def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.ui
     """
     if not mask.any():
         return float(1.0 - probability.max(initial=0.0))
-    counted = np.where(probability >= 0.05, probability, 0.0).astype(np.float64)
-    return float(2 * counted[mask > 0].sum() / (counted.sum() + mask.sum()))
+    counts = probability >= 0.05
+    total = probability.sum(where=counts, dtype=np.float64)
+    inside = probability.sum(where=counts & (mask > 0), dtype=np.float64)
+    return float(2 * inside / (total + mask.sum()))
 
 
 def _filled(loaded: MetaTensor, sequences: Sequence[str] | None) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
@@ -184,7 +186,7 @@ def _checked(transform: Any, *case: Any, **part: Any) -> Any:
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the message at the bottom of a chain of errors, where MONAI's wrapping ends."""
-    while error.__cause__ is not None:
+    """Return the message of an error where the wrapping that MONAI puts around it ends."""
+    while error.__cause__ is not None and str(error).startswith("applying transform"):
         error = error.__cause__
-    return str(error)
+    return str(error) or type(error).__name__

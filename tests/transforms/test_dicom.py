@@ -209,6 +209,6 @@ def test_dicom_is_told_by_its_first_bytes(tmp_path: Path) -> None:
 def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(
-        ValueError, match=r"needs pydicom, which is not installed; pip install 'gliomaseg\[dicom\]'"
+        ValueError, match=r"needs pydicom, which is not installed; pip install pydicom \(the extra `dicom`\)"
     ):
         load_pydicom()
