@@ -56,12 +56,10 @@ def bundle_configs(model: Model) -> dict[str, Config]:
 
 
 def _training_of(model: Model, inference: Mapping[str, Any]) -> Config:
-    """Return the config that a model was trained with; else ours, with the model's numbers."""
+    """Return the config that a model was trained with, else ours; the numbers are those of inference."""
     own = model.config.with_name("train.json")
-    if own.is_file():
-        return _read(own)
     shared = {name: inference[name] for name in SHARED_IDS if name in inference and name != "network_def"}
-    return {**_read(configs_folder() / "train.yaml"), **shared}
+    return {**_read(own if own.is_file() else configs_folder() / "train.yaml"), **shared}
 
 
 def _read(path: Any) -> Config:
