@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from monai.data import MetaTensor
@@ -16,6 +17,9 @@ from ..transforms import LoadStudyd, keys
 from .files import InputError
 
 SLICE_MASK_ENDINGS = (".tif", ".tiff", ".png")
+AFFINE_TOLERANCE = 1e-2
+"""Largest difference of two affines, in mm, that rounding in a header may explain."""
+
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 
@@ -43,12 +47,16 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
         ``(H, W, D)`` uint8, 0/1.
 
     Raises:
-        InputError: a mask is missing, damaged, of another size than those beside it or not a mask.
+        InputError: a mask is missing, damaged, of another size than those beside it, not a mask, or a volume
+            that lies elsewhere in space than its scan.
     """
     scan = case[keys.IMAGE]
     volume = find_volume(folder, case)
     if volume is not None:
-        return np.asarray(_load(volume).numpy(), dtype=np.uint8)
+        mask = _load(volume)
+        if isinstance(scan, str) and scan.lower().endswith((".nii", ".nii.gz")) and Path(scan).is_file():
+            _require_same_place(mask, volume, scan)
+        return np.asarray(mask.numpy(), dtype=np.uint8)
     if isinstance(scan, str):
         raise _missing(folder, str(case[keys.PATIENT]), Path(scan).name)
     return np.asarray(_load([find_slice(folder, case, Path(name)) for name in scan]).numpy(), dtype=np.uint8)
@@ -82,6 +90,16 @@ def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:
 def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[str]) -> str | None:
     paths = (place / f"{name}{end}" for place, name, end in itertools.product(places, names, endings))
     return next((str(path) for path in paths if path.is_file()), None)
+
+
+def _require_same_place(mask: MetaTensor, volume: str, scan: str) -> None:
+    """Refuse a mask whose voxels would be compared with other places of the head."""
+    theirs, ours = np.asarray(mask.affine), np.asarray(nib.load(scan).affine)  # type: ignore[attr-defined]
+    if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE):
+        raise InputError(
+            f"The mask {volume} lies elsewhere in space than its scan {scan}: the affines differ by up to "
+            f"{abs(theirs - ours).max():.3g}; write it with the scan's own header."
+        )
 
 
 def _missing(folder: Path, patient: str, scan: str) -> InputError:

@@ -148,3 +148,15 @@ def test_a_damaged_volume_is_wrong_input(tmp_path: Path) -> None:
     (tmp_path / f"{PATIENT}.nii").write_bytes(b"not a volume")
     with pytest.raises(InputError, match=rf"{PATIENT}\.nii"):
         load_prediction(tmp_path, volume())
+
+
+def test_a_mask_that_lies_elsewhere_than_its_scan_is_refused(tmp_path: Path) -> None:
+    scan, flipped = np.diag([1.0, 1.0, 5.0, 1.0]), np.diag([-1.0, 1.0, 5.0, 1.0])
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 3), np.int16), scan), tmp_path / "one.nii.gz")
+    case = {"patient": "x", "image": str(tmp_path / "one.nii.gz")}
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), scan), tmp_path / "x.nii.gz")
+    assert load_prediction(tmp_path, case).shape == (4, 4, 3)
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), flipped), tmp_path / "x.nii.gz")
+    words = r"x\.nii\.gz lies elsewhere in space .* differ by up to 2; write it with"
+    with pytest.raises(InputError, match=words):
+        load_prediction(tmp_path, case)
