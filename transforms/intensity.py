@@ -31,6 +31,7 @@ PERCENTILES = (0.5, 99.5)
 """Foreground values are clipped here before mean and deviation are taken: fat and vessels vary by scanner."""
 
 _BINS = 4096
+_BLOCK = 1 << 22
 
 LARGEST_VALUE = 1e9
 """No scanner counts so far; float files that do are damaged."""
@@ -244,7 +245,7 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
     """Return the distinct values, ascending, with their counts; wide or float data in ``_BINS`` steps."""
     low, high = flat.min(), flat.max()
     if np.issubdtype(flat.dtype, np.integer) and int(high) - int(low) < 1 << 16:
-        counts = np.bincount(flat.astype(np.int64) - int(low))
+        counts = _count(flat, int(low), int(high))
         values = np.arange(len(counts), dtype=np.float64) + int(low)
     elif high - low < 2 * _BINS * np.spacing(np.abs([low, high]).max()):  # too close together for the steps
         values, counts = np.unique(flat, return_counts=True)
@@ -252,6 +253,15 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
         counts, edges = np.histogram(flat, bins=_BINS)
         values = (edges[:-1] + edges[1:]) / 2
     return values[counts > 0], counts[counts > 0]
+
+
+def _count(flat: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[np.int64]:
+    """Count each whole number from ``low`` to ``high``, in blocks: ``bincount`` copies into eight bytes each."""
+    counts = np.zeros(high - low + 1, dtype=np.int64)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK].astype(np.int64) - low
+        counts += np.bincount(block, minlength=len(counts))
+    return counts
 
 
 def _percentiles(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> tuple[float, float]:

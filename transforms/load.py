@@ -159,8 +159,8 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
             return _as_tensor(join([read_nifti(name) for name in names], sequences))
         if reader is None and names and _holds_dicom(names[0]):
             return _as_tensor(join([read_series(part) for part in split_series(names)], sequences))
-        loaded: MetaTensor = self._loader(names, reader)
-        return _computable(loaded)
+        loaded: Any = self._loader(names, reader)
+        return _computable(loaded[0] if isinstance(loaded, tuple) else loaded)  # MONAI Label asks for pairs
 
 
 def split_series(names: Sequence[str]) -> list[list[str]]:

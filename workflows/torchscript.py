@@ -12,7 +12,7 @@ import torch
 from monai.data import save_net_with_metadata
 from torch import nn
 
-from ..networks import load_weights
+from ..networks import load_weights, network_names
 from .files import InputError, replace_atomically
 from .models import Model
 
@@ -70,7 +70,7 @@ def _script(network: nn.Module, name: str) -> nn.Module:
         scripted: nn.Module = torch.jit.script(network)
     except Exception as error:  # the compiler raises a dozen kinds on Python that it does not know
         raise InputError(
-            f"The network {name} cannot be compiled to TorchScript ({type(error).__name__}); models of "
-            "resnext50_unet, resnext101_unet, resnext26_unet_tiny and seed_resnext50_unet can."
+            f"The network {name} cannot be compiled to TorchScript ({type(error).__name__}); take one of "
+            f"{', '.join(network_names())}."
         ) from error
     return scripted

@@ -181,3 +181,10 @@ def test_a_file_cut_short_anywhere_is_named(tmp_path: Path, kind: str) -> None:
         file.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=rf"Could not decode .*{file.name}: .*copy that slice again"):
             SliceStackReader().read(file)
+
+
+def test_a_loader_that_was_asked_for_pairs_still_gives_the_image(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "one_1.tif")
+    loader = LoadStudyd(keys="image")
+    loader._loader.image_only = False  # MONAI Label sets this on every loader
+    assert loader({"image": [str(tmp_path / "one_1.tif")]})["image"].shape == (3, 6, 8, 1)

@@ -13,7 +13,7 @@ from gliomaseg.networks import create_network
 from gliomaseg.workflows import cli
 from gliomaseg.workflows.datalist import load_cases
 
-COMMANDS = ("demo", "prepare", "train", "evaluate", "predict", "report", "doctor")
+COMMANDS = ("demo", "prepare", "train", "evaluate", "predict", "report", "export", "doctor")
 
 
 class Outcome:
