@@ -94,7 +94,7 @@ def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[
 
 def _require_same_place(mask: MetaTensor, volume: str, scan: str) -> None:
     """Refuse a mask whose voxels would be compared with other places of the head."""
-    theirs, ours = np.asarray(mask.affine), np.asarray(nib.load(scan).affine)  # type: ignore[attr-defined]
+    theirs, ours = np.asarray(mask.affine), np.asarray(nib.load(scan).affine)
     if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE):
         raise InputError(
             f"The mask {volume} lies elsewhere in space than its scan {scan}: the affines differ by up to "
