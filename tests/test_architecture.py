@@ -35,6 +35,7 @@ ORDER = [
     "distributed", "figures",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
     "environment", "overrides", "bundle_names", "models", "segment", "masks", "evaluate", "run",  # at work
+    "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
     "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]

@@ -223,3 +223,37 @@ def test_any_other_number_of_channels_is_refused(channels: int) -> None:
     words = rf"Expected 1 channel \(FLAIR\) or 3 \(pre-contrast, .*\), got {channels} in scan\.nii\.gz"
     with pytest.raises(ValueError, match=words):
         FillMissingSequencesd(keys.IMAGE)({keys.IMAGE: image})
+
+
+def test_a_case_may_lose_both_contrast_sequences_at_once() -> None:
+    transform = RandSequenceDropoutd(prob=0.0, alone=0.5).set_random_state(seed=0)
+    images = [transform(case(torch.float32))[keys.IMAGE] for _ in range(200)]
+    alike = [[torch.equal(image[c], image[keys.FLAIR]) for c in (0, 2)] for image in images]
+    assert {tuple(pair) for pair in alike} == {(True, True), (False, False)}
+    assert 70 < sum(pair[0] for pair in alike) < 130
+
+
+def test_channels_are_told_by_their_sequences() -> None:
+    image = MetaTensor(torch.tensor([5.0, 7.0]).reshape(2, 1, 1, 1))
+    given = {keys.IMAGE: image, keys.SEQUENCES: ["FLAIR", "post-contrast"]}
+    assert FillMissingSequencesd(keys.IMAGE)(given)[keys.IMAGE].flatten().tolist() == [5, 5, 7]
+
+
+def test_values_that_no_scanner_counts_are_refused() -> None:
+    image = MetaTensor(torch.tensor([[[[0.0, 3e12]]]]), meta={"filename_or_obj": "a.nii"})
+    with pytest.raises(
+        ValueError, match=r"Expected values up to 1e\+09, got 0 to 3e\+12 in a\.nii; the file is"
+    ):
+        ForegroundStatisticsd()({keys.IMAGE: image})
+
+
+def test_values_closer_together_than_the_steps_of_a_histogram_are_counted_one_by_one() -> None:
+    values = np.array([[1000.0, 1000.0001, 1000.0002]], np.float32)
+    assert foreground_statistics(values)[0, 2] == pytest.approx(1000.0001)
+
+
+def test_counting_in_blocks_is_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(-50, 4000, (1, 30, 30), np.int16)
+    whole = foreground_statistics(values)
+    monkeypatch.setattr("gliomaseg.transforms.intensity._BLOCK", 7)
+    assert np.array_equal(foreground_statistics(values), whole)

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gliomaseg.transforms import keys
 from gliomaseg.workflows import tensorboard
 from gliomaseg.workflows.handlers import Interrupted
+from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.tensorboard import (
     RunWriter,
     StepForPictures,
@@ -123,8 +124,9 @@ def test_a_resumed_run_reads_as_one_curve(tmp_path: Path) -> None:
     killed = Tiny(folder)  # wrote steps up to 8, but its last checkpoint was of step 5
     killed.engine.run([0, 0], max_epochs=4)
     Tiny(folder, start=5, offset=100.0).engine.run([0, 0], max_epochs=4)
-    assert curve(folder, "train_loss") == [(step, step + (100.0 if step > 5 else 0)) for step in range(1, 9)]
-    assert curve(folder, "val_mean_dice") == [(4, 0.25), (8, 0.5)]
+    history = read_history(folder)  # in the order of the starts, which file names tell to the second only
+    assert history["train_loss"] == [(step, step + (100.0 if step > 5 else 0)) for step in range(1, 9)]
+    assert history["val_mean_dice"] == [(4, 0.25), (8, 0.5)]
 
 
 def test_a_fresh_run_purges_nothing(tmp_path: Path) -> None:
