@@ -301,6 +301,14 @@ def test_the_cache_is_weighed_against_the_slices(phantom_data: Path, tmp_path: P
     assert sizes["raw"] == sizes["slices"] * 4 * 64 * 64
 
 
+def test_resident_memory_is_divided_by_the_raw_bytes() -> None:
+    sizes = {"before": 100, "after": 320, "trimmed": 300, "raw": 200, "slices": 1000, "seconds": 1.0}
+    found = memory.weigh(sizes)
+    assert found["figure"]["median"] == pytest.approx(1.1)
+    assert found["details"]["after_giving_back"] == pytest.approx(1.0)
+    assert "999 slices are too few" in memory.weigh({**sizes, "slices": 999})["missing"]
+
+
 def test_without_proc_memory_is_said_to_be_not_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -256,7 +256,7 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
 
 
 def _count(flat: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[np.int64]:
-    """Count each whole number from ``low`` to ``high``, in blocks: ``bincount`` copies into eight bytes each."""
+    """Count the whole numbers from ``low`` to ``high``, in blocks: ``bincount`` takes eight bytes each."""
     counts = np.zeros(high - low + 1, dtype=np.int64)
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK].astype(np.int64) - low

@@ -14,6 +14,7 @@ from .files import InputError
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
+    from .run import TrainOptions
 
 NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
 
@@ -140,6 +141,9 @@ def train(
     ] = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Only show where the time of a step goes; trains nothing.")
+    ] = False,
 ) -> None:
     """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
     from .overrides import parse_setting
@@ -149,8 +153,12 @@ def train(
     asked = dict(parse_setting(setting) for setting in settings or [])
     named = {"network_name": network, "pretrained": pretrained, "device": device, "resize": resize}
     asked |= {name: value for name, value in named.items() if value is not None}
+    options = TrainOptions(data, output, config, asked, resume)
+    if profile:
+        _profile(options)
+        return
     try:
-        evaluation = run_training(TrainOptions(data, output, config, asked, resume))
+        evaluation = run_training(options)
     except KeyboardInterrupt as stop:
         raise _resumable(stop, f"gliomaseg train {data} --output {output} --resume") from stop
     _tell(evaluation, output)
@@ -304,6 +312,17 @@ def _resumable(stop: KeyboardInterrupt, command: str) -> typer.Exit:
     """Say that a run was interrupted and how it goes on; leave with 130."""
     _say(f"Interrupted. {stop} Go on with: {command}")
     return typer.Exit(130)
+
+
+def _profile(options: TrainOptions) -> None:
+    """Show where the time of a training step goes, and say where the trace is."""
+    from .profiling import profile_training
+
+    typer.echo(profile_training(options))
+    typer.echo(
+        f"\nThe trace is in {options.output / 'profile'}: drop it on ui.perfetto.dev, or see it in "
+        "TensorBoard with its plugin torch-tb-profiler."
+    )
 
 
 def _tell(evaluation: Evaluation, output: Path) -> None:

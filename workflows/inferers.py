@@ -128,11 +128,13 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         pixel_mm = pixel_mm_of(inputs) if is_volume else None
         square = square_for(slices, self.size, pixel_mm) if self.size else None
         air = slices.amin(dim=(0, 2, 3))
-        chunks = [
-            self._run(chunk, square, air, network, *args, **kwargs)
-            for chunk in torch.split(slices, self.batch_size)
-        ]
-        logits = torch.cat(chunks) / self.temperature
+        whole: Tensor | None = None  # written part by part: a study of 500 slices has room for one copy
+        for start in range(0, len(slices), self.batch_size):
+            chunk = slices[start : start + self.batch_size]
+            part = self._run(chunk, square, air, network, *args, **kwargs) / self.temperature
+            whole = _room_for(part, len(slices), depth_last=is_volume) if whole is None else whole
+            whole[start : start + len(chunk)] = part
+        logits = slices.new_empty(0) if whole is None else whole
         if is_volume:
             logits = logits.reshape(inputs.shape[0], inputs.shape[-1], *logits.shape[1:])
             logits = logits.movedim(1, -1).contiguous()
@@ -146,6 +148,13 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         if self.mirror:
             logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2
         return square.back(logits) if square else logits
+
+
+def _room_for(part: Tensor, count: int, *, depth_last: bool) -> Tensor:
+    """Return an empty ``(count, K, H, W)`` like a part; its memory may be ordered as ``(K, H, W, count)``."""
+    if depth_last:
+        return part.new_empty((*part.shape[1:], count)).movedim(-1, 0)
+    return part.new_empty((count, *part.shape[1:]))
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -114,9 +114,7 @@ class Segmenter:
         known = bool(loaded.meta.get("spacing_known", True))
         if known:
             _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
-        image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
-        logits = self.inferer(image[None].to(self.device), self.network)
-        probability = _back(plain(logits)[0, 0].float().sigmoid_().cpu().numpy(), affine)
+        probability = _back(self._probability(loaded_case), affine)
         mask = (probability >= self.threshold).astype(np.uint8)
         filled, sequences = _filled(loaded, case.get(keys.SEQUENCES))
         return Segmentation(
@@ -129,6 +127,13 @@ class Segmenter:
             sequences=sequences,
             notes=tuple(loaded.meta.get("notes", ())),
         )
+
+    def _probability(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+        """Return ``(H, W, D)`` in the orientation of training; what else it took is free again then."""
+        image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
+        logits = self.inferer(image[None].to(self.device), self.network)
+        values: npt.NDArray[np.float32] = plain(logits)[0, 0].float().sigmoid_().cpu().numpy()
+        return values
 
 
 def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:

@@ -1,0 +1,100 @@
+"""Cases go in, how much memory they take in the cache of a training comes out."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .findings import MEMORY, Finding, found, not_measured
+
+STATUS = Path("/proc/self/status")
+
+ENOUGH = 1000
+"""Slices; loading leaves some 80 MB with the allocator however few there are."""
+
+
+def measure_memory(cases: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
+    """Fill the cache in a process of its own and compare what that adds with the bytes of the slices.
+
+    The slices' bytes are those of image and label as uint8. What remains resident after freed memory has been
+    given back to the system is told beside it.
+    """
+    if not STATUS.is_file():
+        return not_measured(MEMORY, "resident memory is read from /proc, which this system does not have")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        sizes = pool.apply(fill_cache, (list(cases), folder))
+    return weigh(sizes)
+
+
+def weigh(sizes: Mapping[str, Any]) -> Finding:
+    """Return the finding from what ``fill_cache`` counted."""
+    if sizes["slices"] < ENOUGH:
+        return not_measured(
+            MEMORY,
+            f"{sizes['slices']} slices are too few beside what loading leaves behind; {ENOUGH} would do",
+        )
+    added = sizes["after"] - sizes["before"]
+    return found(
+        MEMORY,
+        [added / sizes["raw"]],
+        slices=sizes["slices"],
+        raw_mbytes=sizes["raw"] / 1e6,
+        resident_mbytes=added / 1e6,
+        after_giving_back=(sizes["trimmed"] - sizes["before"]) / sizes["raw"],
+        fill_seconds=sizes["seconds"],
+    )
+
+
+def fill_cache(cases: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+    """Return resident bytes before and after, raw bytes, slices and seconds; for a fresh process."""
+    from gliomaseg.workflows.draws import DrawDataset
+
+    from .shipped import shipped_parser
+
+    transform = shipped_parser(folder).get_parsed_content("train::preprocessing")
+    options = {"num_workers": 2, "progress": False}
+    DrawDataset(cases[:1], transform, **options)  # what is imported and set up at first use
+    give_back()
+    before = resident_bytes()
+    started = time.perf_counter()
+    dataset = DrawDataset(cases, transform, **options)
+    seconds = time.perf_counter() - started
+    gc.collect()
+    after = resident_bytes()
+    give_back()
+    raw = [raw_bytes(case) for case in dataset._cache]
+    return {
+        "before": before,
+        "after": after,
+        "trimmed": resident_bytes(),
+        "raw": sum(raw),
+        "slices": sum(int(case["image"].shape[-1]) for case in dataset._cache),
+        "seconds": seconds,
+    }
+
+
+def raw_bytes(case: Mapping[str, Any]) -> int:
+    """Return the bytes of image and label at one byte a value."""
+    return int(case["image"].numel()) + int(case["label"].numel())
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process (Linux)."""
+    lines = STATUS.read_text(encoding="utf-8").splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmRSS:"))
+    return int(kilobytes) * 1024
+
+
+def give_back() -> None:
+    """Free what nobody holds and give it back to the system, where the C library can."""
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -1,0 +1,75 @@
+"""Cases and numbers go in, our training config as it ships, built but not run, comes out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from gliomaseg.workflows.run import TrainOptions, read_train_config
+
+from .peers import endless
+
+
+class Shipped:
+    """The parts of ``configs/train.yaml``, with the cache filled.
+
+    Args:
+        training: records to train on.
+        validation: records to validate on.
+        folder: of the run.
+        **settings: id -> value.
+    """
+
+    def __init__(
+        self,
+        training: Sequence[Mapping[str, Any]],
+        validation: Sequence[Mapping[str, Any]],
+        folder: Path,
+        **settings: Any,
+    ) -> None:
+        self.parser = shipped_parser(folder, **settings)
+        self.parser["datalist"] = {"training": list(training), "validation": list(validation)}
+        started = time.perf_counter()
+        self["train::dataset"]
+        self.fill_seconds = time.perf_counter() - started
+        self.batches = endless(self["train::dataloader"])
+        self.loading: list[float] = []
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the object of an id of the config; the same one every time."""
+        return self.parser.get_parsed_content(name)
+
+    @property
+    def batch_size(self) -> int:
+        """Number of slices in a batch."""
+        return int(self["batch_cases"]) * int(self["slices_per_case"])
+
+    @property
+    def fill_share(self) -> float:
+        """Seconds of filling the cache that one slice of a whole training of the config bears."""
+        uses = int(self["epochs"]) * int(self["passes"]) * int(self["slices_per_case"])
+        return self.fill_seconds / (len(self["train::dataset"]) * uses)
+
+    def step(self) -> None:
+        """Load a batch and train on it, without engine or handlers."""
+        started = time.perf_counter()
+        batch = next(self.batches)
+        self.loading.append(time.perf_counter() - started)
+        self.train_on(batch["image"], batch["label"])
+
+    def train_on(self, images: Any, labels: Any) -> None:
+        """Run a batch forward and backward, and move the weights."""
+        network, optimizer = self["network"].train(), self["optimizer"]
+        optimizer.zero_grad(set_to_none=True)
+        loss = self["loss"](self["train::inferer"](images.to(self["device"]), network), labels)
+        loss.backward()
+        optimizer.step()
+
+
+def shipped_parser(folder: Path, **settings: Any) -> ConfigParser:
+    """Return ``configs/train.yaml`` with settings, for the CPU, not yet parsed."""
+    return read_train_config(TrainOptions(data=folder, output=folder, settings={"device": "cpu", **settings}))
