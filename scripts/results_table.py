@@ -70,7 +70,8 @@ def table() -> str:
     if not results:
         return "No figures yet."
     lines = [HEAD, "|" + "---|" * HEAD.count(" | ") + "---|", *(row(result) for result in results)]
-    return "\n".join(lines)
+    notes = [result["run"]["note"] for result in results if result["run"].get("note")]
+    return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 
 def with_table(text: str) -> str:
