@@ -77,6 +77,7 @@ class Segmenter:
         self.preprocessing = parser.get_parsed_content("preprocessing")
         self.inferer = parser.get_parsed_content("inferer")
         self.threshold = float(parser.get_parsed_content("threshold"))
+        self.temperature = float(getattr(self.inferer, "temperature", 1.0))
         self.size = parser.get_parsed_content("size")
         self.network_name = str(parser.get_parsed_content("network_name"))
         network = parser.get_parsed_content("network")
