@@ -13,8 +13,9 @@ from .intensity import (
     foreground_statistics,
 )
 from .load import LoadStudyd, SliceStackReader
+from .neighbours import NeighboursAsChannelsd
 from .resize import ResizeStudyd
-from .sample import SliceIndicesd
+from .sample import RandSlicesd, SliceIndicesd
 from .square import PadToSquared
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "FillMissingSequencesd",
     "ForegroundStatisticsd",
     "LoadStudyd",
+    "NeighboursAsChannelsd",
     "NormalizeForegroundd",
     "PadToSquared",
     "RandSequenceDropoutd",
     "RandSliceStatisticsd",
+    "RandSlicesd",
     "ResizeStudyd",
     "SliceIndicesd",
     "SliceStackReader",

@@ -128,8 +128,9 @@ class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore
     """Now and then, put FLAIR in the place of one or both contrast sequences.
 
     That is how the data set stores a sequence that was not acquired, and how inference fills one that is
-    missing, so the network learns to work from FLAIR alone. Works on normalised ``(3, H, W, ...)`` images;
-    goes last, so that the copies are equal, as they are then.
+    missing, so the network learns to work from FLAIR alone. Works on normalised ``(3, H, W, ...)`` images,
+    and on those of neighbouring slices one behind the other (``transforms.neighbours``), where a sequence is
+    replaced in all of them; goes last, so that the copies are equal, as they are then.
 
     Args:
         keys: the image.
@@ -159,7 +160,8 @@ class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore
         if self._dropped:
             for key in self.key_iterator(result):
                 image = result[key].clone()
-                image[self._dropped] = image[keys.FLAIR].clone()
+                for first in range(0, image.shape[0], len(keys.CHANNELS)):
+                    image[[first + channel for channel in self._dropped]] = image[first + keys.FLAIR].clone()
                 result[key] = image
         return result
 

@@ -30,7 +30,16 @@ from .segment import Segmenter
 
 logger = logging.getLogger(__name__)
 
-SHARED_IDS = ("network_name", "size", "in_channels", "out_channels", "threshold", "precision", "network_def")
+SHARED_IDS = (
+    "network_name",
+    "size",
+    "in_channels",
+    "out_channels",
+    "neighbours",
+    "threshold",
+    "precision",
+    "network_def",
+)
 """Ids that the inference config of a run takes over from its training config."""
 
 
