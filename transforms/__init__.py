@@ -3,6 +3,7 @@
 Nothing here imports any other part of the project.
 """
 
+from .cleanup import RemoveFindingsd
 from .intensity import (
     EndOfCached,
     FillMissingSequencesd,
@@ -29,6 +30,7 @@ __all__ = [
     "RandSequenceDropoutd",
     "RandSliceStatisticsd",
     "RandSlicesd",
+    "RemoveFindingsd",
     "ResizeStudyd",
     "SliceIndicesd",
     "SliceStackReader",

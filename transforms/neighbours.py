@@ -1,7 +1,7 @@
 """Slices in, each with the slices beside it as further channels out.
 
 A network that is shown slice ``i`` together with ``i - 1`` and ``i + 1`` can tell a lesion from a vessel that
-runs through. The channels come slice by slice, lowest first: all of ``i - 1``, all of ``i``, all of ``i + 1``.
+runs through. The channels come slice by slice, lowest first: all of ``i - 1``, then of ``i`` and ``i + 1``.
 Where a neighbour is not there, at the ends of a stack and around a single slice, the nearest slice is shown
 again. Neighbours are those of the stack: where a slice is left out of it, the next one stands in.
 """

@@ -25,10 +25,10 @@ OTHER_INDICES = "other_slices"
 class SliceIndicesd(MapTransform):  # type: ignore[misc]
     """Name one voxel for every slice, so that MONAI's ``RandCropByPosNegLabeld`` draws slices and not voxels.
 
-    That crop, on which ``RandSlicesd`` is built, draws a centre among all lesion voxels (large slices come often) or all others, after looking
-    through the whole volume each time. Given these indices it draws every slice with lesion equally often,
-    at no cost. The results are int64 arrays of flat indices into ``(H, W, D)``, one for the central voxel
-    of each slice that has, or has not, a lesion.
+    That crop, on which ``RandSlicesd`` is built, draws a centre among all lesion voxels (large slices come
+    often) or all others, after looking through the whole volume each time. Given these indices it draws
+    every slice with lesion equally often, at no cost. The results are int64 arrays of flat indices into
+    ``(H, W, D)``, one for the central voxel of each slice that has, or has not, a lesion.
 
     Args:
         keys: the label, ``(1, H, W, D)``, 0/1.
