@@ -31,7 +31,7 @@ ORDER = [
     "averaging", "calibration", "mask_checks", "surface_distance",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
-    "inferers", "losses", "draws", "handlers", "schedule", "tensorboard", "checkpoints",
+    "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
     "distributed", "figures",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
     "environment", "overrides", "limits", "bundle_names", "models", "segment", "masks", "evaluate", "run",  # at work

@@ -4,6 +4,7 @@ Nothing here imports any other part of the project.
 """
 
 from .cleanup import RemoveFindingsd
+from .augment import RandNumbersd, SliceAugmentation
 from .intensity import (
     EndOfCached,
     FillMissingSequencesd,
@@ -17,6 +18,7 @@ from .load import LoadStudyd, SliceStackReader
 from .neighbours import NeighboursAsChannelsd
 from .resize import ResizeStudyd
 from .sample import RandSlicesd, SliceIndicesd
+from .shrink import ShrinkStudyd
 from .square import PadToSquared
 
 __all__ = [
@@ -27,11 +29,14 @@ __all__ = [
     "NeighboursAsChannelsd",
     "NormalizeForegroundd",
     "PadToSquared",
+    "RandNumbersd",
     "RandSequenceDropoutd",
     "RandSliceStatisticsd",
     "RandSlicesd",
     "RemoveFindingsd",
     "ResizeStudyd",
+    "ShrinkStudyd",
+    "SliceAugmentation",
     "SliceIndicesd",
     "SliceStackReader",
     "foreground_statistics",

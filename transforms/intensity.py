@@ -273,13 +273,27 @@ def _percentiles(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64])
     return low, high
 
 
+def normalized(pixels: torch.Tensor, statistics: torch.Tensor) -> torch.Tensor:
+    """Clip to the percentiles, subtract the mean, divide by the deviation, in float32.
+
+    Args:
+        pixels: ``(..., C, H, W)`` or with more dimensions behind, of any number type; left alone.
+        statistics: ``(..., C, 4)`` as of ``foreground_statistics``, on the device of the pixels.
+
+    Example:
+        >>> normalized(torch.tensor([[[0, 10, 30]]]), torch.tensor([[5.0, 20.0, 10.0, 5.0]])).tolist()
+        [[[-1.0, 0.0, 2.0]]]
+    """
+    behind = [1] * (pixels.ndim - statistics.ndim + 1)
+    low, high, mean, deviation = (column.reshape(*column.shape, *behind) for column in statistics.unbind(-1))
+    values = pixels.to(torch.float32, copy=True).clamp_(low, high)
+    return values.sub_(mean).div_(deviation)
+
+
 def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]) -> torch.Tensor:
-    low, high, mean, deviation = (
-        torch.as_tensor(column, device=image.device).reshape(-1, *[1] * (image.ndim - 1))
-        for column in np.asarray(statistics, dtype=np.float32).T
-    )
+    table = torch.as_tensor(np.asarray(statistics, dtype=np.float32), device=image.device)
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
-    values = pixels.to(torch.float32, copy=True).clamp_(low, high).sub_(mean).div_(deviation)
+    values = normalized(pixels, table)
     if not isinstance(image, MetaTensor):
         return values
     same_place: torch.Tensor = MetaTensor(
