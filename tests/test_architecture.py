@@ -34,7 +34,8 @@ ORDER = [
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
     "distributed", "figures",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
-    "environment", "overrides", "limits", "bundle_names", "models", "segment", "masks", "evaluate", "run",  # at work
+    "environment", "overrides", "limits", "bundle_names", "models",  # at work
+    "segment", "masks", "evaluate", "run",
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
     "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door

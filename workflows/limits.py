@@ -1,4 +1,4 @@
-"""The numbers of a training config in; a sentence about the first that cannot be, before anything is computed."""
+"""The numbers of a training config in, one sentence about the first that no run can be made with out."""
 
 from __future__ import annotations
 
