@@ -28,14 +28,14 @@ ORDER = [
     "persons", "split", "given_split", "case_split", "datalist_file", "datalist",  # who trains
     "sequences", "dicom_series", "dicom_folder", "inputs",  # what a person names to be segmented
     "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
-    "averaging", "calibration", "mask_checks", "surface_distance",  # what is counted
+    "averaging", "calibration", "fitting", "mask_checks", "surface_distance",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
     "distributed", "figures",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
     "environment", "overrides", "limits", "bundle_names", "models",  # at work
-    "segment", "masks", "evaluate", "run",
+    "segment", "masks", "evaluate", "ensemble", "tuning", "run",
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
     "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door

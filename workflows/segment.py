@@ -78,6 +78,7 @@ class Segmenter:
         self.inferer = parser.get_parsed_content("inferer")
         self.threshold = float(parser.get_parsed_content("threshold"))
         self.cleanup = parser.get_parsed_content("cleanup") if "cleanup" in parser else None
+        self.temperature = float(getattr(self.inferer, "temperature", 1.0))
         self.size = parser.get_parsed_content("size")
         self.network_name = str(parser.get_parsed_content("network_name"))
         network = parser.get_parsed_content("network")

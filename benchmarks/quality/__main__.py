@@ -1,0 +1,124 @@
+"""Fill the table of quality, one cell at a time.
+
+    python -m benchmarks.quality lock --data DATA
+    python -m benchmarks.quality list
+    python -m benchmarks.quality run fold1:resnext50_unet:base fold1:smp_unet:seed --data DATA --runs RUNS
+
+A cell is named protocol:network:recipe. Cells that are there are skipped; an interrupted one goes on where it
+was left when the same command is given again (exit code 130). Two processes may be given the same cells: each
+takes what the other does not work on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from gliomaseg.workflows.files import InputError
+
+from . import cells as table
+from . import lock as locking
+from . import recipes as cookbook
+from .dataset import open_dataset
+from .networks import known_networks
+from .protocols import NAMES
+from .runner import Busy, Place, run_cell
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run from the command line; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    asked = _parser().parse_args(words)
+    try:
+        return int(asked.act(asked) or 0)
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"Interrupted. {stop} The same command goes on.", file=sys.stderr)
+        return 130
+
+
+def make_lock(asked: argparse.Namespace) -> None:
+    """Draw the lock."""
+    lock = locking.make_lock(asked.data, asked.lock)
+    print(f"Locked {len(lock.locked)} patients; {len(lock.free)} are left in {len(lock.folds)} folds.")
+    print(f"Wrote {asked.lock}; commit it before anything is trained.")
+
+
+def show(asked: argparse.Namespace) -> None:
+    """List the cells that are there, and what cells can be made of."""
+    for cell in table.read_cells(asked.cells):
+        dice = cell["metrics"]["dice"]
+        low, high = dice["per_patient_ci95"]
+        name = f"{cell['protocol']}:{cell['network']}:{cell['recipe']}"
+        spread = "" if low is None else f" ({low:.3f} to {high:.3f})"
+        minutes = cell["budget"].get("minutes") or 0
+        print(f"{name:<60} {dice['per_patient_mean']:.3f}{spread}  {minutes:.0f} min")
+    print(f"protocols: {', '.join(NAMES)}")
+    print(f"networks:  {', '.join(known_networks())}")
+    print(f"recipes:   {', '.join(cookbook.read_recipes(asked.recipes))}")
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Fill the cells that were named."""
+    torch.set_num_threads(asked.threads)
+    recipes = cookbook.read_recipes(asked.recipes)
+    cells = [table.cell_named(words, recipes) for words in asked.cell]
+    lock = locking.read_lock(asked.lock)
+    data = open_dataset(asked.data, asked.runs / "data.json", lock)
+    place = Place(data, lock, asked.runs, asked.cells, recipes)
+    failed = 0
+    for cell in cells:
+        started = time.perf_counter()
+        try:
+            path = run_cell(cell, place)
+        except Busy as busy:
+            print(f"{cell}: {busy}", flush=True)
+        except InputError as error:
+            if len(cells) == 1:
+                raise
+            failed += 1
+            print(f"{cell}: Error: {error}", file=sys.stderr, flush=True)
+        else:
+            done = f"{(time.perf_counter() - started) / 60:.1f} min, {path}" if path else "is there already"
+            print(f"{cell}: {done}", flush=True)
+    return 2 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--lock", type=Path, default=locking.PATH, help="file of the lock")
+    parser.add_argument("--cells", type=Path, default=table.FOLDER, help="folder of the cells")
+    parser.add_argument("--recipes", type=Path, default=cookbook.PATH, help="file of recipes")
+    acts = parser.add_subparsers(required=True, metavar="ACT")
+    one = acts.add_parser("lock", help="draw the patients that nothing may be trained on; once")
+    one.add_argument("--data", type=Path, required=True)
+    one.set_defaults(act=make_lock)
+    one = acts.add_parser("list", help="the cells that are there")
+    one.set_defaults(act=show)
+    one = acts.add_parser("run", help="train and measure cells")
+    one.add_argument("cell", nargs="+", help="protocol:network:recipe")
+    _working(one)
+    one.set_defaults(act=run)
+    return parser
+
+
+def _working(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder of patients with slice files")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for the run folders")
+    parser.add_argument("--threads", type=int, default=1, help="of this process")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

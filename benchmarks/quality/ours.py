@@ -1,0 +1,92 @@
+"""A split and a recipe in, a run folder trained as ``gliomaseg train`` trains out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.workflows.checkpoints import LAST, PREVIOUS
+from gliomaseg.workflows.datalist_file import write_datalist
+from gliomaseg.workflows.run import (
+    TrainOptions,
+    add_minutes,
+    check_network,
+    prepare_folder,
+    read_train_config,
+    run_workflow,
+)
+
+from .budget import Spent, schedule_within, steps_of_an_epoch
+from .cells import Cell
+from .networks import BUILDER, PEERS
+from .origin import mark_finished, read_origin, write_origin
+from .recipes import Recipe
+
+SOFT_MIXIN = Path(__file__).resolve().parent / "soft.yaml"
+
+
+def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe, soft: Path | None) -> None:
+    """Train a run to its end, from where it was left.
+
+    Args:
+        run: its folder.
+        datalist: with absolute paths.
+        cell: for its network.
+        recipe: of kind gliomaseg.
+        soft: folder of soft labels, for recipes that have them.
+
+    Raises:
+        InputError: the data or the settings cannot be used.
+        KeyboardInterrupt: it was interrupted, saved, and can go on.
+    """
+    origin = read_origin(run)
+    list_path = run / "datalist.json"
+    if origin is None:
+        write_datalist(datalist, list_path)
+        settings = _settings(cell, recipe, soft)
+        if recipe.minutes is not None:
+            trial = _options(run, list_path, settings, soft)
+            settings |= schedule_within(recipe.minutes, trial, datalist["training"], datalist["validation"])
+        origin = write_origin(run, cell, recipe, settings)
+    resume = any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
+    options = _options(run, list_path, origin["settings"], soft, resume)
+    parser = read_train_config(options)
+    if not resume:
+        check_network(parser)
+    kept = prepare_folder(options, parser)
+    spent = Spent(run)
+    try:
+        run_workflow(run, resume)
+    finally:
+        spent.keep()
+        add_minutes(run, spent.now()["minutes"] - spent.before["minutes"])
+    _finish(run, len(kept["training"]), spent)
+
+
+def _settings(cell: Cell, recipe: Recipe, soft: Path | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {**recipe.settings, "network_name": cell.network}
+    if cell.network in PEERS:
+        settings["network_def::_target_"] = BUILDER
+    if soft is not None:
+        settings["soft_folder"] = str(soft)
+    return settings
+
+
+def _options(
+    run: Path, data: Path, settings: Mapping[str, Any], soft: Path | None, resume: bool = False
+) -> TrainOptions:
+    mixins = (SOFT_MIXIN,) if soft is not None else ()
+    if resume:  # the kept config holds settings and mixins already
+        return TrainOptions(data, run, resume=True)
+    return TrainOptions(data, run, settings=settings, extra_configs=mixins)
+
+
+def _finish(run: Path, cases: int, spent: Spent) -> None:
+    parser = read_train_config(TrainOptions(run / "datalist.json", run, resume=True))
+    epochs = int(parser["epochs"])
+    steps = epochs * steps_of_an_epoch(parser, cases)
+    slices = steps * int(parser["batch_cases"]) * int(parser["slices_per_case"])
+    best = json.loads((run / "timing.json").read_text(encoding="utf-8"))
+    mark_finished(run, {"epochs": epochs, "steps": steps, "slices": slices, **best, **spent.now()})

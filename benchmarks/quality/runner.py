@@ -1,0 +1,168 @@
+"""A cell in, its run trained and its figures written out; what is there already is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.tuning import write_tuned
+
+from . import ours, plain
+from .cells import Cell, write_cell
+from .dataset import Data
+from .lock import Lock
+from .measure import figures, fit, patients_of
+from .origin import is_finished, read_origin
+from .protocols import ALL, Split, split_for
+from .recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything is.
+
+    Attributes:
+        data: the data set.
+        lock: who is locked.
+        runs: folder of the run folders.
+        cells: folder of the cells.
+        recipes: by name.
+    """
+
+    data: Data
+    lock: Lock
+    runs: Path
+    cells: Path
+    recipes: dict[str, Recipe]
+
+
+class Busy(RuntimeError):
+    """Another process works on this run."""
+
+
+def run_cell(cell: Cell, place: Place) -> Path | None:
+    """Train what is not trained, measure, and write the cell.
+
+    Returns:
+        The cell's file, None where it was there already.
+
+    Raises:
+        Busy: another process has its run.
+        InputError: the recipe or the data cannot be used.
+        KeyboardInterrupt: interrupted; the same command goes on.
+    """
+    recipe = place.recipes[cell.recipe]
+    path = cell.file(place.cells)
+    if path.is_file():
+        return None
+    run = cell.run(place.runs, recipe)
+    with alone(run):
+        split = split_for(cell.protocol, place.data, place.lock)
+        if not is_finished(run):
+            train_cell(cell, place, run, split)
+        write_cell(path, measure_cell(cell, recipe, run, split))
+    return path
+
+
+def train_cell(cell: Cell, place: Place, run: Path, split: Split) -> None:
+    """Train the run of a cell, with the recipe whose weights it takes."""
+    recipe = place.recipes[place.recipes[cell.recipe].trained_as]
+    datalist = split.datalist(place.data)
+    if recipe.kind == "plain":
+        plain.train(run, datalist, cell, recipe)
+        return
+    ours.train(run, datalist, cell, recipe, soft_folder(recipe, place, split))
+
+
+def soft_folder(recipe: Recipe, place: Place, split: Split) -> Path | None:
+    """Return the folder of a recipe's soft labels.
+
+    Raises:
+        InputError: it is not there, or its teachers were trained on patients that are tested or locked.
+    """
+    if recipe.soft is None:
+        return None
+    folder = place.runs / "soft" / recipe.soft
+    teachers = folder / "teachers.json"
+    if not teachers.is_file():
+        raise InputError(
+            f"The recipe {recipe.name} learns from the soft labels in {folder}, but there are none; "
+            "make them with `python -m benchmarks.quality soften`."
+        )
+    seen = set(json.loads(teachers.read_text(encoding="utf-8"))["seen"])
+    place.lock.refuse(seen, "known to teachers")
+    tested = set(patients_of(split.test)) - set(patients_of(split.validation))
+    both = sorted(seen & tested)
+    if both:
+        raise InputError(
+            f"The teachers behind {folder} have seen patients that this protocol tests: {both[0]} and "
+            f"{len(both) - 1} more; take teachers of the same protocol."
+        )
+    return folder
+
+
+def measure_cell(cell: Cell, recipe: Recipe, run: Path, split: Split) -> dict[str, Any]:
+    """Fit a trained run on its validation patients and return the content of its cell."""
+    fitted = fit(run, recipe.inference, recipe.fit, split.validation)
+    if recipe.trained_as == recipe.name:
+        write_tuned(run, fitted.tuned)
+    protocol = {"split": cell.protocol, "threshold": fitted.tuned.threshold}
+    origin = read_origin(run) or {}
+    trained = json.loads((run / "trained.json").read_text(encoding="utf-8"))
+    return {
+        "protocol": cell.protocol,
+        "network": cell.network,
+        "recipe": recipe.name,
+        "kind": recipe.kind,
+        "base": recipe.base,
+        "changes": recipe.changes,
+        "trained_as": recipe.trained_as,
+        "settings": origin.get("settings"),
+        "inference": dict(recipe.inference),
+        "fit": list(recipe.fit),
+        "says": split.says,
+        "warning": split.warning,
+        "sees_locked": split.sees_locked,
+        "chosen_on_test": cell.protocol == ALL,
+        "patients": {
+            name: len(patients_of(getattr(split, name))) for name in ("training", "validation", "test")
+        },
+        "budget": {"minutes": origin.get("budget_minutes"), **trained, "threads": origin.get("threads")},
+        "machine": machine_of(origin),
+        "commit": origin.get("commit"),
+        **figures(fitted, split.test, protocol),
+    }
+
+
+def machine_of(origin: dict[str, Any]) -> dict[str, Any]:
+    """Return what a cell says of the machine that trained it."""
+    environment = origin.get("environment", {})
+    return {
+        "processor": environment.get("processor"),
+        "cores": environment.get("cores"),
+        "gpus": environment.get("gpus"),
+        "torch": environment.get("packages", {}).get("torch"),
+        "monai": environment.get("packages", {}).get("monai"),
+    }
+
+
+@contextlib.contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Keep other processes from the run while the block lasts.
+
+    Raises:
+        Busy: another one has it.
+    """
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with (run.parent / f".{run.name}.busy").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"Another process works on {run}.") from error
+        yield

@@ -1,0 +1,47 @@
+"""Several Segmenters in, one that answers with the mean of their probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .files import InputError
+from .segment import Segmentation, Segmenter, self_agreement
+
+
+class Ensemble:
+    """Average what several models say of a study.
+
+    Args:
+        members: each brings its own preprocessing, size and temperature; those of one network trained on
+            different patients go together well.
+        threshold: of the mean probability.
+
+    Raises:
+        InputError: there is no member.
+    """
+
+    def __init__(self, members: Sequence[Segmenter], threshold: float = 0.5) -> None:
+        if not members:
+            raise InputError("An ensemble needs at least one model, but none was named; name run folders.")
+        self.members = list(members)
+        self.threshold = threshold
+
+    def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+        """Segment one study; the confidence is that of the mean.
+
+        Raises:
+            InputError: see ``Segmenter``.
+        """
+        first, *others = (member(case) for member in self.members)
+        total = first.probability.astype(np.float64)
+        for other in others:
+            total += other.probability
+        probability = (total / len(self.members)).astype(np.float32)
+        mask = (probability >= self.threshold).astype(np.uint8)
+        return replace(
+            first, mask=mask, probability=probability, confidence=self_agreement(probability, mask)
+        )

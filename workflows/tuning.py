@@ -1,0 +1,99 @@
+"""A Segmenter and patients it was not trained on in, the temperature and threshold for its config out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from ..transforms.resize import nearest_mask
+from . import files
+from .evaluate import Predict
+from .fitting import count_logits, fit_temperature, fit_threshold
+from .masks import load_label
+from .segment import Segmentation, Segmenter
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was fitted, for the ids of the inference config that bear these names.
+
+    Attributes:
+        temperature: divides the logits.
+        threshold: probability from which a voxel counts as abnormal, at that temperature.
+    """
+
+    temperature: float
+    threshold: float
+
+
+def tune(
+    cases: Sequence[Mapping[str, Any]],
+    predict: Predict,
+    temperature: float,
+    threshold: float | None = None,
+    resize: bool = False,
+) -> Tuned:
+    """Fit a temperature, and a threshold unless one is given.
+
+    Args:
+        cases: records with ``label``; never those that a figure is reported on.
+        predict: a Segmenter, or an ensemble.
+        temperature: that ``predict`` has at present.
+        threshold: to keep; None fits one.
+        resize: see ``evaluate.evaluate_cases``.
+
+    Raises:
+        InputError: a case has no truth, or its files do not fit.
+    """
+    counts = []
+    for case in tqdm(cases, desc="calibrating", unit="patient", dynamic_ncols=True):
+        segmentation = predict(case)
+        counts.append(count_logits(segmentation.probability, _truth(case, segmentation, resize), temperature))
+    fitted = fit_temperature(counts)
+    return Tuned(fitted, fit_threshold(counts, fitted) if threshold is None else threshold)
+
+
+def tune_run(
+    folder: Path,
+    cases: Sequence[Mapping[str, Any]],
+    *,
+    keep_threshold: bool = True,
+    resize: bool = False,
+    device: str = "auto",
+) -> Tuned:
+    """Fit what belongs to the weights of a run and write it into the run's inference config.
+
+    Args:
+        folder: of the run.
+        cases: its validation patients.
+        keep_threshold: leave the threshold as the config has it.
+        resize: see ``evaluate.evaluate_cases``.
+        device: see ``inferers.pick_device``.
+    """
+    segmenter = Segmenter.from_name(folder, device)
+    threshold = segmenter.threshold if keep_threshold else None
+    tuned = tune(cases, segmenter, segmenter.temperature, threshold, resize)
+    write_tuned(folder, tuned)
+    return tuned
+
+
+def write_tuned(folder: Path, tuned: Tuned) -> None:
+    """Write fitted numbers into the inference config of a run or bundle."""
+    path = folder / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    files.write_json(path, {**config, **asdict(tuned)})
+
+
+def _truth(case: Mapping[str, Any], segmentation: Segmentation, resize: bool) -> npt.NDArray[np.uint8]:
+    truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
+    if resize:
+        truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
+    return truth
