@@ -107,13 +107,13 @@ def _measure(parser: ConfigParser) -> tuple[float, float, float]:
     batches = endless(parser.get_parsed_content("train::dataloader"))
     names = ("network", "optimizer", "loss", "train::inferer", "device", "average")
     network, optimizer, loss, inferer, device, _ = (parser.get_parsed_content(name) for name in names)
+    prepare = parser.get_parsed_content("train::trainer").prepare_batch
     network.train()
     for number in range(WARM_UP + MEASURED):
         if number == WARM_UP:
             start = busy_seconds()
-        batch = next(batches)
+        images, labels = prepare(next(batches), device)
         optimizer.zero_grad(set_to_none=True)
-        images, labels = batch["image"].to(device), batch["label"].to(device)
         loss(inferer(images, network), labels).backward()
         optimizer.step()
     step = (busy_seconds() - start) / MEASURED
