@@ -60,10 +60,10 @@ def measure_training(ours: Shipped, plan: Plan, training_patients: int) -> Findi
     A checkpoint is written once an epoch; its time is measured once and divided among the steps of an epoch
     over ``training_patients``, then added to every step of the engine.
     """
-    batch = next(iter(ours["train::dataloader"]))
-    images = batch["image"].contiguous(memory_format=torch.channels_last)
+    images, labels = ours.load()
+    images = images.contiguous(memory_format=torch.channels_last)
     trainer = ours["train::trainer"]
-    between = BareStepBetween(lambda: ours.train_on(images, batch["label"]), plan.seconds / 2, plan.at_least)
+    between = BareStepBetween(lambda: ours.train_on(images, labels), plan.seconds / 2, plan.at_least)
     between.attach(trainer)
     trainer.run()
     started = time.perf_counter()

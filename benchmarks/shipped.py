@@ -55,17 +55,23 @@ class Shipped:
         return self.fill_seconds / (len(self["train::dataset"]) * uses)
 
     def step(self) -> None:
-        """Load a batch and train on it, without engine or handlers."""
+        """Load a batch and train on it, without engine or handlers; loading includes augmentation."""
         started = time.perf_counter()
-        batch = next(self.batches)
+        images, labels = self.load()
         self.loading.append(time.perf_counter() - started)
-        self.train_on(batch["image"], batch["label"])
+        self.train_on(images, labels)
+
+    def load(self) -> tuple[Any, Any]:
+        """Return the next batch as the network gets it."""
+        prepare = self["train::trainer"].prepare_batch
+        pair: tuple[Any, Any] = prepare(next(self.batches), self["device"])
+        return pair
 
     def train_on(self, images: Any, labels: Any) -> None:
-        """Run a batch forward and backward, and move the weights."""
+        """Run a batch on the device forward and backward, and move the weights."""
         network, optimizer = self["network"].train(), self["optimizer"]
         optimizer.zero_grad(set_to_none=True)
-        loss = self["loss"](self["train::inferer"](images.to(self["device"]), network), labels)
+        loss = self["loss"](self["train::inferer"](images, network), labels)
         loss.backward()
         optimizer.step()
 

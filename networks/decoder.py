@@ -18,33 +18,41 @@ class SlimDecoder(nn.Module):
 
     Args:
         encoder_channels: channels of the encoder's maps, finest first, each half the size of the one before.
-        channels: channels after each step up, coarsest first; one per encoder map.
+        channels: channels after each step up, coarsest first; one per encoder map, or one less to end at half
+            the size of the image, the size of the finest map.
 
     Raises:
-        ValueError: there is not one number of channels per encoder map.
+        ValueError: there are more or fewer numbers of channels.
     """
 
     def __init__(
         self, encoder_channels: Sequence[int], channels: Sequence[int] = (96, 64, 32, 16, 8)
     ) -> None:
         super().__init__()
-        if len(channels) != len(encoder_channels):
+        maps = len(encoder_channels)
+        if len(channels) not in (maps, maps - 1):
             raise ValueError(
-                f"Expected one number of decoder channels per encoder map ({len(encoder_channels)}), "
-                f"got {len(channels)}: {tuple(channels)}."
+                f"Expected one number of decoder channels per encoder map ({maps}), or one less to end at half "
+                f"the size, got {len(channels)}: {tuple(channels)}."
             )
         skips = list(encoder_channels[-2::-1])
         self.bottom = conv_bn_relu(encoder_channels[-1], channels[0], kernel=1)
-        inputs = [channels[0], *channels[:-1]]
+        inputs = [channels[0], *channels[: maps - 2]]
         self.ups = nn.ModuleList(
             UpBlock(into, skip, out)
-            for into, skip, out in zip(inputs[:-1], skips, channels[:-1], strict=True)
+            for into, skip, out in zip(inputs, skips, channels[: maps - 1], strict=True)
         )
-        self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
-        self.top = double_conv(inputs[-1], channels[-1])
+        self.upsample: nn.Module = nn.Identity()
+        self.top: nn.Module = nn.Identity()
+        if len(channels) == maps:
+            self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
+            self.top = double_conv(channels[-2], channels[-1])
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Return ``(B, channels[-1], H, W)`` for maps of which the finest is ``(B, c, H / 2, W / 2)``."""
+        """Return ``(B, channels[-1], H, W)`` for maps of which the finest is ``(B, c, H / 2, W / 2)``.
+
+        With one number of channels less, the result is ``(B, channels[-1], H / 2, W / 2)``.
+        """
         x = self.bottom(features[-1])
         for step, up in enumerate(self.ups):
             x = up(x, features[len(features) - 2 - step])

@@ -22,7 +22,9 @@ class ResNeXtUNet(nn.Module):
         encoder: an encoder with a max-pool in the stem.
         in_channels: channels of the image, as given to the encoder.
         out_channels: number of logits per pixel.
-        decoder_channels: channels after each of the five steps up, coarsest first.
+        decoder_channels: channels after each of the five steps up, coarsest first. With four, the decoder
+            ends at half the size, and the head gives four logits there for the four pixels of each (Shi et
+            al., "Sub-pixel convolution", CVPR 2016): full size without convolutions at full size.
         dropout: share of the decoder's last channels dropped in training mode; 0 for none.
         foreground_prior: probability that an untrained network gives every pixel on average. The head's bias
             starts there, as in Lin et al., "Focal loss", ICCV 2017, section 4.1: with few lesion pixels a
@@ -55,7 +57,8 @@ class ResNeXtUNet(nn.Module):
         self.encoder = encoder
         self.decoder = SlimDecoder(encoder.channels, decoder_channels)
         self.dropout = nn.Dropout2d(dropout)
-        self.head = nn.Conv2d(decoder_channels[-1], out_channels, kernel_size=1)
+        self.head = _head(decoder_channels[-1], out_channels, sub_pixel=len(decoder_channels) < 5)
+        self.unfold = nn.PixelShuffle(2) if len(decoder_channels) < 5 else nn.Identity()
         nn.init.constant_(
             self.head.get_parameter("bias"), math.log(foreground_prior / (1.0 - foreground_prior))
         )
@@ -69,9 +72,16 @@ class ResNeXtUNet(nn.Module):
         check_image(image, self.in_channels)
         height, width = image.shape[2], image.shape[3]
         features = self.encoder(pad_to_stride(image, self.stride))
-        logits = self.head(self.dropout(self.decoder(features)))
+        logits = self.unfold(self.head(self.dropout(self.decoder(features))))
         result: Tensor = logits[:, :, :height, :width]
         return result
+
+
+def _head(channels: int, out_channels: int, *, sub_pixel: bool) -> nn.Conv2d:
+    """Build the last convolution; the four logits of a sub-pixel head look at what lies around them."""
+    if sub_pixel:
+        return nn.Conv2d(channels, 4 * out_channels, kernel_size=3, padding=1)
+    return nn.Conv2d(channels, out_channels, kernel_size=1)
 
 
 class SeedResNeXtUNet(nn.Module):

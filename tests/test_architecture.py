@@ -31,10 +31,11 @@ ORDER = [
     "averaging", "calibration", "fitting", "mask_checks", "surface_distance",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
-    "inferers", "draws", "handlers", "schedule", "tensorboard", "checkpoints",
+    "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
     "distributed", "figures",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
-    "environment", "overrides", "bundle_names", "models", "segment", "masks", "evaluate", "ensemble", "tuning", "run",  # at work
+    "environment", "overrides", "limits", "bundle_names", "models",  # at work
+    "segment", "masks", "evaluate", "ensemble", "tuning", "run",
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
     "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door

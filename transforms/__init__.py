@@ -3,6 +3,8 @@
 Nothing here imports any other part of the project.
 """
 
+from .cleanup import RemoveFindingsd
+from .augment import RandNumbersd, SliceAugmentation
 from .intensity import (
     EndOfCached,
     FillMissingSequencesd,
@@ -13,8 +15,10 @@ from .intensity import (
     foreground_statistics,
 )
 from .load import LoadStudyd, SliceStackReader
+from .neighbours import NeighboursAsChannelsd
 from .resize import ResizeStudyd
-from .sample import SliceIndicesd
+from .sample import RandSlicesd, SliceIndicesd
+from .shrink import ShrinkStudyd
 from .square import PadToSquared
 
 __all__ = [
@@ -22,11 +26,17 @@ __all__ = [
     "FillMissingSequencesd",
     "ForegroundStatisticsd",
     "LoadStudyd",
+    "NeighboursAsChannelsd",
     "NormalizeForegroundd",
     "PadToSquared",
+    "RandNumbersd",
     "RandSequenceDropoutd",
     "RandSliceStatisticsd",
+    "RandSlicesd",
+    "RemoveFindingsd",
     "ResizeStudyd",
+    "ShrinkStudyd",
+    "SliceAugmentation",
     "SliceIndicesd",
     "SliceStackReader",
     "foreground_statistics",

@@ -128,8 +128,9 @@ class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore
     """Now and then, put FLAIR in the place of one or both contrast sequences.
 
     That is how the data set stores a sequence that was not acquired, and how inference fills one that is
-    missing, so the network learns to work from FLAIR alone. Works on normalised ``(3, H, W, ...)`` images;
-    goes last, so that the copies are equal, as they are then.
+    missing, so the network learns to work from FLAIR alone. Works on normalised ``(3, H, W, ...)`` images,
+    and on those of neighbouring slices one behind the other (``transforms.neighbours``), where a sequence is
+    replaced in all of them; goes last, so that the copies are equal, as they are then.
 
     Args:
         keys: the image.
@@ -159,7 +160,8 @@ class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore
         if self._dropped:
             for key in self.key_iterator(result):
                 image = result[key].clone()
-                image[self._dropped] = image[keys.FLAIR].clone()
+                for first in range(0, image.shape[0], len(keys.CHANNELS)):
+                    image[[first + channel for channel in self._dropped]] = image[first + keys.FLAIR].clone()
                 result[key] = image
         return result
 
@@ -271,13 +273,27 @@ def _percentiles(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64])
     return low, high
 
 
+def normalized(pixels: torch.Tensor, statistics: torch.Tensor) -> torch.Tensor:
+    """Clip to the percentiles, subtract the mean, divide by the deviation, in float32.
+
+    Args:
+        pixels: ``(..., C, H, W)`` or with more dimensions behind, of any number type; left alone.
+        statistics: ``(..., C, 4)`` as of ``foreground_statistics``, on the device of the pixels.
+
+    Example:
+        >>> normalized(torch.tensor([[[0, 10, 30]]]), torch.tensor([[5.0, 20.0, 10.0, 5.0]])).tolist()
+        [[[-1.0, 0.0, 2.0]]]
+    """
+    behind = [1] * (pixels.ndim - statistics.ndim + 1)
+    low, high, mean, deviation = (column.reshape(*column.shape, *behind) for column in statistics.unbind(-1))
+    values = pixels.to(torch.float32, copy=True).clamp_(low, high)
+    return values.sub_(mean).div_(deviation)
+
+
 def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]) -> torch.Tensor:
-    low, high, mean, deviation = (
-        torch.as_tensor(column, device=image.device).reshape(-1, *[1] * (image.ndim - 1))
-        for column in np.asarray(statistics, dtype=np.float32).T
-    )
+    table = torch.as_tensor(np.asarray(statistics, dtype=np.float32), device=image.device)
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
-    values = pixels.to(torch.float32, copy=True).clamp_(low, high).sub_(mean).div_(deviation)
+    values = normalized(pixels, table)
     if not isinstance(image, MetaTensor):
         return values
     same_place: torch.Tensor = MetaTensor(

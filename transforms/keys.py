@@ -20,6 +20,9 @@ PATIENT: Final = "patient"
 STATISTICS: Final = "statistics"
 """Foreground statistics of a case, ``(C, 4)`` float32: low and high percentile, mean, standard deviation."""
 
+DRAWN: Final = "drawn"
+"""Random numbers in [0, 1) that decide how a sample is varied, see ``transforms.augment.COLUMNS``."""
+
 CHANNELS: Final = ("pre-contrast", "FLAIR", "post-contrast")
 """Channel order of the scan, as in the RGB slices of the data set."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import jinja2
 
 from ..networks import count_parameters, create_network
+from ..transforms import keys
 from .bundle_metadata import RunRecord
 from .files import InputError
 
@@ -35,9 +36,8 @@ def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, 
         package: import name of the code in the bundle.
     """
     inference = configs["inference"]
-    network = create_network(
-        inference["network_name"], inference["in_channels"], inference["out_channels"], pretrained=None
-    )
+    channels = info["network_data_format"]["inputs"][keys.IMAGE]["num_channels"]
+    network = create_network(inference["network_name"], channels, inference["out_channels"], pretrained=None)
     return _template(README).render(
         info=info,
         train=configs["train"],

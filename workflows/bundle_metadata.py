@@ -76,9 +76,10 @@ def _data_format(inference: Mapping[str, Any]) -> dict[str, Any]:
         **_tensor("segmentation", keys.CLASSES, [-100, 100]),
         "num_channels": inference["out_channels"],
     }
+    channels = channel_names(inference.get("neighbours", 0))
     image = {
-        **_tensor("magnitude", keys.CHANNELS, [-5, 10]),
-        "num_channels": inference["in_channels"],
+        **_tensor("magnitude", channels, [-5, 10]),
+        "num_channels": inference["in_channels"] * (len(channels) // len(keys.CHANNELS)),
         "modality": "MR",
     }
     return {
@@ -86,6 +87,20 @@ def _data_format(inference: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": {keys.PRED: logits},
         "post_processed_outputs": {keys.PRED: {**logits, "value_range": [0, 1]}},
     }
+
+
+def channel_names(neighbours: int) -> tuple[str, ...]:
+    """Name the channels that the network sees.
+
+    Args:
+        neighbours: slices on each side, lowest first, see ``transforms.neighbours``.
+
+    Example:
+        >>> channel_names(1)[1::3]
+        ('FLAIR, slice -1', 'FLAIR', 'FLAIR, slice +1')
+    """
+    places = range(-neighbours, neighbours + 1)
+    return tuple(f"{name}, slice {at:+}" if at else name for at in places for name in keys.CHANNELS)
 
 
 def _tensor(form: str, channels: tuple[str, ...], value_range: list[int]) -> dict[str, Any]:

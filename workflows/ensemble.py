@@ -26,7 +26,9 @@ class Ensemble:
         InputError: there is no member.
     """
 
-    def __init__(self, members: Sequence[Segmenter], threshold: float = 0.5, temperature: float = 1.0) -> None:
+    def __init__(
+        self, members: Sequence[Segmenter], threshold: float = 0.5, temperature: float = 1.0
+    ) -> None:
         if not members:
             raise InputError("An ensemble needs at least one model, but none was named; name run folders.")
         self.members = list(members)

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer, SliceInferer
 from torch import Tensor, nn
 
+from ..transforms.neighbours import check_neighbours, with_neighbours
 from ..transforms.square import Square, pixel_mm_of, square_for
 from .files import InputError
 
@@ -83,7 +84,7 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
 
     Does what MONAI's SliceInferer does over whole slices, and in addition lays each slice into a square of
     ``size`` at the scale of training (``transforms.square``) and brings the logits back, chooses the
-    precision, averages over mirror images, and divides by a temperature.
+    precision, shows neighbouring slices along, averages over mirror images, and divides by a temperature.
 
     Args:
         size: height and width in pixels that the network sees; None leaves slices as they are.
@@ -91,6 +92,8 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         precision: ``auto``, ``bf16`` or ``fp32``.
         mirror: also run the left-right mirror image and average the logits.
         temperature: logits are divided by it; above 1 makes the probabilities less sure.
+        neighbours: how many slices on each side the network sees as further channels, see
+            ``transforms.neighbours``.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         precision: str = "auto",
         mirror: bool = False,
         temperature: float = 1.0,
+        neighbours: int = 0,
     ) -> None:
         super().__init__(roi_size=(-1, -1), spatial_dim=2, sw_batch_size=batch_size)
         if temperature <= 0:
@@ -109,13 +113,15 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         self.forward = BatchInferer(precision)
         self.mirror = mirror
         self.temperature = temperature
+        self.neighbours = check_neighbours(neighbours)
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return logits of the same height, width and depth as the input.
 
         Args:
-            inputs: ``(B, C, H, W, D)`` volumes, or ``(B, C, H, W)`` slices.
-            network: maps ``(N, C, h, w)`` to logits ``(N, K, h, w)``.
+            inputs: ``(B, C, H, W, D)`` volumes, or ``(B, C, H, W)`` slices, each of a study of its own.
+            network: maps ``(N, C, h, w)`` to logits ``(N, K, h, w)``; C is ``2 * neighbours + 1`` times that
+                of the inputs.
             *args: handed to the network.
             **kwargs: handed to the network.
 
@@ -128,22 +134,32 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         pixel_mm = pixel_mm_of(inputs) if is_volume else None
         square = square_for(slices, self.size, pixel_mm) if self.size else None
         air = slices.amin(dim=(0, 2, 3))
+        depth = inputs.shape[-1] if is_volume else 1
         whole: Tensor | None = None  # written part by part: a study of 500 slices has room for one copy
         for start in range(0, len(slices), self.batch_size):
-            chunk = slices[start : start + self.batch_size]
-            part = self._run(chunk, square, air, network, *args, **kwargs) / self.temperature
+            stop = min(start + self.batch_size, len(slices))
+            small = self._shown(slices, start, stop, depth, square, air)
+            part = self._run(small, square, network, *args, **kwargs) / self.temperature
             whole = _room_for(part, len(slices), depth_last=is_volume) if whole is None else whole
-            whole[start : start + len(chunk)] = part
+            whole[start:stop] = part
         logits = slices.new_empty(0) if whole is None else whole
         if is_volume:
             logits = logits.reshape(inputs.shape[0], inputs.shape[-1], *logits.shape[1:])
             logits = logits.movedim(1, -1).contiguous()
         return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
 
-    def _run(
-        self, chunk: Tensor, square: Square | None, air: Tensor, network: Any, *args: Any, **kwargs: Any
+    def _shown(
+        self, slices: Tensor, start: int, stop: int, depth: int, square: Square | None, air: Tensor
     ) -> Tensor:
-        small = square.cut(chunk, air) if square else chunk
+        """Return the slices from ``start`` to ``stop`` as the network sees them, their neighbours along."""
+        around = slices[max(start - self.neighbours, 0) : stop + self.neighbours]
+        small = square.cut(around, air) if square else around
+        if not self.neighbours:
+            return small
+        places = torch.arange(start, stop, device=slices.device)
+        return with_neighbours(small, places, self.neighbours, depth)
+
+    def _run(self, small: Tensor, square: Square | None, network: Any, *args: Any, **kwargs: Any) -> Tensor:
         logits = self.forward(small, network, *args, **kwargs)
         if self.mirror:
             logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2

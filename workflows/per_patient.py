@@ -46,7 +46,8 @@ def per_patient_table(cases: Iterable[CaseFigures]) -> pd.DataFrame:
     """Return one row per patient, sorted naturally: the content of per_patient.csv.
 
     What has no value (HD95 without two outlines, millilitres without spacing) is missing in the frame and an
-    empty field in a CSV file. The columns `institution`, `confidence` and `check_by_hand` are there when any case has one.
+    empty field in a CSV file. The columns `institution`, `confidence` and `check_by_hand` are there when any
+    case has one.
     """
     table = pd.DataFrame([_row(case) for case in merge_cases([cases])], columns=list(_COLUMNS))
     table = table.astype({name: "float64" for name in ("hd95_px", "volume_error_ml", "confidence")})

@@ -24,13 +24,28 @@ from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError
 from .findings import format_findings, raise_on_errors
 from .inferers import pick_device
+from .limits import check_recipe
 from .models import configs_folder
 from .overrides import apply_settings, refuse_hash
 from .segment import Segmenter
 
 logger = logging.getLogger(__name__)
 
-SHARED_IDS = ("network_name", "size", "in_channels", "out_channels", "threshold", "precision", "network_def")
+SHARED_IDS = (
+    "network_name",
+    "size",
+    "in_channels",
+    "out_channels",
+    "neighbours",
+    "threshold",
+    "mirror",
+    "cleanup_share",
+    "cleanup_peak",
+    "cleanup_mean",
+    "cleanup_largest",
+    "precision",
+    "network_def",
+)
 """Ids that the inference config of a run takes over from its training config."""
 
 
@@ -83,7 +98,7 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     """Read the config, with the options and settings written into it.
 
     Raises:
-        InputError: no such config, or no such id in it.
+        InputError: no such config, no such id in it, or a number that no run can be made with.
     """
     kept = options.output / "configs" / "train.json"
     config = options.config or (
@@ -98,6 +113,7 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     if "train" not in parser or "dataset_dir" not in parser:
         raise InputError(f"{config} is no training config: it has no train::trainer and dataset_dir.")
     apply_settings(parser, options.settings, str(config))
+    check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)
         parser[name] = value

@@ -31,7 +31,7 @@ class Segmentation:
     Attributes:
         image: ``(3, H, W, D)``, the values of the files; FLAIR stands in for what is not there.
         mask: ``(H, W, D)`` uint8, 1 where abnormal.
-        probability: ``(H, W, D)`` float32 in [0, 1].
+        probability: ``(H, W, D)`` float32 in [0, 1], also where the clean-up took a finding from the mask.
         affine: ``(4, 4)``, indices to RAS; in mm where the spacing is known, else in voxels.
         spacing_mm: size of a voxel, None where the files do not tell.
         confidence: in [0, 1], see ``self_agreement``.
@@ -82,6 +82,7 @@ class Segmenter:
         self.preprocessing = parser.get_parsed_content("preprocessing")
         self.inferer = parser.get_parsed_content("inferer")
         self.threshold = float(parser.get_parsed_content("threshold"))
+        self.cleanup = parser.get_parsed_content("cleanup") if "cleanup" in parser else None
         self.temperature = float(getattr(self.inferer, "temperature", 1.0))
         self.check_below = float(parser.get("check_below", CHECK_BELOW))
         self.size = parser.get_parsed_content("size")
@@ -121,8 +122,12 @@ class Segmenter:
         known = bool(loaded.meta.get("spacing_known", True))
         if known:
             _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
-        probability = _back(self._probability(loaded_case), affine)
+        slices = self._probability(loaded_case)
+        kept = self._kept(slices)
+        probability = _back(slices, affine)
         mask = (probability >= self.threshold).astype(np.uint8)
+        if kept is not None:
+            mask *= from_slices(kept, affine)
         filled, sequences = _filled(loaded, case.get(keys.SEQUENCES))
         confidence = self_agreement(probability, mask)
         return Segmentation(
@@ -143,6 +148,15 @@ class Segmenter:
         logits = self.inferer(image[None].to(self.device), self.network)
         values: npt.NDArray[np.float32] = plain(logits)[0, 0].float().sigmoid_().cpu().numpy()
         return values
+
+    def _kept(self, slices: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:
+        """Return where the clean-up removes nothing; None where it is off or the config has none.
+
+        Where two findings are equally large the orientation decides, so this is that of the config too.
+        """
+        if self.cleanup is None or self.cleanup.is_off:
+            return None
+        return ~np.asarray(self.cleanup.removed(slices), dtype=np.bool_)
 
 
 def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:

@@ -28,7 +28,7 @@ from . import recipes as cookbook
 from .dataset import open_dataset
 from .networks import known_networks
 from .protocols import NAMES
-from .runner import Busy, Place, run_cell
+from .runner import BusyError, Place, run_cell
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -79,7 +79,7 @@ def run(asked: argparse.Namespace) -> int:
         started = time.perf_counter()
         try:
             path = run_cell(cell, place)
-        except Busy as busy:
+        except BusyError as busy:
             print(f"{cell}: {busy}", flush=True)
         except InputError as error:
             if len(cells) == 1:

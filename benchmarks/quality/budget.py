@@ -95,8 +95,8 @@ def schedule_within(
 def schedule(steps: float, steps_of_a_pass: float, passes: int) -> dict[str, int]:
     """Return the epochs that come nearest to a number of steps without exceeding it.
 
-    Where few epochs fit, each is made shorter; there is at least one. Epochs are a multiple of the interval of
-    validation, so that the last weights are validated too.
+    Where few epochs fit, each is made shorter; there is at least one. Epochs are a multiple of the interval
+    of validation, so that the last weights are validated too.
 
     Example:
         >>> schedule(1000, 6.25, 8)
@@ -124,16 +124,14 @@ def _measure(parser: ConfigParser) -> tuple[float, float]:
     parser.get_parsed_content("train::dataset")
     filling = busy_seconds() - start
     batches = endless(parser.get_parsed_content("train::dataloader"))
-    names = ("network", "optimizer", "loss", "train::inferer", "device")
-    network, optimizer, loss, inferer, device = (parser.get_parsed_content(name) for name in names)
-    network.train()
+    trainer = parser.get_parsed_content("train::trainer")
+    network, optimizer = trainer.network.train(), trainer.optimizer
     for number in range(WARM_UP + MEASURED):
         if number == WARM_UP:
             start = busy_seconds()
-        batch = next(batches)
+        images, labels = trainer.prepare_batch(next(batches), trainer.state.device)
         optimizer.zero_grad(set_to_none=True)
-        images, labels = batch["image"].to(device), batch["label"].to(device)
-        loss(inferer(images, network), labels).backward()
+        trainer.loss_function(trainer.inferer(images, network), labels).backward()
         optimizer.step()
     parser.get_parsed_content("writer").close()
     return filling, (busy_seconds() - start) / MEASURED

@@ -16,7 +16,7 @@ def test_a_second_registration_changes_nothing() -> None:
     assert before == {name: id(entry) for name, entry in FLEXUNET_BACKBONE.register_dict.items()}
 
 
-@pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext26_16x2d"])
+@pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext26_8x4d"])
 def test_the_backbone_gives_what_it_promises_to_monai(name: str) -> None:
     index = ResNeXtBackbone.get_encoder_names().index(name)
     encoder = ResNeXtBackbone(**ResNeXtBackbone.get_encoder_parameters()[index]).eval()
@@ -27,7 +27,7 @@ def test_the_backbone_gives_what_it_promises_to_monai(name: str) -> None:
 
 
 def test_monai_builds_its_network_on_our_encoder() -> None:
-    network = FlexibleUNet(in_channels=2, out_channels=3, backbone="resnext26_16x2d").eval()
+    network = FlexibleUNet(in_channels=2, out_channels=3, backbone="resnext26_8x4d").eval()
     assert network(torch.zeros(1, 2, 64, 64)).shape == (1, 3, 64, 64)
 
 

@@ -8,7 +8,7 @@ POOLED, UNPOOLED = (2, 4, 8, 16, 32), (2, 2, 4, 8, 16)
 
 
 @pytest.mark.parametrize(("pool", "strides"), [(True, POOLED), (False, UNPOOLED)])
-@pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext26_16x2d"])
+@pytest.mark.parametrize("name", ["resnext50_32x4d", "resnext26_8x4d"])
 def test_the_feature_list_keeps_the_contract(name: str, pool: bool, strides: tuple[int, ...]) -> None:
     encoder = ResNeXtEncoder(VARIANTS[name], in_channels=2, stem_pool=pool).eval()
     base = VARIANTS[name].base_width

@@ -43,7 +43,7 @@ def test_a_foreground_prior_outside_0_to_1_is_refused(prior: float) -> None:
 
 
 def test_an_encoder_without_max_pool_is_refused() -> None:
-    encoder = ResNeXtEncoder(VARIANTS["resnext26_16x2d"], stem_pool=False)
+    encoder = ResNeXtEncoder(VARIANTS["resnext26_8x4d"], stem_pool=False)
     with pytest.raises(
         ValueError, match=r"strides \(2, 4, 8, 16, 32\), got \(2, 2, 4, 8, 16\); set stem_pool"
     ):

@@ -199,6 +199,18 @@ def test_dropout_puts_flair_in_the_place_of_either_sequence_or_both() -> None:
     assert seen == {(False, False), (True, False), (False, True), (True, True)}
 
 
+def test_dropout_replaces_a_sequence_in_all_slices_that_are_shown_together() -> None:
+    image = torch.arange(9.0)[:, None, None]
+    transform = RandSequenceDropoutd(prob=0.5).set_random_state(seed=0)
+    seen = {tuple(transform({keys.IMAGE: image})[keys.IMAGE].flatten().tolist()) for _ in range(40)}
+    assert seen == {
+        (0, 1, 2, 3, 4, 5, 6, 7, 8),
+        (1, 1, 2, 4, 4, 5, 7, 7, 8),
+        (0, 1, 1, 3, 4, 4, 6, 7, 7),
+        (1, 1, 1, 4, 4, 4, 7, 7, 7),
+    }
+
+
 def test_dropout_with_probability_zero_never_drops() -> None:
     transform = RandSequenceDropoutd(prob=0.0).set_random_state(seed=0)
     given = {keys.IMAGE: scan()}

@@ -1,11 +1,14 @@
 """Slices are drawn by whether they hold lesion, each as often as the next."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.transforms import RandCropByPosNegLabeld
 
-from gliomaseg.transforms import SliceIndicesd, keys
+from gliomaseg.transforms import RandSlicesd, SliceIndicesd, keys
 from gliomaseg.transforms.sample import LESION_INDICES, OTHER_INDICES, slice_indices
 
 
@@ -62,3 +65,75 @@ def test_the_crop_of_monai_draws_every_slice_of_the_asked_kind(pos: int, neg: in
     assert {int(sample[keys.IMAGE].unique()) for sample in samples} == drawn
     assert all(sample[keys.IMAGE].shape == (3, 4, 6, 1) for sample in samples)
     assert all(bool(sample[keys.LABEL].any()) == bool(pos) for sample in samples)
+
+
+def case_of(*lesion_slices: int, depth: int = 5) -> dict[str, Any]:
+    """Return a case whose image holds in every voxel the number of its slice."""
+    image = torch.arange(depth, dtype=torch.uint8).expand(3, 4, 6, depth).clone()
+    label = label_with(*lesion_slices, depth=depth)
+    case = {keys.IMAGE: MetaTensor(image), keys.LABEL: MetaTensor(label), keys.PATIENT: "A"}
+    return SliceIndicesd()(case)
+
+
+def test_slices_are_drawn_as_the_crop_of_monai_draws_them() -> None:
+    case = case_of(1, 3)
+    crop = RandCropByPosNegLabeld(
+        keys=[keys.IMAGE, keys.LABEL],
+        label_key=keys.LABEL,
+        spatial_size=[-1, -1, 1],
+        pos=2,
+        neg=1,
+        num_samples=30,
+        fg_indices_key=LESION_INDICES,
+        bg_indices_key=OTHER_INDICES,
+    ).set_random_state(seed=3)
+    ours = RandSlicesd(lesion=2, other=1, num_samples=30).set_random_state(seed=3)
+    for theirs, sample in zip(crop(case), ours(case), strict=True):
+        assert torch.equal(sample[keys.IMAGE], theirs[keys.IMAGE].as_tensor())
+        assert torch.equal(sample[keys.LABEL], theirs[keys.LABEL].as_tensor()[..., 0])
+        assert sample.keys() == theirs.keys() == {keys.IMAGE, keys.LABEL, keys.PATIENT}
+
+
+def test_neighbours_come_along_and_the_label_is_that_of_the_middle() -> None:
+    draw = RandSlicesd(num_samples=60, neighbours=1).set_random_state(seed=0)
+    seen = {}
+    for sample in draw(case_of(0, 3)):
+        image, label = sample[keys.IMAGE], sample[keys.LABEL]
+        assert image.shape == (3, 4, 6, 3)
+        assert label.shape == (1, 4, 6)
+        places = image[0, 0, 0].tolist()
+        assert torch.equal(image, image[:1, :1, :1].expand_as(image))
+        assert torch.equal(label, label_with(0, 3)[..., places[1]])
+        seen[places[1]] = places
+    assert seen == {0: [0, 0, 1], 1: [0, 1, 2], 2: [1, 2, 3], 3: [2, 3, 4], 4: [3, 4, 4]}
+
+
+def test_neighbours_do_not_change_which_slices_are_drawn() -> None:
+    alone, along = (
+        RandSlicesd(num_samples=20, neighbours=count).set_random_state(seed=5)(case_of(2)) for count in (0, 2)
+    )
+    assert [int(s[keys.IMAGE][0, 0, 0, 0]) for s in alone] == [int(s[keys.IMAGE][0, 0, 0, 2]) for s in along]
+
+
+def test_a_study_of_one_slice_has_itself_for_neighbours() -> None:
+    samples = RandSlicesd(num_samples=1, neighbours=2)(case_of(0, depth=2))
+    assert samples[0][keys.IMAGE].shape == (3, 4, 6, 5)
+    with pytest.warns(UserWarning, match="unable to generate class balanced samples"):
+        (lone,) = RandSlicesd(neighbours=1)(case_of(0, depth=1))
+    assert lone[keys.IMAGE].shape == (3, 4, 6, 3)
+
+
+def test_what_is_drawn_is_a_copy() -> None:
+    case = case_of(1)
+    before = case[keys.IMAGE].clone(), case[keys.LABEL].clone()
+    for sample in RandSlicesd(num_samples=5, neighbours=1)(case):
+        sample[keys.IMAGE].fill_(99)
+        sample[keys.LABEL].fill_(99)
+    assert torch.equal(case[keys.IMAGE], before[0])
+    assert torch.equal(case[keys.LABEL], before[1])
+    assert LESION_INDICES in case
+
+
+def test_a_negative_number_of_neighbours_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`neighbours` counts .* must be at least 0, got -2"):
+        RandSlicesd(neighbours=-2)

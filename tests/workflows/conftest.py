@@ -89,6 +89,7 @@ def bright_segmenter() -> Segmenter:
     segmenter = object.__new__(Segmenter)
     segmenter.model, segmenter.device = model, torch.device("cpu")
     segmenter.preprocessing = parser.get_parsed_content("preprocessing")
+    segmenter.cleanup = parser.get_parsed_content("cleanup")
     segmenter.inferer = StudyInferer(size=96, precision="fp32")
     segmenter.threshold, segmenter.size, segmenter.network_name = 0.5, 96, "bright"
     segmenter.network = BrightOnFlair()

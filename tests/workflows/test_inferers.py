@@ -103,6 +103,51 @@ def test_a_temperature_divides_the_logits(network: nn.Module) -> None:
     assert torch.equal(StudyInferer(precision="fp32", temperature=2.0)(volume(), network), plain_logits / 2)
 
 
+def shown_to(network_input: list[Tensor], given: Tensor, **options: object) -> Tensor:
+    """Run an inferer whose network keeps what it is shown and answers with the middle slice."""
+
+    def watch(slices: Tensor) -> Tensor:
+        network_input.append(slices)
+        middle = slices.shape[1] // 2
+        return slices[:, middle - 1 : middle + 2]
+
+    return StudyInferer(precision="fp32", neighbours=1, **options)(given, watch)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
+def test_the_network_sees_each_slice_between_its_neighbours(batch_size: int) -> None:
+    seen: list[Tensor] = []
+    given = volume()
+    assert torch.equal(shown_to(seen, given, batch_size=batch_size), given)
+    below, above = [0, 0, 1, 2, 3], [1, 2, 3, 4, 4]  # edge slices are repeated, studies never mixed
+    expected = torch.cat([given[..., below], given, given[..., above]], dim=1)
+    assert torch.equal(torch.cat(seen), expected.movedim(-1, 1).flatten(0, 1))
+    assert all(len(part) <= batch_size for part in seen)
+
+
+def test_slices_on_their_own_are_their_own_neighbours() -> None:
+    seen: list[Tensor] = []
+    slices = volume()[..., 0]
+    assert torch.equal(shown_to(seen, slices), slices)
+    assert torch.equal(seen[0], torch.cat([slices] * 3, dim=1))
+
+
+def test_neighbours_are_laid_into_the_square_as_the_slice_is() -> None:
+    seen: list[Tensor] = []
+    shown_to(seen, volume(), size=4, batch_size=3)
+    alone: list[Tensor] = []
+    StudyInferer(size=4, precision="fp32")(volume(), lambda x: (alone.append(x), x)[1])
+    middle = torch.cat(seen)[:, 3:6]
+    assert torch.equal(middle, torch.cat(alone))
+    assert torch.equal(torch.cat(seen)[1, :3], middle[0])
+    assert torch.equal(torch.cat(seen)[1, 6:], middle[2])
+
+
+def test_a_negative_number_of_neighbours_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`neighbours` counts .* must be at least 0, got -1\."):
+        StudyInferer(neighbours=-1)
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.5])
 def test_a_temperature_must_be_above_zero(temperature: float) -> None:
     with pytest.raises(ValueError, match=rf"`temperature` .* must be above 0, got {temperature}"):

@@ -1,0 +1,59 @@
+"""A number that no run can be made with is refused in one sentence that says what would work."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.limits import PAIRS, RECIPE, SWITCHES, check_recipe
+from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.run import TrainOptions, read_train_config
+
+
+def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
+    config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
+    check_recipe(config)
+    assert {*RECIPE, *SWITCHES, *(name for pair in PAIRS for name in pair)} <= set(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("neighbours", -1, r"`neighbours` is a whole number from 0 up; got -1\."),
+        ("neighbours", 1.5, r"`neighbours` is a whole number from 0 up; got 1\.5\."),
+        ("neighbours", True, r"`neighbours` is a whole number from 0 up; got True\."),
+        ("augmentation", -0.5, r"`augmentation` is a number from 0 up; got -0\.5\."),
+        ("augmentation", "much", r"`augmentation` is a number from 0 up; got 'much'\."),
+        ("augmentation", float("nan"), r"`augmentation` is a number from 0 up; got nan\."),
+        ("slice_statistics", 2, r"`slice_statistics` is a number from 0 to 1; got 2\."),
+        ("lambda_ce", None, r"`lambda_ce` is a number from 0 up; got None\."),
+        ("pos_weight", 0, r"`pos_weight` is a number above 0, or null; got 0\."),
+        ("cleanup_share", 10, r"`cleanup_share` is a number from 0 to 1; got 10\."),
+        ("mirror", 1, r"`mirror` is true or false; got 1\."),
+        ("cleanup_largest", "yes, please", r"`cleanup_largest` is true or false; got 'yes, please'\."),
+    ],
+)
+def test_a_number_out_of_range_is_refused(name: str, value: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        check_recipe({name: value})
+    with pytest.raises(InputError, match=words):
+        read_train_config(TrainOptions(tmp_path, tmp_path / "run", settings={name: value}))
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_two_shares_that_are_both_nothing_are_refused(one: str, other: str) -> None:
+    check_recipe({one: 0, other: 0.5})
+    with pytest.raises(InputError, match=f"`{one}` and `{other}` are both 0, which leaves nothing; set one"):
+        check_recipe({one: 0, other: 0.0})
+
+
+def test_expressions_and_missing_ids_pass() -> None:
+    check_recipe({"neighbours": "$1 + 0", "augmentation": "@strength", "mirror": "$not False"})
+    check_recipe({})
+
+
+@pytest.mark.parametrize(("name", "value"), [("pos_weight", None), ("threshold", 1), ("neighbours", 3)])
+def test_what_may_be_passes(name: str, value: Any) -> None:
+    check_recipe({name: value})

@@ -1,0 +1,260 @@
+"""Slices as they were drawn and one row of random numbers for each in, varied slices out, a batch at a time.
+
+The numbers are drawn where a sample is made (``RandNumbersd``) and used where the network is, on a GPU too
+(``SliceAugmentation``): a sample is a function of its pixels and its row, whatever else is in the batch.
+Ranges and order follow nnU-Net's augmentation (Isensee et al., Nature Methods 2021, supplement 4), weaker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import torch
+from monai.transforms import MapTransform, RandomizableTransform
+from torch import Tensor
+from torch.nn import functional
+
+from . import keys
+
+COLUMNS: Final = (
+    *("flip", "affine", "rotate", "scale_y", "scale_x", "shear_y", "shear_x", "shift_y", "shift_x"),
+    *("smooth", "sigma_y", "sigma_x", "contrast", "factor", "brightness", "offset"),
+    *("bias", "c0", "c1", "c2", "c3", "c4", "c5", "noise", "deviation", "noise_seed"),
+    *("flair_alone", "drop_first", "drop_last"),
+)
+"""What the random numbers of a row are for, each uniform in [0, 1)."""
+
+_BIAS_TERMS: Final = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0))
+"""Degrees in y and x of the Legendre products of a bias field of degree 2."""
+
+
+class RandNumbersd(RandomizableTransform, MapTransform):  # type: ignore[misc]
+    """Add a row of random numbers, ``(len(COLUMNS),)`` float64 in [0, 1), under ``keys.DRAWN``.
+
+    Leaves everything else alone. Drawn from the transform's own seeded state.
+    """
+
+    def __init__(self, keys: Any = keys.IMAGE) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, 1.0)
+        self._row = np.zeros(len(COLUMNS))
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw the row."""
+        super().randomize(data)
+        self._row = self.R.random_sample(len(COLUMNS))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the row added."""
+        self.randomize()
+        return {**data, keys.DRAWN: torch.from_numpy(self._row)}
+
+
+class SliceAugmentation:
+    """Vary normalised slices in place, grey values and coil; the label follows in place only.
+
+    In this order: mirror left-right, rotate, scale, shear and shift (one interpolation for all of them),
+    smooth, contrast, brightness, bias field, noise, sequences replaced by FLAIR. What a row does not ask for
+    leaves its slice as it is, to the bit.
+
+    Args:
+        strength: multiplies the ranges and the probabilities of all but mirroring and missing sequences.
+        flip: probability of mirroring.
+        affine: probability of rotating, scaling, shearing and shifting.
+        rotate: largest angle in radians.
+        scale: largest change of scale, as a share.
+        shear: largest shear.
+        shift: largest shift, as a share of the picture.
+        smooth: probability of a Gaussian blur.
+        sigma: its least and greatest deviation, in pixels.
+        contrast: probability of stretching grey values about the mean of a slice.
+        factor: largest stretch, as a share.
+        brightness: probability of adding a constant.
+        offset: the largest, in deviations.
+        bias: probability of a coil's uneven sensitivity, of degree 2.
+        coefficient: the largest of its coefficients.
+        noise: probability of Gaussian noise.
+        deviation: the largest of its deviations.
+        missing: probability with which each of the other sequences is replaced by FLAIR, independently.
+        flair_alone: probability with which both are replaced at once.
+
+    Raises:
+        ValueError: the strength is negative.
+    """
+
+    def __init__(
+        self,
+        strength: float = 1.0,
+        *,
+        flip: float = 0.5,
+        affine: float = 0.8,
+        rotate: float = 0.26,
+        scale: float = 0.15,
+        shear: float = 0.05,
+        shift: float = 0.0625,
+        smooth: float = 0.1,
+        sigma: tuple[float, float] = (0.3, 1.0),
+        contrast: float = 0.3,
+        factor: float = 0.25,
+        brightness: float = 0.3,
+        offset: float = 0.2,
+        bias: float = 0.15,
+        coefficient: float = 0.2,
+        noise: float = 0.2,
+        deviation: float = 0.1,
+        missing: float = 0.1,
+        flair_alone: float = 0.15,
+    ) -> None:
+        if strength < 0:
+            raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
+        self.flip = flip
+        self.affine, self.smooth, self.contrast = (p * strength for p in (affine, smooth, contrast))
+        self.brightness, self.bias, self.noise = (p * strength for p in (brightness, bias, noise))
+        self.rotate, self.scale, self.shear = (r * strength for r in (rotate, scale, shear))
+        self.shift, self.factor, self.offset = (r * strength for r in (shift, factor, offset))
+        self.coefficient, self.deviation = coefficient * strength, deviation * strength
+        self.sigma = sigma
+        self.missing = missing
+        self.flair_alone = flair_alone
+
+    def __call__(self, image: Tensor, label: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both varied.
+
+        Args:
+            image: ``(B, C, H, W)`` float32, normalised; may be changed in place.
+            label: ``(B, 1, H, W)`` float32.
+            drawn: ``(B, len(COLUMNS))`` in [0, 1), on the CPU, from ``RandNumbersd``.
+
+        Returns:
+            Image and label of the same shapes, on the device they came on.
+        """
+        row = {name: drawn[:, column].numpy() for column, name in enumerate(COLUMNS)}
+        image, label = self._move(image, label, row)
+        self._smooth(image, row)
+        self._stretch(image, row)
+        self._shade(image, row)
+        self._add_noise(image, row)
+        self._drop(image, row)
+        return image, label
+
+    def _move(self, image: Tensor, label: Tensor, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Mirror and move with one bilinear interpolation; beyond the picture its border goes on."""
+        moved, mirrored = row["affine"] < self.affine, row["flip"] < self.flip
+        if (only := np.flatnonzero(mirrored & ~moved)).size:
+            image[only], label[only] = image[only].flip(-1), label[only].flip(-1)
+        if not (which := np.flatnonzero(moved)).size:
+            return image, label
+        theta = self._matrices({name: values[which] for name, values in row.items()}, mirrored[which])
+        both = torch.cat([image[which], label[which]], dim=1)
+        grid = functional.affine_grid(theta.to(image), list(both.shape), align_corners=False)
+        both = functional.grid_sample(both, grid, padding_mode="border", align_corners=False)
+        image[which], label[which] = both[:, :-1], both[:, -1:]
+        return image, label
+
+    def _matrices(self, row: Mapping[str, Any], mirrored: Any) -> Tensor:
+        """Return ``(n, 2, 3)`` matrices from places of the result to places of the slice, x before y."""
+        angle = _within(row["rotate"], self.rotate)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
+        shear = _stack(1.0, _within(row["shear_x"], self.shear), _within(row["shear_y"], self.shear), 1.0)
+        scales = [1 + _within(row[name], self.scale) for name in ("scale_x", "scale_y")]
+        scale = _stack(scales[0] * np.where(mirrored, -1.0, 1.0), 0.0, 0.0, scales[1])
+        shift = np.stack([2 * _within(row[name], self.shift) for name in ("shift_x", "shift_y")], axis=-1)
+        return torch.from_numpy(np.concatenate([turn @ shear @ scale, shift[:, :, None]], axis=2))
+
+    def _smooth(self, image: Tensor, row: Mapping[str, Any]) -> None:
+        if (which := np.flatnonzero(row["smooth"] < self.smooth)).size:
+            low, high = self.sigma
+            sigmas = [low + (high - low) * row[name][which] for name in ("sigma_y", "sigma_x")]
+            image[which] = smoothed(image[which], *(torch.from_numpy(s).to(image) for s in sigmas))
+
+    def _stretch(self, image: Tensor, row: Mapping[str, Any]) -> None:
+        if (which := np.flatnonzero(row["contrast"] < self.contrast)).size:
+            factors = _column(1 + _within(row["factor"][which], self.factor), image)
+            picked = image[which]
+            means = picked.mean(dim=(1, 2, 3), keepdim=True)
+            image[which] = means + (picked - means) * factors
+        if (which := np.flatnonzero(row["brightness"] < self.brightness)).size:
+            image[which] += _column(_within(row["offset"][which], self.offset), image)
+
+    def _shade(self, image: Tensor, row: Mapping[str, Any]) -> None:
+        if (which := np.flatnonzero(row["bias"] < self.bias)).size:
+            drawn = np.stack([row[f"c{term}"][which] for term in range(len(_BIAS_TERMS))], axis=1)
+            weights = torch.from_numpy(_within(drawn, self.coefficient)).to(image)
+            image[which] *= bias_field(weights, image.shape[2], image.shape[3])
+
+    def _add_noise(self, image: Tensor, row: Mapping[str, Any]) -> None:
+        generator = torch.Generator(image.device)
+        for index in np.flatnonzero(row["noise"] < self.noise):
+            generator.manual_seed(int(row["noise_seed"][index] * 2**53))
+            deviation = float(row["deviation"][index]) * self.deviation
+            grain = torch.randn(image.shape[1:], generator=generator, device=image.device, dtype=image.dtype)
+            image[index] += deviation * grain
+
+    def _drop(self, image: Tensor, row: Mapping[str, Any]) -> None:
+        """Replace sequences by FLAIR, in every one of neighbouring slices."""
+        alone = row["flair_alone"] < self.flair_alone
+        sequences = len(keys.CHANNELS)
+        if image.shape[1] % sequences:
+            return
+        for channel, name in ((0, "drop_first"), (sequences - 1, "drop_last")):
+            which = np.flatnonzero(alone | (row[name] < self.missing))
+            for first in range(0, image.shape[1], sequences):
+                image[which, first + channel] = image[which, first + keys.FLAIR]
+
+
+def smoothed(image: Tensor, sigma_y: Tensor, sigma_x: Tensor) -> Tensor:
+    """Blur each slice of ``(n, C, H, W)`` by Gaussians of its own, ``(n,)`` in pixels; the border goes on."""
+    count, channels, height, width = image.shape
+    flat = image.reshape(1, count * channels, height, width)
+    for sigma, down in ((sigma_y, True), (sigma_x, False)):
+        taps = _gaussian(sigma).repeat_interleave(channels, dim=0)
+        radius = taps.shape[1] // 2
+        kernel = taps[:, None, :, None] if down else taps[:, None, None, :]
+        padding = (0, 0, radius, radius) if down else (radius, radius, 0, 0)
+        flat = functional.conv2d(
+            functional.pad(flat, padding, mode="replicate"), kernel, groups=count * channels
+        )
+    return flat.reshape(image.shape)
+
+
+def bias_field(weights: Tensor, height: int, width: int) -> Tensor:
+    """Return ``(n, 1, height, width)`` factors around 1: the exponential of Legendre products up to degree 2.
+
+    Args:
+        weights: ``(n, 6)``, of the products in the order of ``_BIAS_TERMS``.
+        height: in pixels.
+        width: in pixels.
+    """
+    y, x = (_legendre(torch.linspace(-1, 1, side).to(weights)) for side in (height, width))
+    terms = torch.stack([y[i][:, None] * x[j][None, :] for i, j in _BIAS_TERMS])
+    return torch.einsum("nt,thw->nhw", weights, terms).exp()[:, None]
+
+
+def _legendre(place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.ones_like(place), place, (3 * place**2 - 1) / 2
+
+
+def _gaussian(sigma: Tensor) -> Tensor:
+    """Return ``(n, taps)`` weights that add up to 1, cut off at four deviations of the widest."""
+    radius = max(1, math.ceil(4 * float(sigma.max())))
+    place = torch.arange(-radius, radius + 1, device=sigma.device, dtype=sigma.dtype)
+    weights = torch.exp(-0.5 * (place[None, :] / sigma[:, None]) ** 2)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _within(uniform: Any, limit: float) -> Any:
+    """Bring numbers in [0, 1) to the range from ``-limit`` to ``limit``."""
+    return (2 * np.asarray(uniform) - 1) * limit
+
+
+def _stack(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Return ``(n, 2, 2)`` matrices of the rows ``a b`` and ``c d``; at least one is an array."""
+    a, b, c, d = np.broadcast_arrays(a, b, c, d)
+    return np.stack([np.stack([a, b], axis=-1), np.stack([c, d], axis=-1)], axis=-2)
+
+
+def _column(values: Any, image: Tensor) -> Tensor:
+    return torch.from_numpy(np.asarray(values)).to(image).reshape(-1, 1, 1, 1)

@@ -1,0 +1,95 @@
+"""The numbers of a training config in, one sentence about the first that no run can be made with out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .files import InputError
+
+
+class Limits(NamedTuple):
+    """What a number may be."""
+
+    low: float = 0.0
+    """Smallest value."""
+
+    high: float = float("inf")
+    """Largest value."""
+
+    whole: bool = False
+    """Whether it counts something."""
+
+    none: bool = False
+    """Whether it may be null."""
+
+    above: bool = False
+    """Whether the smallest value itself is too small."""
+
+    def words(self) -> str:
+        """Say it in words.
+
+        Example:
+            >>> Limits(high=1).words(), Limits(whole=True).words(), Limits(none=True, above=True).words()
+            ('a number from 0 to 1', 'a whole number from 0 up', 'a number above 0, or null')
+        """
+        kind = "a whole number" if self.whole else "a number"
+        to = "up" if self.high == float("inf") else f"to {self.high:g}"
+        span = f"above {self.low:g}" if self.above else f"from {self.low:g} {to}"
+        return f"{kind} {span}{', or null' if self.none else ''}"
+
+    def allow(self, value: Any) -> bool:
+        """Return whether a value may stand."""
+        if value is None:
+            return self.none
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        return self.low <= value <= self.high and not (self.above and value == self.low)
+
+
+SHARE = Limits(high=1.0)
+
+RECIPE = {
+    "neighbours": Limits(whole=True),
+    "lesion_share": Limits(),
+    "other_share": Limits(),
+    "augmentation": Limits(),
+    "slice_statistics": SHARE,
+    "lambda_dice": Limits(),
+    "lambda_ce": Limits(),
+    "pos_weight": Limits(none=True, above=True),
+    "threshold": SHARE,
+    "cleanup_share": SHARE,
+    "cleanup_peak": SHARE,
+    "cleanup_mean": SHARE,
+}
+"""Id -> what it may be."""
+
+SWITCHES = ("mirror", "cleanup_largest")
+"""Ids that are true or false."""
+
+PAIRS = (("lesion_share", "other_share"), ("lambda_dice", "lambda_ce"))
+"""Ids that are not both 0."""
+
+
+def check_recipe(config: Mapping[str, Any]) -> None:
+    """Refuse numbers of the recipe that no run can be made with; expressions and missing ids pass.
+
+    Raises:
+        InputError: a value is of the wrong kind or out of range; the sentence says what would work.
+    """
+    for name, limits in RECIPE.items():
+        if name in config and not is_expression(config[name]) and not limits.allow(config[name]):
+            raise InputError(f"`{name}` is {limits.words()}; got {config[name]!r}.")
+    for name in SWITCHES:
+        value = config.get(name, False)
+        if not is_expression(value) and not isinstance(value, bool):
+            raise InputError(f"`{name}` is true or false; got {value!r}.")
+    for one, other in PAIRS:
+        if config.get(one) == 0 and config.get(other) == 0:
+            raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
+
+
+def is_expression(value: Any) -> bool:
+    """Return whether a value is worked out by MONAI: a reference or an expression."""
+    return isinstance(value, str) and value.startswith(("$", "@", "%"))
