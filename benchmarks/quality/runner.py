@@ -133,7 +133,11 @@ def measure_cell(cell: Cell, recipe: Recipe, run: Path, split: Split) -> dict[st
         "patients": {
             name: len(patients_of(getattr(split, name))) for name in ("training", "validation", "test")
         },
-        "budget": {"minutes": origin.get("budget_minutes"), **trained, "threads": origin.get("threads")},
+        "budget": {
+            "budget_minutes": origin.get("budget_minutes"),
+            **trained,
+            "threads": origin.get("threads"),
+        },
         "machine": machine_of(origin),
         "commit": origin.get("commit"),
         **figures(fitted, split.test, protocol),
