@@ -32,8 +32,8 @@ class SlimDecoder(nn.Module):
         maps = len(encoder_channels)
         if len(channels) not in (maps, maps - 1):
             raise ValueError(
-                f"Expected one number of decoder channels per encoder map ({maps}), or one less to end at half "
-                f"the size, got {len(channels)}: {tuple(channels)}."
+                f"Expected one number of decoder channels per encoder map ({maps}), or one less to end at "
+                f"half the size, got {len(channels)}: {tuple(channels)}."
             )
         skips = list(encoder_channels[-2::-1])
         self.bottom = conv_bn_relu(encoder_channels[-1], channels[0], kernel=1)

@@ -57,7 +57,9 @@ def cell_named(words: str, recipes: dict[str, Recipe]) -> Cell:
     """
     parts = words.split(":")
     if len(parts) != 3:
-        raise InputError(f"A cell is named protocol:network:recipe, as fold1:resnext50_unet:base, not {words!r}.")
+        raise InputError(
+            f"A cell is named protocol:network:recipe, as fold1:resnext50_unet:base, not {words!r}."
+        )
     protocol, network, recipe = parts
     if protocol not in NAMES:
         raise InputError(f"A protocol is one of {', '.join(NAMES)}, but {protocol!r} was asked for.")
@@ -90,7 +92,9 @@ def read_cells(folder: Path) -> list[dict[str, Any]]:
 def commit() -> str:
     """Return the commit of this repository, with ``+`` behind it where sources differ from it."""
     head = _git("rev-parse", "--short=10", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results", ":!docs")
+    changed = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results", ":!docs"
+    )
     return (head or "unknown") + ("+" if changed else "")
 
 

@@ -14,7 +14,12 @@ from scipy import stats
 
 from gliomaseg.networks.measure import count_gflop, count_parameters
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.calibration import CalibrationCounts, add_counts, calibration_figures, count_calibration
+from gliomaseg.workflows.calibration import (
+    CalibrationCounts,
+    add_counts,
+    calibration_figures,
+    count_calibration,
+)
 from gliomaseg.workflows.evaluate import Predict, evaluate_cases
 from gliomaseg.workflows.inferers import pick_device
 from gliomaseg.workflows.masks import load_label

@@ -119,7 +119,9 @@ class Loop:
         Raises:
             KeyboardInterrupt: a signal came; the state is saved.
         """
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             while (done := self._done(minutes, spent)) < 1:
                 if int(done * VALIDATIONS) > self.validated:

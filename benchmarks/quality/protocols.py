@@ -64,7 +64,8 @@ class Split:
 
     def datalist(self, data: Data) -> dict[str, Any]:
         """Return the split as a datalist."""
-        sections = {"training": self.training, "validation": self.validation, "test": self.test}
+        test = [] if self.test == self.validation else self.test  # nobody is on two sides
+        sections = {"training": self.training, "validation": self.validation, "test": test}
         method = "slice" if self.warning else "file"
         return data.datalist(sections, {"method": method, "says": self.says, "warning": self.warning})
 

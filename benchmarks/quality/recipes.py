@@ -96,13 +96,17 @@ def _parent(name: str, wanted: str | None, before: Mapping[str, Recipe], path: P
     if wanted is None:
         return None
     if wanted not in before:
-        raise InputError(f"{name} in {path} is from {wanted!r}, which does not stand above it; write it there.")
+        raise InputError(
+            f"{name} in {path} is from {wanted!r}, which does not stand above it; write it there."
+        )
     return before[wanted]
 
 
 def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
     if recipe.kind not in KINDS:
-        raise InputError(f"A recipe's kind is one of {', '.join(KINDS)}, but {recipe.name} has {recipe.kind!r}.")
+        raise InputError(
+            f"A recipe's kind is one of {', '.join(KINDS)}, but {recipe.name} has {recipe.kind!r}."
+        )
     wrong = sorted(set(recipe.fit) - set(FITS))
     if wrong:
         raise InputError(f"What is fitted is of {', '.join(FITS)}, but {recipe.name} has {wrong[0]!r}.")

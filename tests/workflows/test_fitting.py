@@ -27,7 +27,9 @@ def test_a_temperature_that_was_used_already_is_taken_back() -> None:
     logits = np.log(probability / (1 - probability))
     cooled = 1 / (1 + np.exp(-logits / 3))
     again = fitting.fit_temperature([fitting.count_logits(cooled, truth, temperature=3)])
-    assert again == pytest.approx(fitting.fit_temperature([fitting.count_logits(probability, truth)]), rel=0.01)
+    assert again == pytest.approx(
+        fitting.fit_temperature([fitting.count_logits(probability, truth)]), rel=0.01
+    )
 
 
 def test_certain_probabilities_are_counted_at_the_ends() -> None:
