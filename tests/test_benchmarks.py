@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ timing, findings, machine, peers, table = (
 overhead, memory, exactness, step, plan = (
     load(name) for name in ("overhead", "memory", "exactness", "step", "plan")
 )
-shipped, command = load("shipped"), load("__main__")
+shipped, command, apart = load("shipped"), load("__main__"), load("apart")
 
 
 @pytest.fixture
@@ -302,7 +303,15 @@ def test_the_cache_is_weighed_against_the_slices(phantom_data: Path, tmp_path: P
 
 
 def test_resident_memory_is_divided_by_the_raw_bytes() -> None:
-    sizes = {"before": 100, "after": 320, "trimmed": 300, "raw": 200, "slices": 1000, "seconds": 1.0}
+    sizes = {
+        "before": 100,
+        "after": 320,
+        "trimmed": 300,
+        "raw": 200,
+        "cached": 100,
+        "slices": 1000,
+        "seconds": 1.0,
+    }
     found = memory.weigh(sizes)
     assert found["figure"]["median"] == pytest.approx(1.1)
     assert found["details"]["after_giving_back"] == pytest.approx(1.0)
@@ -339,3 +348,36 @@ def test_patients_are_taken_evenly() -> None:
     assert [case["patient"] for case in command.evenly(cases, 3)] == [0, 2, 4]
     assert command.evenly(cases, None) == cases
     assert command.evenly(cases, 99) == cases
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new processes find the benchmarks, as they do where a benchmark is run."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_peer_steps_in_a_process_of_its_own(phantom_data: Path) -> None:
+    cases = load_cases(phantom_data)[:1]
+    with apart.Apart(peers.seed_loop, cases, 32, 2) as loop:
+        loop.step()
+        loop.step()
+        assert len(loop.loading) == 2
+        assert min(loop.loading) > 0
+        process = loop._process
+        assert process.pid != os.getpid()
+    assert not process.is_alive()
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
+    case = {"image": str(tmp_path / "a.nii"), "label": str(tmp_path / "b.nii")}
+    words = r"The peer's loop failed in its process:\n(.|\n)*a\.nii is a volume; give a folder of patients"
+    with pytest.raises(RuntimeError, match=words):
+        apart.Apart(peers.seed_loop, [case], 32, 2)
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_peer_that_vanishes_is_missed() -> None:
+    with pytest.raises(RuntimeError, match="The peer's process ended without a word; was there too little"):
+        apart.Apart(os._exit, 1)

@@ -27,10 +27,9 @@ def test_freed_memory_is_used_again_without_asking_the_system() -> None:
         return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
     assert faults(keep=True) < 1000
-    assert faults(keep=False) > 10_000 
+    assert faults(keep=False) > 10_000
 
 
 def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("musl", "1.2"))
     assert memory.keep_freed_memory() is False
-
