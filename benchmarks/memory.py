@@ -24,8 +24,8 @@ ENOUGH = 1000
 def measure_memory(cases: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
     """Fill the cache in a process of its own and compare what that adds with the bytes of the slices.
 
-    The slices' bytes are those of image and label as uint8 at the size of the files; the cache holds them at the
-    size of the network. What remains resident after freed memory has been
+    The slices' bytes are those of image and label as uint8 at the size of the files; the cache holds them at
+    the size of the network. What remains resident after freed memory has been
     given back to the system is told beside it.
     """
     if not STATUS.is_file():
@@ -85,7 +85,7 @@ def fill_cache(cases: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, An
 
 
 def raw_bytes(case: Mapping[str, Any], cached: Mapping[str, Any]) -> int:
-    """Return the bytes of a case's slices as they are in the files, three channels and a mask at one byte each.
+    """Return the bytes of a case's slices as they are in the files: three channels and a mask, one byte each.
 
     Args:
         case: the record; the first of its files tells the size of all.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from PIL import Image
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
@@ -290,8 +291,10 @@ def test_engine_and_evaluator_are_compared_with_bare_loops(ours: Any) -> None:
 # Memory and exactness
 
 
-def test_the_raw_bytes_are_those_of_image_and_label() -> None:
-    assert memory.raw_bytes({"image": torch.zeros(3, 4, 4, 2), "label": torch.zeros(1, 4, 4, 2)}) == 128
+def test_the_raw_bytes_are_those_of_the_files_whatever_size_is_cached(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / "a_1.tif")
+    cached = {"image": torch.zeros(3, 2, 2, 9, dtype=torch.uint8)}
+    assert memory.raw_bytes({"image": [tmp_path / "a_1.tif"]}, cached) == 4 * 5 * 7 * 9
 
 
 @pytest.mark.skipif(not memory.STATUS.is_file(), reason="needs /proc")
