@@ -102,6 +102,12 @@ def training(**settings: object) -> ConfigParser:
     return parser
 
 
+def test_gradients_of_several_batches_can_be_added_up(phantom_data: Path) -> None:
+    parser = training(network_name="resnext26_unet_tiny", size=32, batch_cases=2, device="cpu", accumulation=3)
+    parser["datalist"] = {"training": find_cases(phantom_data)[:2], "validation": []}
+    assert parser.get_parsed_content("train::trainer").accumulation_steps == 3
+
+
 def test_the_strength_of_augmentation_reaches_the_device() -> None:
     whole, half = (training(augmentation=n).get_parsed_content("train::augmentation") for n in (1.0, 0.5))
     assert (whole.affine, whole.rotate, whole.flair_alone) == (0.8, 0.26, 0.15)

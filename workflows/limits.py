@@ -53,6 +53,7 @@ RECIPE = {
     "neighbours": Limits(whole=True),
     "lesion_share": Limits(),
     "other_share": Limits(),
+    "accumulation": Limits(low=1, whole=True),
     "augmentation": Limits(),
     "slice_statistics": SHARE,
     "lambda_dice": Limits(),
