@@ -2,8 +2,8 @@
 
 Read in this order: ``resnext`` (the encoder and its contract), ``decoder``, ``padded`` (any image size),
 ``resnext_unet`` (assembly), ``deep`` (heads for training), ``checkpoint`` and ``pretrained`` (weights),
-``backbone`` (our encoder for MONAI's FlexibleUNet), ``table`` and ``registry`` (networks by name), ``measure``
-(their size).
+``backbone`` (our encoder for MONAI's FlexibleUNet), ``table`` and ``registry`` (networks by name), and
+``measure`` (their size).
 
 Importing this package registers our encoders as backbones of FlexibleUNet.
 """
