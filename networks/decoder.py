@@ -62,10 +62,12 @@ class SlimDecoder(nn.Module):
 
     def maps(self, features: list[Tensor]) -> list[Tensor]:
         """Return the maps after every step up, coarsest first; the last is that of ``forward``."""
-        found = [self.bottom(features[-1])]
+        x = self.bottom(features[-1])
+        found: list[Tensor] = []
         for step, up in enumerate(self.ups):
-            found.append(up(found[-1], features[len(features) - 2 - step]))
-        return [*found[1:], self.top(self.upsample(found[-1]))]
+            x = up(x, features[len(features) - 2 - step])
+            found.append(x)
+        return found if len(self.channels) == len(found) else [*found, self.top(self.upsample(x))]
 
 
 class UpBlock(nn.Module):

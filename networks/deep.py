@@ -15,7 +15,7 @@ from .padded import check_image, pad_to_stride
 from .resnext_unet import ResNeXtUNet
 
 LEVELS = 3
-"""Maps with a head of their own, besides the finest: those of half, a quarter and an eighth of the size."""
+"""Maps with a head of their own, besides the finest: the three that come before it on the way up."""
 
 
 def supervise(network: nn.Module, deep: bool = False) -> nn.Module:
@@ -57,9 +57,10 @@ class DeeplySupervised(nn.Module):
         super().__init__()
         self.network = network
         channels = network.decoder.channels[-2 : -2 - LEVELS : -1]
-        self.heads = nn.ModuleList(nn.Conv2d(c, network.head.out_channels, kernel_size=1) for c in channels)
+        self.heads = nn.ModuleList(nn.Conv2d(c, network.out_channels, kernel_size=1) for c in channels)
+        start = network.head.get_parameter("bias").data.reshape(network.out_channels, -1).mean(dim=1)
         for head in self.heads:  # all start at the network's foreground prior
-            head.get_parameter("bias").data.copy_(network.head.get_parameter("bias").data)
+            head.get_parameter("bias").data.copy_(start)
         self.register_load_state_dict_pre_hook(_take_plain)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -77,7 +78,7 @@ class DeeplySupervised(nn.Module):
         height, width = image.shape[2], image.shape[3]
         padded = pad_to_stride(image, self.network.stride)
         *coarser, finest = self.network.decoder.maps(self.network.encoder(padded))
-        levels = [self.network.head(self.network.dropout(finest))]
+        levels = [self.network.unfold(self.network.head(self.network.dropout(finest)))]
         for head, level in zip(self.heads, coarser[::-1], strict=False):  # the coarsest has none
             levels.append(F.interpolate(head(level), size=padded.shape[2:], mode="nearest"))
         return [logits[:, :, :height, :width] for logits in levels]

@@ -11,19 +11,20 @@ from gliomaseg.networks import DeeplySupervised, create_network, deployed, load_
 from gliomaseg.networks.deep import LEVELS
 from gliomaseg.networks.resnext_unet import ResNeXtUNet
 
-NAME = "resnext26_unet_tiny"
+NAME = "resnext26_unet_tiny"  # its decoder ends at half the size
+WHOLE = "resnext50_unet"  # its decoder ends at the whole size
 Ramp = Callable[..., Tensor]
 
 
-def fresh(seed: int = 0) -> ResNeXtUNet:
+def fresh(seed: int = 0, name: str = NAME, out_channels: int = 1) -> ResNeXtUNet:
     torch.manual_seed(seed)
-    network = create_network(NAME)
+    network = create_network(name, out_channels=out_channels)
     assert isinstance(network, ResNeXtUNet)
     return network
 
 
-def trained(seed: int = 0) -> DeeplySupervised:
-    network = supervise(fresh(seed), deep=True)
+def trained(seed: int = 0, name: str = NAME, out_channels: int = 1) -> DeeplySupervised:
+    network = supervise(fresh(seed, name, out_channels), deep=True)
     assert isinstance(network, DeeplySupervised)
     return network
 
@@ -40,34 +41,41 @@ def test_in_evaluation_mode_it_is_the_plain_network(ramp_image: Ramp) -> None:
         assert torch.equal(trained().eval()(image), fresh().eval()(image))
 
 
-def test_the_finest_level_is_what_the_plain_network_says_in_training(ramp_image: Ramp) -> None:
+@pytest.mark.parametrize("name", [NAME, WHOLE])
+def test_the_finest_level_is_what_the_plain_network_says_in_training(name: str, ramp_image: Ramp) -> None:
     image = ramp_image(2, 3, 64, 64)
-    assert torch.equal(trained().train()(image)[0], fresh().train()(image))
+    assert torch.equal(trained(name=name).train()(image)[0], fresh(name=name).train()(image))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 50)])
-def test_every_level_has_the_size_of_the_image(size: tuple[int, int], ramp_image: Ramp) -> None:
-    levels = trained().train()(ramp_image(2, 3, *size))
-    assert [level.shape for level in levels] == [(2, 1, *size)] * (1 + LEVELS)
+@pytest.mark.parametrize("out_channels", [1, 2])
+def test_every_level_has_the_size_of_the_image(
+    size: tuple[int, int], out_channels: int, ramp_image: Ramp
+) -> None:
+    levels = trained(out_channels=out_channels).train()(ramp_image(2, 3, *size))
+    assert [level.shape for level in levels] == [(2, out_channels, *size)] * (1 + LEVELS)
 
 
-def test_a_coarser_level_repeats_its_pixels(ramp_image: Ramp) -> None:
-    levels = trained().train()(ramp_image(2, 3, 64, 64))
-    for index, stride in enumerate((2, 4, 8), start=1):
-        corners = levels[index][..., ::stride, ::stride]
+@pytest.mark.parametrize(("name", "strides"), [(NAME, (4, 8, 16)), (WHOLE, (2, 4, 8))])
+def test_a_coarser_level_repeats_its_pixels(name: str, strides: tuple[int, ...], ramp_image: Ramp) -> None:
+    levels = trained(name=name).train()(ramp_image(2, 3, 64, 64))
+    for level, stride in zip(levels[1:], strides, strict=True):
+        corners = level[..., ::stride, ::stride]
         again = corners.repeat_interleave(stride, dim=-1).repeat_interleave(stride, dim=-2)
-        assert torch.equal(levels[index], again), stride
+        assert torch.equal(level, again), stride
+        assert not torch.equal(corners[..., ::2], corners[..., 1::2]), stride
 
 
-def test_the_decoder_tells_its_maps_and_the_last_is_its_answer() -> None:
-    network = fresh().eval()
+@pytest.mark.parametrize(("name", "strides"), [(NAME, (16, 8, 4, 2)), (WHOLE, (16, 8, 4, 2, 1))])
+def test_the_decoder_tells_its_maps_and_the_last_is_its_answer(name: str, strides: tuple[int, ...]) -> None:
+    network = fresh(name=name).eval()
     with torch.no_grad():
         features = network.encoder(torch.rand(1, 3, 64, 64))
         maps = network.decoder.maps(features)
         assert torch.equal(maps[-1], network.decoder(features))
     assert [tuple(found.shape[1:]) for found in maps] == [
         (channels, 64 // stride, 64 // stride)
-        for channels, stride in zip(network.decoder.channels, (16, 8, 4, 2, 1), strict=True)
+        for channels, stride in zip(network.decoder.channels, strides, strict=True)
     ]
 
 
@@ -81,9 +89,10 @@ def test_a_gradient_of_the_loss_reaches_every_parameter_and_every_head() -> None
 
 
 def test_the_heads_start_where_the_network_starts() -> None:
-    network = trained()
-    start = network.network.head.get_parameter("bias")
-    assert all(torch.equal(head.get_parameter("bias"), start) for head in network.heads)
+    network = trained(out_channels=2)
+    start = float(network.network.head.get_parameter("bias")[0])
+    for head in network.heads:
+        assert head.get_parameter("bias").tolist() == pytest.approx([start, start])
 
 
 def test_the_deployed_network_has_the_names_of_the_plain_one() -> None:
