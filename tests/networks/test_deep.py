@@ -90,7 +90,7 @@ def test_a_gradient_of_the_loss_reaches_every_parameter_and_every_head() -> None
 
 def test_the_heads_start_where_the_network_starts() -> None:
     network = trained(out_channels=2)
-    start = float(network.network.head.get_parameter("bias")[0])
+    start = float(network.network.head.get_parameter("bias").detach()[0])
     for head in network.heads:
         assert head.get_parameter("bias").tolist() == pytest.approx([start, start])
 
