@@ -66,7 +66,7 @@ RECIPE = {
 }
 """Id -> what it may be."""
 
-SWITCHES = ("mirror", "cleanup_largest")
+SWITCHES = ("deep_supervision", "mirror", "cleanup_largest")
 """Ids that are true or false."""
 
 PAIRS = (("lesion_share", "other_share"), ("lambda_dice", "lambda_ce"))
