@@ -33,8 +33,8 @@ SEED_STEP = Aim("Training step of the seed's network: the seed's loop / ours", 3
 SMP_STEP = Aim("Training, per slice from files to weights: segmentation-models-pytorch's loop / ours", 3.0)
 TRAINING = Aim("Engine, handlers and data over a bare loop: training", 5.0, "%", at_least=False)
 VALIDATION = Aim("Engine, metrics and data over a bare loop: validation", 5.0, "%", at_least=False)
-LOADER = Aim("Loader's share of a training step", 10.0, "%", at_least=False)
-MEMORY = Aim("Resident memory of the cached slices / their raw uint8 bytes", 1.2, at_least=False)
+LOADER = Aim("Loader's share of a training step, augmentation included", 10.0, "%", at_least=False)
+MEMORY = Aim("Resident memory of the cached slices / their raw uint8 bytes in the files", 1.2, at_least=False)
 EXACTNESS = Aim("Change of a trained model's validation Dice in bf16", 0.001, "", at_least=False)
 
 AIMS = {

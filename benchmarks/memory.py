@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from .findings import MEMORY, Finding, found, not_measured
 
 STATUS = Path("/proc/self/status")
@@ -22,7 +24,8 @@ ENOUGH = 1000
 def measure_memory(cases: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
     """Fill the cache in a process of its own and compare what that adds with the bytes of the slices.
 
-    The slices' bytes are those of image and label as uint8. What remains resident after freed memory has been
+    The slices' bytes are those of image and label as uint8 at the size of the files; the cache holds them at
+    the size of the network. What remains resident after freed memory has been
     given back to the system is told beside it.
     """
     if not STATUS.is_file():
@@ -46,6 +49,7 @@ def weigh(sizes: Mapping[str, Any]) -> Finding:
         slices=sizes["slices"],
         raw_mbytes=sizes["raw"] / 1e6,
         resident_mbytes=added / 1e6,
+        cached_mbytes=sizes["cached"] / 1e6,
         after_giving_back=(sizes["trimmed"] - sizes["before"]) / sizes["raw"],
         fill_seconds=sizes["seconds"],
     )
@@ -68,20 +72,28 @@ def fill_cache(cases: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, An
     gc.collect()
     after = resident_bytes()
     give_back()
-    raw = [raw_bytes(case) for case in dataset._cache]
+    raw = [raw_bytes(case, cached) for case, cached in zip(cases, dataset._cache, strict=True)]
     return {
         "before": before,
         "after": after,
         "trimmed": resident_bytes(),
         "raw": sum(raw),
+        "cached": sum(case[key].numel() for case in dataset._cache for key in ("image", "label")),
         "slices": sum(int(case["image"].shape[-1]) for case in dataset._cache),
         "seconds": seconds,
     }
 
 
-def raw_bytes(case: Mapping[str, Any]) -> int:
-    """Return the bytes of image and label at one byte a value."""
-    return int(case["image"].numel()) + int(case["label"].numel())
+def raw_bytes(case: Mapping[str, Any], cached: Mapping[str, Any]) -> int:
+    """Return the bytes of a case's slices as they are in the files: three channels and a mask, one byte each.
+
+    Args:
+        case: the record; the first of its files tells the size of all.
+        cached: what the cache holds of it.
+    """
+    with Image.open(case["image"][0]) as slice_:
+        width, height = slice_.size
+    return 4 * width * height * int(cached["image"].shape[-1])
 
 
 def resident_bytes() -> int:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from gliomaseg.networks import create_network
 from gliomaseg.transforms import keys
 
 SMP = "segmentation_models_pytorch"
@@ -89,6 +90,16 @@ class PlainLoop:
         loss = bce_and_dice(torch.sigmoid(self.network(images)), masks)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+
+
+def seed_loop(cases: Sequence[Mapping[str, Any]], size: int, batch_size: int) -> PlainLoop:
+    """Return the seed's training: its network in the plain loop."""
+    return PlainLoop(create_network("seed_resnext50_unet"), cases, size, batch_size)
+
+
+def smp_loop(cases: Sequence[Mapping[str, Any]], size: int, batch_size: int) -> PlainLoop:
+    """Return segmentation-models-pytorch's Unet in the plain loop."""
+    return PlainLoop(smp_unet(), cases, size, batch_size)
 
 
 def bce_and_dice(probabilities: Tensor, masks: Tensor, smooth: float = 1.0) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from gliomaseg.networks import count_gflop, create_network
+from gliomaseg.networks import count_gflop
 from gliomaseg.workflows.inferers import autocast_dtype
 
+from .apart import Apart
 from .findings import LOADER, SEED_STEP, SMP_STEP, Finding, found, not_measured
-from .peers import SMP, PlainLoop, smp_is_there, smp_unet
+from .peers import SMP, seed_loop, smp_is_there, smp_loop
 from .plan import Plan
 from .shipped import Shipped
 from .timing import ratios, spread, take_turns
@@ -30,9 +31,9 @@ def measure_seed_step(cases: Cases, folder: Path, plan: Plan) -> Finding:
     """Compare the seed's loop with our step, both with the seed's network."""
     name = "seed_resnext50_unet"
     ours = Shipped(cases, cases, folder, network_name=name, size=plan.seed_size, **plan.batch)
-    seed = PlainLoop(create_network(name), cases, plan.seed_size, ours.batch_size)
-    taken = take_turns({"seed": seed.step, "ours": ours.step}, plan.seconds, plan.at_least)
-    details = describe(ours, taken, "seed", seed)
+    with Apart(seed_loop, cases, plan.seed_size, ours.batch_size) as seed:
+        taken = take_turns({"seed": seed.step, "ours": ours.step}, plan.seconds, plan.at_least)
+        details = describe(ours, taken, "seed", seed)
     return found(SEED_STEP, ratios(taken["seed"], taken["ours"]), **details)
 
 
@@ -41,27 +42,27 @@ def measure_default_step(ours: Shipped, cases: Cases, plan: Plan) -> dict[str, F
 
     Our time of a step bears its share of filling the cache, as in a whole training.
     """
-    actions: dict[str, Any] = {"ours": ours.step}
-    peer = None
-    if smp_is_there():
-        peer = PlainLoop(smp_unet(), cases, int(ours["size"]), ours.batch_size)
-        actions = {"smp": peer.step, **actions}
-    taken = take_turns(actions, plan.seconds, plan.at_least)
-    loading = ours.loading[1:]
-    shares = [100 * part for part in ratios(loading, taken["ours"])]
-    findings = {"loader": found(LOADER, shares, loader_seconds=spread(loading))}
-    if peer is None:
-        return {"smp_step": not_measured(SMP_STEP, NO_SMP), **findings}
+    if not smp_is_there():
+        taken = take_turns({"ours": ours.step}, plan.seconds, plan.at_least)
+        return {"smp_step": not_measured(SMP_STEP, NO_SMP), "loader": loader_share(ours, taken["ours"])}
+    with Apart(smp_loop, cases, int(ours["size"]), ours.batch_size) as peer:
+        taken = take_turns({"smp": peer.step, "ours": ours.step}, plan.seconds, plan.at_least)
+        details = describe(ours, taken, "smp", peer)
     fill = ours.fill_share * ours.batch_size
     whole = [one + fill for one in taken["ours"]]
-    details = describe(ours, taken, "smp", peer)
     details["fill_milliseconds_per_slice"] = 1e3 * ours.fill_share
-    return {"smp_step": found(SMP_STEP, ratios(taken["smp"], whole), **details), **findings}
+    step = found(SMP_STEP, ratios(taken["smp"], whole), **details)
+    return {"smp_step": step, "loader": loader_share(ours, taken["ours"])}
 
 
-def describe(
-    ours: Shipped, taken: Mapping[str, Sequence[float]], name: str, peer: PlainLoop
-) -> dict[str, Any]:
+def loader_share(ours: Shipped, steps: Sequence[float]) -> Finding:
+    """Return what loading and varying a batch take of a step; the first step was not counted."""
+    loading = ours.loading[1:]
+    shares = [100 * part for part in ratios(loading, steps)]
+    return found(LOADER, shares, loader_seconds=spread(loading))
+
+
+def describe(ours: Shipped, taken: Mapping[str, Sequence[float]], name: str, peer: Apart) -> dict[str, Any]:
     """Return the circumstances and the seconds behind a ratio.
 
     ``loaders_left_out`` is the ratio of what remains without either loader: the gain of the network's step

@@ -1,13 +1,15 @@
 """One batch: slices go in, logits of the same size come out.
 
 Read in this order: ``resnext`` (the encoder and its contract), ``decoder``, ``padded`` (any image size),
-``resnext_unet`` (assembly), ``checkpoint`` and ``pretrained`` (weights), ``backbone`` (our encoder for
-MONAI's FlexibleUNet), ``table`` and ``registry`` (networks by name), ``measure`` (their size).
+``resnext_unet`` (assembly), ``deep`` (heads for training), ``checkpoint`` and ``pretrained`` (weights),
+``backbone`` (our encoder for MONAI's FlexibleUNet), ``table`` and ``registry`` (networks by name), and
+``measure`` (their size).
 
 Importing this package registers our encoders as backbones of FlexibleUNet.
 """
 
 from .checkpoint import load_weights
+from .deep import DeeplySupervised, deployed, supervise
 from .measure import count_gflop, count_parameters
 from .registry import create_network, network_names, register
 from .resnext import VARIANTS, ResNeXtEncoder, Variant
@@ -15,6 +17,7 @@ from .resnext_unet import ResNeXtUNet, SeedResNeXtUNet
 
 __all__ = [
     "VARIANTS",
+    "DeeplySupervised",
     "ResNeXtEncoder",
     "ResNeXtUNet",
     "SeedResNeXtUNet",
@@ -22,7 +25,9 @@ __all__ = [
     "count_gflop",
     "count_parameters",
     "create_network",
+    "deployed",
     "load_weights",
     "network_names",
     "register",
+    "supervise",
 ]

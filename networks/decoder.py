@@ -32,9 +32,10 @@ class SlimDecoder(nn.Module):
         maps = len(encoder_channels)
         if len(channels) not in (maps, maps - 1):
             raise ValueError(
-                f"Expected one number of decoder channels per encoder map ({maps}), or one less to end at half "
-                f"the size, got {len(channels)}: {tuple(channels)}."
+                f"Expected one number of decoder channels per encoder map ({maps}), or one less to end at "
+                f"half the size, got {len(channels)}: {tuple(channels)}."
             )
+        self.channels = tuple(channels)
         skips = list(encoder_channels[-2::-1])
         self.bottom = conv_bn_relu(encoder_channels[-1], channels[0], kernel=1)
         inputs = [channels[0], *channels[: maps - 2]]
@@ -58,6 +59,15 @@ class SlimDecoder(nn.Module):
             x = up(x, features[len(features) - 2 - step])
         result: Tensor = self.top(self.upsample(x))
         return result
+
+    def maps(self, features: list[Tensor]) -> list[Tensor]:
+        """Return the maps after every step up, coarsest first; the last is that of ``forward``."""
+        x = self.bottom(features[-1])
+        found: list[Tensor] = []
+        for step, up in enumerate(self.ups):
+            x = up(x, features[len(features) - 2 - step])
+            found.append(x)
+        return found if len(self.channels) == len(found) else [*found, self.top(self.upsample(x))]
 
 
 class UpBlock(nn.Module):

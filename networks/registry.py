@@ -73,7 +73,7 @@ def resnext101_unet(in_channels: int, out_channels: int, **options: Any) -> nn.M
 @register("resnext26_unet_tiny")
 def resnext26_unet_tiny(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
     """Build the small one, of the shipped weights: made for laptops."""
-    # The encoder costs a tenth of ResNeXt-50's, so a wider decoder is worth its price; at full size it is not.
+    # The encoder costs a tenth of ResNeXt-50's: a wider decoder is worth its price, but for the full size.
     options = {"decoder_channels": (128, 64, 48, 24), **options}
     return _resnext_unet("resnext26_8x4d", in_channels, out_channels, **options)
 

@@ -66,8 +66,8 @@ VARIANTS: Final[dict[str, Variant]] = {
     "resnext101_32x8d": Variant((3, 4, 23, 3), groups=32, width_per_group=8),
     "resnext26_8x4d": Variant((2, 2, 2, 2), groups=8, width_per_group=4, base_width=32),
 }
-"""The sizes in use. The first two are torchvision's; the third is half as wide and has no public weights. Groups of fewer than four channels
-are slow on processors and cost no less."""
+"""The sizes in use. The first two are torchvision's; the third is half as wide and has no public weights. On
+a processor groups of fewer than four channels cost as much as groups of four."""
 
 
 class ResNeXtEncoder(nn.Module):

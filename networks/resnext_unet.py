@@ -53,6 +53,7 @@ class ResNeXtUNet(nn.Module):
                 f"Expected a foreground_prior between 0 and 1, got {foreground_prior}; take 0.05."
             )
         self.in_channels = in_channels
+        self.out_channels = out_channels
         self.stride = encoder.strides[-1]
         self.encoder = encoder
         self.decoder = SlimDecoder(encoder.channels, decoder_channels)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 # The modules of workflows/ in the order a case travels; each may import those before it, none behind it.
 # fmt: off
 ORDER = [
-    "files", "pool",  # reading and writing
+    "memory", "files", "pool",  # reading and writing
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "slices", "studies", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "datalist_file", "datalist",  # who trains

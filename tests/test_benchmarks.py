@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from PIL import Image
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
@@ -45,7 +47,7 @@ timing, findings, machine, peers, table = (
 overhead, memory, exactness, step, plan = (
     load(name) for name in ("overhead", "memory", "exactness", "step", "plan")
 )
-shipped, command = load("shipped"), load("__main__")
+shipped, command, apart = load("shipped"), load("__main__"), load("apart")
 
 
 @pytest.fixture
@@ -289,8 +291,10 @@ def test_engine_and_evaluator_are_compared_with_bare_loops(ours: Any) -> None:
 # Memory and exactness
 
 
-def test_the_raw_bytes_are_those_of_image_and_label() -> None:
-    assert memory.raw_bytes({"image": torch.zeros(3, 4, 4, 2), "label": torch.zeros(1, 4, 4, 2)}) == 128
+def test_the_raw_bytes_are_those_of_the_files_whatever_size_is_cached(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / "a_1.tif")
+    cached = {"image": torch.zeros(3, 2, 2, 9, dtype=torch.uint8)}
+    assert memory.raw_bytes({"image": [tmp_path / "a_1.tif"]}, cached) == 4 * 5 * 7 * 9
 
 
 @pytest.mark.skipif(not memory.STATUS.is_file(), reason="needs /proc")
@@ -302,7 +306,15 @@ def test_the_cache_is_weighed_against_the_slices(phantom_data: Path, tmp_path: P
 
 
 def test_resident_memory_is_divided_by_the_raw_bytes() -> None:
-    sizes = {"before": 100, "after": 320, "trimmed": 300, "raw": 200, "slices": 1000, "seconds": 1.0}
+    sizes = {
+        "before": 100,
+        "after": 320,
+        "trimmed": 300,
+        "raw": 200,
+        "cached": 100,
+        "slices": 1000,
+        "seconds": 1.0,
+    }
     found = memory.weigh(sizes)
     assert found["figure"]["median"] == pytest.approx(1.1)
     assert found["details"]["after_giving_back"] == pytest.approx(1.0)
@@ -339,3 +351,36 @@ def test_patients_are_taken_evenly() -> None:
     assert [case["patient"] for case in command.evenly(cases, 3)] == [0, 2, 4]
     assert command.evenly(cases, None) == cases
     assert command.evenly(cases, 99) == cases
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new processes find the benchmarks, as they do where a benchmark is run."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_peer_steps_in_a_process_of_its_own(phantom_data: Path) -> None:
+    cases = load_cases(phantom_data)[:1]
+    with apart.Apart(peers.seed_loop, cases, 32, 2) as loop:
+        loop.step()
+        loop.step()
+        assert len(loop.loading) == 2
+        assert min(loop.loading) > 0
+        process = loop._process
+        assert process.pid != os.getpid()
+    assert not process.is_alive()
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
+    case = {"image": str(tmp_path / "a.nii"), "label": str(tmp_path / "b.nii")}
+    words = r"The peer's loop failed in its process:\n(.|\n)*a\.nii is a volume; give a folder of patients"
+    with pytest.raises(RuntimeError, match=words):
+        apart.Apart(peers.seed_loop, [case], 32, 2)
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_peer_that_vanishes_is_missed() -> None:
+    with pytest.raises(RuntimeError, match="The peer's process ended without a word; was there too little"):
+        apart.Apart(os._exit, 1)

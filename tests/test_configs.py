@@ -2,17 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
-from monai.transforms import Compose
 
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.overrides import all_ids
+from gliomaseg.workflows.sources import find_cases
 
 CONFIGS = configs_folder()
 TRAIN = CONFIGS / "train.yaml"
@@ -103,74 +102,35 @@ def training(**settings: object) -> ConfigParser:
     return parser
 
 
-RANGES = {
-    "RandFlipd": ["prob"],
-    "RandAffined": ["prob", "rotate_range", "scale_range", "shear_range", "translate_range"],
-    "RandGaussianSmoothd": ["prob", "sigma_x", "sigma_y"],
-    "RandScaleIntensityFixedMeand": ["prob", "factors"],
-    "RandShiftIntensityd": ["prob", "offsets"],
-    "RandBiasFieldd": ["prob", "coeff_range"],
-    "RandGaussianNoised": ["prob", "std"],
-}
-"""The random changes, with what their strength scales."""
+def test_gradients_of_several_batches_can_be_added_up(phantom_data: Path) -> None:
+    parser = training(network_name="resnext26_unet_tiny", size=32, batch_cases=2, device="cpu", accumulation=3)
+    parser["datalist"] = {"training": find_cases(phantom_data)[:2], "validation": []}
+    assert parser.get_parsed_content("train::trainer").accumulation_steps == 3
 
 
-def changes(augmentation: float) -> dict[str, list[Any]]:
-    """Return the chance and the ranges of every random change of the shipped config."""
-    parser = training(augmentation=augmentation, size=160)
-    places = {item["_target_"]: place for place, item in enumerate(parser["train::random_transforms"])}
-    return {
-        target: [parser.get_parsed_content(f"train::random_transforms::{places[target]}::{n}") for n in names]
-        for target, names in RANGES.items()
+def test_the_strength_of_augmentation_reaches_the_device() -> None:
+    whole, half = (training(augmentation=n).get_parsed_content("train::augmentation") for n in (1.0, 0.5))
+    assert (whole.affine, whole.rotate, whole.flair_alone) == (0.8, 0.26, 0.15)
+    assert (half.affine, half.rotate, half.flair_alone) == (0.4, 0.13, 0.15)
+
+
+def test_the_batch_of_the_shipped_config_is_compact_and_prepared_on_the_device(phantom_data: Path) -> None:
+    parser = training(network_name="resnext26_unet_tiny", size=32, batch_cases=2, device="cpu")
+    parser["datalist"] = {"training": find_cases(phantom_data)[:2], "validation": []}
+    batch = next(iter(parser.get_parsed_content("train::dataloader")))
+    assert {key: value.dtype for key, value in batch.items()} == {
+        keys.IMAGE: torch.uint8,
+        keys.LABEL: torch.uint8,
+        keys.STATISTICS: torch.float32,
+        keys.DRAWN: torch.float64,
     }
-
-
-def test_the_random_changes_as_they_stand() -> None:
-    assert changes(1.0) == {
-        "RandFlipd": [0.5],
-        "RandAffined": [0.8, 0.26, [0.15, 0.15], [0.05, 0.05], [10.0, 10.0]],
-        "RandGaussianSmoothd": [0.1, [0.3, 1.0], [0.3, 1.0]],
-        "RandScaleIntensityFixedMeand": [0.3, 0.25],
-        "RandShiftIntensityd": [0.3, 0.2],
-        "RandBiasFieldd": [0.15, [-0.2, 0.2]],
-        "RandGaussianNoised": [0.2, 0.1],
-    }
-
-
-def test_half_the_strength_halves_every_chance_and_range() -> None:
-    whole, half = changes(1.0), changes(0.5)
-    for name, numbers in whole.items():
-        for one, other in zip(numbers, half[name], strict=True):
-            assert torch.equal(torch.as_tensor(other), torch.as_tensor(one) / 2), name
-
-
-def test_chances_end_at_always_and_mirroring_at_every_other_time() -> None:
-    strong = changes(10)
-    assert strong.pop("RandFlipd") == [0.5]
-    assert {numbers[0] for numbers in strong.values()} == {1.0}
-    training(augmentation=10).get_parsed_content("train::random_transforms")  # MONAI takes these numbers
-
-
-def test_without_augmentation_a_sample_is_the_slice_normalised_and_resized(phantom_data: Path) -> None:
-    from gliomaseg.workflows.sources import find_cases
-
-    settings = {"augmentation": 0, "slice_statistics": 0, "size": 32, "slices_per_case": 6}
-    parser = training(**settings, **{f"train::random_transforms::12::{n}": 0 for n in ("prob", "alone")})
-    steps = parser.get_parsed_content("train::random_transforms")
-    plain = [item for item in steps if not type(item).__name__.startswith("Rand") or item is steps[0]]
-    cached = Compose(parser.get_parsed_content("train::deterministic_transforms"))(
-        find_cases(phantom_data)[0]
-    )
-    found = Compose(steps).set_random_state(seed=1)(cached)
-    expected = Compose(plain).set_random_state(seed=1)(cached)
-    for sample, wanted in zip(found, expected, strict=True):
-        assert torch.equal(sample[keys.IMAGE], wanted[keys.IMAGE])
-        assert torch.equal(sample[keys.LABEL], wanted[keys.LABEL])
+    image, label = parser.get_parsed_content("train::trainer").prepare_batch(batch, "cpu")
+    assert (image.shape, label.shape) == ((4, 3, 32, 32), (4, 1, 32, 32))
+    assert image.dtype == label.dtype == torch.float32
+    assert 0.0 <= float(label.min()) <= float(label.max()) <= 1.0
 
 
 def test_neighbours_decide_the_channels_of_a_sample_and_of_the_network(phantom_data: Path) -> None:
-    from gliomaseg.workflows.sources import find_cases
-
     parser = training(neighbours=2, size=32, network_name="resnext26_unet_tiny")
     sample = parser.get_parsed_content("train::preprocessing")(find_cases(phantom_data)[0])[0]
     assert sample[keys.IMAGE].shape == (15, 32, 32)

@@ -3,14 +3,13 @@
 Nothing here imports any other part of the project.
 """
 
-from .cleanup import RemoveFindingsd
 from .augment import RandNumbersd, SliceAugmentation
+from .cleanup import RemoveFindingsd
 from .intensity import (
     EndOfCached,
     FillMissingSequencesd,
     ForegroundStatisticsd,
     NormalizeForegroundd,
-    RandSequenceDropoutd,
     RandSliceStatisticsd,
     foreground_statistics,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "NormalizeForegroundd",
     "PadToSquared",
     "RandNumbersd",
-    "RandSequenceDropoutd",
     "RandSliceStatisticsd",
     "RandSlicesd",
     "RemoveFindingsd",

@@ -61,7 +61,8 @@ class SliceAugmentation:
     leaves its slice as it is, to the bit.
 
     Args:
-        strength: multiplies the ranges and the probabilities of all but mirroring and missing sequences.
+        strength: multiplies ranges and probabilities, but not of missing sequences; mirroring grows no
+            more often.
         flip: probability of mirroring.
         affine: probability of rotating, scaling, shearing and shifting.
         rotate: largest angle in radians.
@@ -110,7 +111,7 @@ class SliceAugmentation:
     ) -> None:
         if strength < 0:
             raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
-        self.flip = flip
+        self.flip = min(flip, flip * strength)
         self.affine, self.smooth, self.contrast = (p * strength for p in (affine, smooth, contrast))
         self.brightness, self.bias, self.noise = (p * strength for p in (brightness, bias, noise))
         self.rotate, self.scale, self.shear = (r * strength for r in (rotate, scale, shear))

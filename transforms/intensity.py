@@ -124,48 +124,6 @@ class RandSliceStatisticsd(RandomizableTransform, MapTransform):  # type: ignore
         return result
 
 
-class RandSequenceDropoutd(RandomizableTransform, MapTransform):  # type: ignore[misc]
-    """Now and then, put FLAIR in the place of one or both contrast sequences.
-
-    That is how the data set stores a sequence that was not acquired, and how inference fills one that is
-    missing, so the network learns to work from FLAIR alone. Works on normalised ``(3, H, W, ...)`` images,
-    and on those of neighbouring slices one behind the other (``transforms.neighbours``), where a sequence is
-    replaced in all of them; goes last, so that the copies are equal, as they are then.
-
-    Args:
-        keys: the image.
-        prob: probability with which each of the other sequences is replaced, independently.
-        alone: probability with which all of them are replaced at once.
-    """
-
-    def __init__(self, keys: KeysCollection = keys.IMAGE, prob: float = 0.1, alone: float = 0.0) -> None:
-        MapTransform.__init__(self, keys)
-        RandomizableTransform.__init__(self, 1.0)
-        self.drop_probability = prob
-        self.alone_probability = alone
-        self._dropped: list[int] = []
-
-    def randomize(self, data: Any = None) -> None:
-        """Draw which sequences are replaced."""
-        super().randomize(data)
-        draws = self.R.random_sample(len(keys.CHANNELS) + 1)
-        prob = 1.0 if draws[-1] < self.alone_probability else self.drop_probability
-        others = (c for c in range(len(keys.CHANNELS)) if c != keys.FLAIR)
-        self._dropped = [c for c in others if draws[c] < prob]
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy of ``data`` with the drawn sequences replaced by FLAIR."""
-        result = dict(data)
-        self.randomize()
-        if self._dropped:
-            for key in self.key_iterator(result):
-                image = result[key].clone()
-                for first in range(0, image.shape[0], len(keys.CHANNELS)):
-                    image[[first + channel for channel in self._dropped]] = image[first + keys.FLAIR].clone()
-                result[key] = image
-        return result
-
-
 class FillMissingSequencesd(MapTransform):  # type: ignore[misc]
     """Give every case three channels: FLAIR stands in where a sequence is missing.
 

@@ -27,9 +27,9 @@ _SLICES_AT_ONCE = 32
 class ShrinkStudyd(MapTransform):  # type: ignore[misc]
     """Average image and label over areas to squares of the network's size.
 
-    Takes ``(C, H, W, D)`` volumes with square slices. The image keeps its dtype, rounded where that is a whole
-    number. The label becomes uint8 from 0 to ``WHOLE``, the share of each pixel that is lesion. In memory a
-    slice lies in one piece. Metadata is left behind: what follows works on pixels alone.
+    Takes ``(C, H, W, D)`` volumes with square slices. The image keeps its dtype, rounded where that is a
+    whole number. The label becomes uint8 from 0 to ``WHOLE``, the share of each pixel that is lesion. In
+    memory a slice lies in one piece. Metadata is left behind: what follows works on pixels alone.
 
     Args:
         keys: image and label.

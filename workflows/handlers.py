@@ -17,6 +17,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..networks import deployed
 from . import files
 from .draws import DrawSampler
 
@@ -67,8 +68,9 @@ class DrawPosition:
 class MovingAverage:
     """Keep an exponential moving average of a network's weights; validation and the saved model use it.
 
-    Averages BatchNorm statistics too. The decay grows from 0 as ``(1 + n) / (10 + n)`` over the iterations
-    ``n``, so that the random start is forgotten early (as in TensorFlow's ExponentialMovingAverage).
+    Averages BatchNorm statistics too, and leaves the heads of deep supervision out. The decay grows from 0 as
+    ``(1 + n) / (10 + n)`` over the iterations ``n``, so that the random start is forgotten early (as in
+    TensorFlow's ExponentialMovingAverage).
 
     Args:
         network: the network in training.
@@ -79,7 +81,7 @@ class MovingAverage:
         if not 0 <= decay < 1:
             raise ValueError(f"`decay` is a share and must lie in [0, 1), got {decay}.")
         self.decay = decay
-        self.source = unwrap(network)
+        self.source = deployed(unwrap(network))
         self.network = copy.deepcopy(self.source).eval().requires_grad_(False)
 
     def attach(self, engine: Engine) -> None:

@@ -71,12 +71,15 @@ class BatchInferer(Inferer):  # type: ignore[misc]
         super().__init__()
         self.precision = precision
 
-    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Return the logits ``(B, K, H, W)`` float32 of a ``(B, C, H, W)`` batch."""
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the logits ``(B, K, H, W)`` float32 of a ``(B, C, H, W)`` batch.
+
+        A network that is deeply supervised gives a list of them while it trains.
+        """
         pixels = plain(inputs).contiguous(memory_format=torch.channels_last)
         with _autocast(pixels.device, self.precision):
-            logits: Tensor = network(pixels, *args, **kwargs)
-        return logits.float()
+            logits: Any = network(pixels, *args, **kwargs)
+        return [level.float() for level in logits] if isinstance(logits, list) else logits.float()
 
 
 class StudyInferer(SliceInferer):  # type: ignore[misc]
@@ -160,7 +163,7 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         return with_neighbours(small, places, self.neighbours, depth)
 
     def _run(self, small: Tensor, square: Square | None, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        logits = self.forward(small, network, *args, **kwargs)
+        logits: Tensor = self.forward(small, network, *args, **kwargs)
         if self.mirror:
             logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2
         return square.back(logits) if square else logits

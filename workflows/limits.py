@@ -53,6 +53,7 @@ RECIPE = {
     "neighbours": Limits(whole=True),
     "lesion_share": Limits(),
     "other_share": Limits(),
+    "accumulation": Limits(low=1, whole=True),
     "augmentation": Limits(),
     "slice_statistics": SHARE,
     "lambda_dice": Limits(),
@@ -65,7 +66,7 @@ RECIPE = {
 }
 """Id -> what it may be."""
 
-SWITCHES = ("mirror", "cleanup_largest")
+SWITCHES = ("deep_supervision", "mirror", "cleanup_largest")
 """Ids that are true or false."""
 
 PAIRS = (("lesion_share", "other_share"), ("lambda_dice", "lambda_ce"))

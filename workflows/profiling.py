@@ -20,11 +20,12 @@ from . import files
 from .files import InputError
 from .run import TrainOptions, check_network, prepare_folder, read_train_config
 
-PHASES = ("loader", "forward", "loss", "backward", "optimiser", "handlers")
+PHASES = ("loader", "augmentation", "forward", "loss", "backward", "optimiser", "handlers")
 """Parts of a step, in their order.
 
-``loader`` waits for the batch, ``forward`` also brings it to the device, ``handlers`` is all that is attached
-to the engine (moving average, schedule, TensorBoard, progress; where an epoch ends, its checkpoint).
+``loader`` waits for the batch, ``augmentation`` brings it to the device, normalises and varies it,
+``handlers`` is all that is attached to the engine (moving average, schedule, TensorBoard, progress; where an
+epoch ends, its checkpoint).
 """
 
 WARM_UP = 2
@@ -63,7 +64,7 @@ class StepPhases:
         """Listen for everything that begins a phase, and for the end."""
         begins = {
             Events.GET_BATCH_STARTED: "loader",
-            Events.GET_BATCH_COMPLETED: "forward",
+            Events.GET_BATCH_COMPLETED: "augmentation",
             IterationEvents.FORWARD_COMPLETED: "loss",
             IterationEvents.LOSS_COMPLETED: "backward",
             IterationEvents.BACKWARD_COMPLETED: "optimiser",
@@ -71,6 +72,14 @@ class StepPhases:
         }
         for event, phase in begins.items():
             engine.add_event_handler(event, self.begin, phase)
+        prepare = engine.prepare_batch  # the engine has no event between this and the network
+
+        def prepare_and_begin(*words: Any, **options: Any) -> Any:
+            batch = prepare(*words, **options)
+            self.begin(engine, "forward")
+            return batch
+
+        engine.prepare_batch = prepare_and_begin
 
     def begin(self, engine: Engine, phase: str) -> None:
         """End the phase before, and the step before where a new one begins."""
@@ -138,10 +147,10 @@ def format_phases(rows: Sequence[Mapping[str, float]]) -> str:
 
     Example:
         >>> print(format_phases([{"loader": 0.1, "forward": 0.3}]))
-        phase             ms    share
-        loader         100.0   25.0 %
-        forward        300.0   75.0 %
-        step           400.0  100.0 %  mean of 1 steps
+        phase               ms    share
+        loader           100.0   25.0 %
+        forward          300.0   75.0 %
+        step             400.0  100.0 %  mean of 1 steps
     """
     means = {
         name: sum(row.get(name, 0.0) for row in rows) / len(rows)
@@ -149,9 +158,9 @@ def format_phases(rows: Sequence[Mapping[str, float]]) -> str:
         if any(name in row for row in rows)
     }
     whole = sum(means.values())
-    lines = [f"{name:<10} {1e3 * mean:>9.1f} {100 * mean / whole:>6.1f} %" for name, mean in means.items()]
-    last = f"{'step':<10} {1e3 * whole:>9.1f} {100:>6.1f} %  mean of {len(rows)} steps"
-    return "\n".join([f"{'phase':<10} {'ms':>9} {'share':>8}", *lines, last])
+    lines = [f"{name:<12} {1e3 * mean:>9.1f} {100 * mean / whole:>6.1f} %" for name, mean in means.items()]
+    last = f"{'step':<12} {1e3 * whole:>9.1f} {100:>6.1f} %  mean of {len(rows)} steps"
+    return "\n".join([f"{'phase':<12} {'ms':>9} {'share':>8}", *lines, last])
 
 
 def _prepare(options: TrainOptions, steps: int) -> ConfigWorkflow:

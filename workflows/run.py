@@ -124,11 +124,14 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
 def check_network(parser: ConfigParser) -> None:
     """Build the config's network once and let it go, so that a wrong name or weights file stops the run here.
 
+    With the heads of deep supervision where the config knows them.
+
     Raises:
         InputError: the network cannot be built, or the pretrained weights do not fit.
     """
     try:
-        ConfigParser(deepcopy(parser.get())).get_parsed_content("network_def")
+        trained = "supervised" if "supervised" in parser else "network_def"
+        ConfigParser(deepcopy(parser.get())).get_parsed_content(trained)
     except RuntimeError as error:
         cause: BaseException = error
         while cause.__cause__ is not None:

@@ -52,8 +52,8 @@ def test_weights_of_another_architecture_are_refused_with_the_name_they_fit(
     torch.save(state, tmp_path / "model.pt")
     words = (
         f"Expected weights of resnext50_unet, but {tmp_path / 'model.pt'} has other parameters: "
-        "120 missing (first: encoder.layer1.2.conv1.weight), "
-        "208 mis-shaped (first: encoder.conv1.weight (32, 3, 7, 7) instead of (64, 3, 7, 7)); "
+        "130 missing (first: encoder.layer1.2.conv1.weight), "
+        "199 mis-shaped (first: encoder.conv1.weight (32, 3, 7, 7) instead of (64, 3, 7, 7)); "
         "they fit the network resnext26_unet_tiny."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
@@ -76,7 +76,7 @@ def test_another_number_of_classes_is_named_and_leaves_the_network_as_it_was(
     network = create_network(TINY, out_channels=4)
     before = network.get_parameter(WEIGHT).clone()
     words = (
-        r"2 mis-shaped \(first: head.weight \(1, 16, 1, 1\) instead of \(4, 16, 1, 1\)\); "
+        r"2 mis-shaped \(first: head.weight \(4, 24, 3, 3\) instead of \(16, 24, 3, 3\)\); "
         "take a file of the same network, built with the same channels and options"
     )
     with pytest.raises(ValueError, match=words):

@@ -20,11 +20,20 @@ def test_the_slim_decoder_looks_at_every_map() -> None:
         assert not torch.equal(decoder(changed), before)
 
 
-def test_one_number_of_channels_per_map_is_required() -> None:
-    with pytest.raises(
-        ValueError, match=r"one number of decoder channels per encoder map \(3\), got 2: \(6, 5\)"
-    ):
-        SlimDecoder((4, 8, 16), channels=(6, 5))
+def test_the_slim_decoder_can_end_at_the_finest_map() -> None:
+    decoder = SlimDecoder((4, 8, 16), channels=(6, 5)).eval()
+    features = [torch.zeros(1, 4, 16, 24), torch.zeros(1, 8, 8, 12), torch.zeros(1, 16, 4, 6)]
+    assert decoder(features).shape == (1, 5, 16, 24)
+
+
+@pytest.mark.parametrize("channels", [(6,), (6, 5, 4, 3)])
+def test_one_number_of_channels_per_map_is_required(channels: tuple[int, ...]) -> None:
+    words = (
+        r"one number of decoder channels per encoder map \(3\), or one less to end at half the size, "
+        rf"got {len(channels)}: \({channels[0]}"
+    )
+    with pytest.raises(ValueError, match=words):
+        SlimDecoder((4, 8, 16), channels=channels)
 
 
 def test_the_seed_block_doubles_the_size_through_a_quarter_of_the_channels() -> None:

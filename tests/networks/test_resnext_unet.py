@@ -14,7 +14,7 @@ def tiny(**options: float) -> nn.Module:
 PINNED = {
     "seed_resnext50_unet": (23.8505, 1029.284),
     "resnext50_unet": (-2.84367, 10.95664),
-    "resnext26_unet_tiny": (-0.0995021, 0.00371315),
+    "resnext26_unet_tiny": (-0.0395730, 0.0607611),
 }
 
 
@@ -33,7 +33,7 @@ def test_ramp_filled_weights_give_the_pinned_logits(
 def test_an_untrained_network_starts_near_its_foreground_prior() -> None:
     torch.manual_seed(0)
     network = tiny(foreground_prior=0.02).eval()
-    assert torch.sigmoid(network.head.bias).item() == pytest.approx(0.02)
+    assert torch.sigmoid(network.head.bias).tolist() == pytest.approx([0.02] * 4)
 
 
 @pytest.mark.parametrize("prior", [0.0, 1.0])
@@ -64,3 +64,15 @@ def test_a_slice_is_outlined_the_same_alone_and_in_a_batch() -> None:
     network, images = tiny().eval(), torch.rand(3, 3, 40, 40)
     with torch.no_grad():
         assert torch.allclose(network(images)[1:2], network(images[1:2]), atol=1e-5)
+
+
+def test_a_sub_pixel_head_has_a_logit_for_each_of_four_pixels() -> None:
+    torch.manual_seed(0)
+    network = tiny().eval()
+    assert network.head.out_channels == 4
+    for parameter in network.head.parameters():
+        parameter.data.zero_()
+    network.head.bias.data = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    logits = network(torch.rand(1, 3, 32, 34))
+    assert logits.shape == (1, 1, 32, 34)
+    assert logits[0, 0, :2, :2].tolist() == [[1.0, 2.0], [3.0, 4.0]]

@@ -14,7 +14,6 @@ from gliomaseg.transforms import (
     FillMissingSequencesd,
     ForegroundStatisticsd,
     NormalizeForegroundd,
-    RandSequenceDropoutd,
     RandSliceStatisticsd,
     foreground_statistics,
     keys,
@@ -50,7 +49,6 @@ def normalised(given: dict[str, Any]) -> torch.Tensor:
         EndOfCached(),
         Compose([ForegroundStatisticsd(), NormalizeForegroundd()]),
         RandSliceStatisticsd(prob=1.0),
-        RandSequenceDropoutd(prob=1.0),
         FillMissingSequencesd(keys.IMAGE),
     ],
     ids=lambda transform: type(transform).__name__,
@@ -174,47 +172,13 @@ def test_statistics_of_the_slices_replace_those_of_the_patient_when_drawn() -> N
     assert replaced.tolist() != kept.tolist()
 
 
-@pytest.mark.parametrize("kind", [RandSliceStatisticsd, RandSequenceDropoutd])
-def test_the_same_seed_draws_the_same(kind: type[RandSequenceDropoutd]) -> None:
+def test_the_same_seed_draws_the_same() -> None:
     def results(seed: int) -> list[Any]:
-        transform = kind(prob=0.5).set_random_state(seed=seed)
+        transform = RandSliceStatisticsd(prob=0.5).set_random_state(seed=seed)
         drawn = [transform(ForegroundStatisticsd()(case())) for _ in range(12)]
         return [(one[keys.IMAGE].tolist(), one[keys.STATISTICS].tolist()) for one in drawn]
 
     assert results(1) == results(1)
-
-
-def dropped(given: torch.Tensor, result: torch.Tensor) -> tuple[bool, bool]:
-    assert torch.equal(result[keys.FLAIR], given[keys.FLAIR])
-    pre, post = (torch.equal(result[channel], given[keys.FLAIR]) for channel in (0, 2))
-    for channel, gone in ((0, pre), (2, post)):
-        assert gone or torch.equal(result[channel], given[channel])
-    return pre, post
-
-
-def test_dropout_puts_flair_in_the_place_of_either_sequence_or_both() -> None:
-    transform = RandSequenceDropoutd(prob=0.5).set_random_state(seed=0)
-    image = scan()
-    seen = {dropped(image, transform({keys.IMAGE: image})[keys.IMAGE]) for _ in range(40)}
-    assert seen == {(False, False), (True, False), (False, True), (True, True)}
-
-
-def test_dropout_replaces_a_sequence_in_all_slices_that_are_shown_together() -> None:
-    image = torch.arange(9.0)[:, None, None]
-    transform = RandSequenceDropoutd(prob=0.5).set_random_state(seed=0)
-    seen = {tuple(transform({keys.IMAGE: image})[keys.IMAGE].flatten().tolist()) for _ in range(40)}
-    assert seen == {
-        (0, 1, 2, 3, 4, 5, 6, 7, 8),
-        (1, 1, 2, 4, 4, 5, 7, 7, 8),
-        (0, 1, 1, 3, 4, 4, 6, 7, 7),
-        (1, 1, 1, 4, 4, 4, 7, 7, 7),
-    }
-
-
-def test_dropout_with_probability_zero_never_drops() -> None:
-    transform = RandSequenceDropoutd(prob=0.0).set_random_state(seed=0)
-    given = {keys.IMAGE: scan()}
-    assert all(transform(given)[keys.IMAGE] is given[keys.IMAGE] for _ in range(20))
 
 
 def test_a_lone_channel_is_taken_as_flair_for_all() -> None:
@@ -235,14 +199,6 @@ def test_any_other_number_of_channels_is_refused(channels: int) -> None:
     words = rf"Expected 1 channel \(FLAIR\) or 3 \(pre-contrast, .*\), got {channels} in scan\.nii\.gz"
     with pytest.raises(ValueError, match=words):
         FillMissingSequencesd(keys.IMAGE)({keys.IMAGE: image})
-
-
-def test_a_case_may_lose_both_contrast_sequences_at_once() -> None:
-    transform = RandSequenceDropoutd(prob=0.0, alone=0.5).set_random_state(seed=0)
-    images = [transform(case(torch.float32))[keys.IMAGE] for _ in range(200)]
-    alike = [[torch.equal(image[c], image[keys.FLAIR]) for c in (0, 2)] for image in images]
-    assert {tuple(pair) for pair in alike} == {(True, True), (False, False)}
-    assert 70 < sum(pair[0] for pair in alike) < 130
 
 
 def test_channels_are_told_by_their_sequences() -> None:

@@ -166,6 +166,12 @@ def test_logits_are_float32_in_every_precision(
     assert not torch.equal(exact, coarse)
 
 
+def test_every_level_of_a_network_in_training_is_float32() -> None:
+    levels = BatchInferer("bf16")(volume()[..., 0], lambda x: [x.bfloat16(), x[:, :1].bfloat16()])
+    assert [level.dtype for level in levels] == [torch.float32] * 2
+    assert [level.shape[1] for level in levels] == [3, 1]
+
+
 def test_metadata_is_handed_on_by_the_volume_and_kept_from_the_network() -> None:
     affine = torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0], dtype=torch.float64))
     given = MetaTensor(volume(), affine=affine, meta={"filename_or_obj": "scan.nii.gz"})

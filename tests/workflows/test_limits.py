@@ -24,6 +24,7 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
         ("neighbours", -1, r"`neighbours` is a whole number from 0 up; got -1\."),
         ("neighbours", 1.5, r"`neighbours` is a whole number from 0 up; got 1\.5\."),
         ("neighbours", True, r"`neighbours` is a whole number from 0 up; got True\."),
+        ("accumulation", 0, r"`accumulation` is a whole number from 1 up; got 0\."),
         ("augmentation", -0.5, r"`augmentation` is a number from 0 up; got -0\.5\."),
         ("augmentation", "much", r"`augmentation` is a number from 0 up; got 'much'\."),
         ("augmentation", float("nan"), r"`augmentation` is a number from 0 up; got nan\."),

@@ -11,12 +11,12 @@ from gliomaseg.workflows.losses import positive_weight
 from gliomaseg.workflows.models import configs_folder
 
 
-def shipped_loss(**settings: object) -> torch.nn.Module:
+def shipped_loss(part: str = "loss", **settings: object) -> torch.nn.Module:
     parser = ConfigParser()
     parser.read_config(str(configs_folder() / "train.yaml"))
     for name, value in {"device": "cpu", **settings}.items():
         parser[name] = value
-    loss: torch.nn.Module = parser.get_parsed_content("loss")
+    loss: torch.nn.Module = parser.get_parsed_content(part)
     return loss
 
 
@@ -51,6 +51,16 @@ def test_the_loss_is_the_plain_one_of_monai_as_it_stands() -> None:
     plain = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
     logits, truth = torch.randn(4, 1, 8, 8), torch.rand(4, 1, 8, 8)
     assert torch.equal(shipped_loss()(logits, truth), plain(logits, truth))
+
+
+def test_of_several_levels_each_counts_half_of_the_finer_one() -> None:
+    plain, levels = shipped_loss(), shipped_loss("level_loss")
+    logits, truth = torch.randn(3, 2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    expected = sum(
+        float(plain(level, truth)) * weight for level, weight in zip(logits, (1, 0.5, 0.25), strict=True)
+    )
+    assert float(levels(list(logits), truth)) == pytest.approx(expected)
+    assert torch.equal(levels(logits[0], truth), plain(logits[0], truth))
 
 
 @pytest.mark.parametrize("weight", [None, 1, 1.0])

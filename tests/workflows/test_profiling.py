@@ -34,6 +34,7 @@ SETTINGS = {
 
 
 def step(engine: Engine, batch: object) -> None:
+    engine.prepare_batch(batch)
     for event in IterationEvents:
         engine.fire_event(event)
 
@@ -42,6 +43,7 @@ def step(engine: Engine, batch: object) -> None:
 def engine() -> Engine:
     engine = Engine(step)
     engine.register_events(*IterationEvents)
+    engine.prepare_batch = lambda batch: batch
     return engine
 
 

@@ -29,6 +29,7 @@ RECIPE: dict[str, Any] = {
     "lambda_dice": 0.5,
     "lambda_ce": 2.0,
     "pos_weight": 3.0,
+    "deep_supervision": True,
     "threshold": 0.1,
     "mirror": True,
     "cleanup_share": 0.2,
@@ -74,6 +75,21 @@ def test_the_inference_config_of_the_run_has_its_numbers(run: Path) -> None:
     shared = {name: value for name, value in RECIPE.items() if name in SHARED_IDS}
     assert len(shared) == 5
     assert {name: inference[name] for name in shared} == shared
+
+
+def test_the_heads_of_deep_supervision_stay_in_the_checkpoint(run: Path) -> None:
+    weights = torch.load(run / "models" / "model.pt", weights_only=True)
+    assert weights.keys() == create_network("resnext26_unet_tiny").state_dict().keys()
+    assert "deep_supervision" not in content(run / "configs" / "inference.json")
+
+
+def test_a_network_that_cannot_be_deeply_supervised_stops_the_run_before_it_begins(
+    phantom_data: Path, tmp_path: Path
+) -> None:
+    settings = {**SMOKE, "network_name": "unet", "deep_supervision": True}
+    with pytest.raises(InputError, match="for deep supervision, got Padded; take one of them or set"):
+        train(TrainOptions(phantom_data, tmp_path / "run", settings=settings))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_segmenter_does_what_the_recipe_says(segmenter: Segmenter) -> None:
@@ -163,7 +179,8 @@ def test_a_run_with_the_recipe_resumes(run: Path, phantom_data: Path, tmp_path: 
         for folder in (run, tmp_path / "half")
     ]
     assert states[0].keys() == states[1].keys()
-    assert states[0]["encoder.conv1.weight"].shape[1] == 9
+    assert states[0]["network.encoder.conv1.weight"].shape[1] == 9
+    assert states[0]["heads.2.bias"].shape == (1,)
 
 
 def test_weights_with_neighbours_on_their_own_are_refused_with_the_shapes(tmp_path: Path) -> None:

@@ -1,0 +1,216 @@
+"""What a row of random numbers asks for is done to its slice, and nothing else."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gliomaseg.transforms import RandNumbersd, SliceAugmentation, keys
+from gliomaseg.transforms.augment import COLUMNS, bias_field, smoothed
+
+SIDE = 32
+OFF: dict[str, Any] = dict.fromkeys(
+    ("flip", "affine", "smooth", "contrast", "brightness", "bias", "noise", "missing", "flair_alone"), 0.0
+)
+
+
+def batch(count: int = 3, channels: int = 3) -> tuple[Tensor, Tensor]:
+    """Return random slices and a lesion in the upper left of each."""
+    image = torch.randn(count, channels, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    label = torch.zeros(count, 1, SIDE, SIDE)
+    label[:, :, 4:9, 6:12] = 1.0
+    return image, label
+
+
+def rows(count: int = 3, **asked: float) -> Tensor:
+    """Return rows of 0.5, the middle of every range, with some columns set."""
+    drawn = torch.full((count, len(COLUMNS)), 0.5, dtype=torch.float64)
+    for name, value in asked.items():
+        drawn[:, COLUMNS.index(name)] = value
+    return drawn
+
+
+def only(**settings: Any) -> SliceAugmentation:
+    return SliceAugmentation(**{**OFF, **settings})
+
+
+def test_without_any_chance_a_batch_stays_as_it_is_to_the_bit() -> None:
+    image, label = batch()
+    moved, moved_label = only()(image.clone(), label.clone(), torch.rand(3, len(COLUMNS)))
+    assert torch.equal(moved, image)
+    assert torch.equal(moved_label, label)
+
+
+def test_strength_zero_leaves_all_but_missing_sequences() -> None:
+    image, label = batch()
+    none = SliceAugmentation(strength=0.0, missing=0.0, flair_alone=0.0)
+    moved, moved_label = none(image.clone(), label.clone(), torch.zeros(3, len(COLUMNS)))
+    assert torch.equal(moved, image)
+    assert torch.equal(moved_label, label)
+
+
+def test_a_negative_strength_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`strength` multiplies ranges and must be at least 0, got -1\.0"):
+        SliceAugmentation(-1.0)
+
+
+def test_more_strength_mirrors_no_more_often() -> None:
+    assert SliceAugmentation(3.0).flip == 0.5
+    assert SliceAugmentation(0.5).flip == 0.25
+
+
+def test_mirroring_alone_is_exact_and_takes_the_label_along() -> None:
+    image, label = batch()
+    moved, moved_label = only(flip=1.0)(image.clone(), label.clone(), rows())
+    assert torch.equal(moved, image.flip(-1))
+    assert torch.equal(moved_label, label.flip(-1))
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_moving_by_nothing_moves_nothing(flip: float) -> None:
+    image, label = batch()
+    moved, moved_label = only(affine=1.0, flip=flip)(image.clone(), label.clone(), rows())
+    wanted, wanted_label = (image.flip(-1), label.flip(-1)) if flip else (image, label)
+    torch.testing.assert_close(moved, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved_label, wanted_label, atol=1e-4, rtol=0)
+
+
+def test_a_shift_is_a_share_of_the_picture() -> None:
+    image, label = batch()
+    moved, moved_label = only(affine=1.0, shift=0.25)(image.clone(), label.clone(), rows(shift_x=1.0))
+    by = SIDE // 4  # what was at x now lies at x - by
+    torch.testing.assert_close(moved[..., :-by], image[..., by:], atol=1e-4, rtol=0)
+    assert torch.equal(moved_label[..., : SIDE - by] > 0.5, label[..., by:] > 0.5)
+
+
+def test_a_quarter_turn_turns_image_and_label_alike() -> None:
+    image, label = batch()
+    turn = only(affine=1.0, rotate=np.pi / 2)
+    moved, moved_label = turn(image.clone(), label.clone(), rows(rotate=1.0))
+    torch.testing.assert_close(moved, image.rot90(1, (-2, -1)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved_label, label.rot90(1, (-2, -1)), atol=1e-4, rtol=0)
+
+
+def test_scaling_changes_the_area_of_the_label_by_its_square() -> None:
+    image, label = torch.zeros(1, 3, 128, 128), torch.zeros(1, 1, 128, 128)
+    label[:, :, 40:88, 40:88] = 1.0
+    drawn = rows(1, scale_x=0.0, scale_y=0.0)  # a step of 0.8 pixels a pixel: a quarter larger each way
+    _, moved = only(affine=1.0, scale=0.2)(image, label.clone(), drawn)
+    assert float(moved.sum() / label.sum()) == pytest.approx(1 / 0.8**2, rel=0.01)
+
+
+def test_only_the_rows_that_ask_are_moved() -> None:
+    image, label = batch()
+    drawn = rows(affine=0.9)
+    drawn[1, COLUMNS.index("affine")] = 0.1
+    drawn[1, COLUMNS.index("rotate")] = 1.0
+    moved, _ = only(affine=0.5, rotate=0.5)(image.clone(), label, drawn)
+    assert [torch.equal(moved[n], image[n]) for n in range(3)] == [True, False, True]
+
+
+def test_grey_values_change_without_the_label() -> None:
+    image, label = batch()
+    asked = {name: 1.0 for name in ("smooth", "contrast", "brightness", "bias", "noise")}
+    moved, moved_label = only(**asked)(image.clone(), label.clone(), rows(factor=0.9, c1=0.9))
+    assert not torch.equal(moved, image)
+    assert torch.equal(moved_label, label)
+
+
+def test_contrast_stretches_about_the_mean_and_brightness_shifts() -> None:
+    image, label = batch()
+    stretched, _ = only(contrast=1.0, factor=0.5)(image.clone(), label, rows(factor=1.0))
+    means = image.mean(dim=(1, 2, 3))
+    torch.testing.assert_close(stretched.mean(dim=(1, 2, 3)), means, atol=1e-4, rtol=0)
+    torch.testing.assert_close(stretched.std(dim=(1, 2, 3)), 1.5 * image.std(dim=(1, 2, 3)))
+    brighter, _ = only(brightness=1.0, offset=0.4)(image.clone(), label, rows(offset=0.0))
+    torch.testing.assert_close(brighter, image - 0.4)
+
+
+def test_noise_has_the_drawn_deviation_and_repeats_by_its_seed() -> None:
+    image, label = torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
+    noisy = only(noise=1.0, deviation=0.2)
+    one, same, other = (
+        noisy(image.clone(), label, rows(1, deviation=0.5, noise_seed=seed))[0] for seed in (0.3, 0.3, 0.7)
+    )
+    assert float(one.std()) == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_a_sample_is_the_same_alone_and_in_a_batch() -> None:
+    image, label = batch()
+    drawn = torch.rand(3, len(COLUMNS), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    every = SliceAugmentation(1.0, smooth=1.0, contrast=1.0, brightness=1.0, bias=1.0, noise=1.0)
+    together = every(image.clone(), label.clone(), drawn)
+    for n in range(3):
+        alone = every(image[n : n + 1].clone(), label[n : n + 1].clone(), drawn[n : n + 1])
+        for one, other in zip(alone, together, strict=True):
+            torch.testing.assert_close(one[0], other[n], atol=1e-4, rtol=1e-4)
+
+
+def test_blurring_keeps_a_constant_and_the_sum_of_a_point() -> None:
+    sigma = torch.tensor([0.5, 2.0])
+    flat = torch.full((2, 3, SIDE, SIDE), 1.5)
+    torch.testing.assert_close(smoothed(flat, sigma, sigma), flat)
+    point = torch.zeros(2, 1, SIDE, SIDE)
+    point[:, :, 16, 16] = 1.0
+    blurred = smoothed(point, sigma, sigma)
+    assert blurred.sum(dim=(1, 2, 3)).tolist() == pytest.approx([1.0, 1.0])
+    assert float(blurred[1, 0, 16, 16]) == pytest.approx(1 / (2 * np.pi * 4), rel=0.02)
+    assert float(blurred[0, 0, 16, 16]) > float(blurred[1, 0, 16, 16])
+
+
+def test_each_slice_is_blurred_in_its_own_directions() -> None:
+    point = torch.zeros(1, 1, SIDE, SIDE)
+    point[:, :, 16, 16] = 1.0
+    blurred = smoothed(point, torch.tensor([2.0]), torch.tensor([0.3]))[0, 0]
+    assert float(blurred[13, 16]) > 10 * float(blurred[16, 13])
+
+
+def test_a_bias_field_is_the_exponential_of_legendre_products() -> None:
+    flat = bias_field(torch.tensor([[0.2, 0, 0, 0, 0, 0]]), 5, 7)
+    assert flat.shape == (1, 1, 5, 7)
+    torch.testing.assert_close(flat, torch.full((1, 1, 5, 7), 0.2).exp())
+    across = bias_field(torch.tensor([[0.0, 0.3, 0, 0, 0, 0]]), 3, 3)[0, 0].log()
+    torch.testing.assert_close(across, torch.tensor([[-0.3, 0.0, 0.3]] * 3))
+
+
+@pytest.mark.parametrize(
+    ("asked", "gone"),
+    [
+        ({"drop_first": 0.0}, [0]),
+        ({"drop_last": 0.0}, [2]),
+        ({"drop_first": 0.0, "drop_last": 0.0}, [0, 2]),
+        ({"flair_alone": 0.0}, [0, 2]),
+        ({}, []),
+    ],
+)
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_flair_takes_the_place_of_missing_sequences(
+    asked: dict[str, float], gone: list[int], neighbours: int
+) -> None:
+    image, label = batch(2, 3 * (2 * neighbours + 1))
+    moved, _ = only(missing=0.1, flair_alone=0.1)(image.clone(), label, rows(2, **asked))
+    for channel in range(image.shape[1]):
+        source = channel - channel % 3 + keys.FLAIR if channel % 3 in gone else channel
+        assert torch.equal(moved[:, channel], image[:, source])
+
+
+def test_a_lone_channel_has_no_sequence_to_lose() -> None:
+    image, label = batch(2, 1)
+    moved, _ = only(missing=1.0, flair_alone=1.0)(image.clone(), label, rows(2))
+    assert torch.equal(moved, image)
+
+
+def test_a_row_has_a_number_for_every_column_and_repeats_by_its_seed() -> None:
+    drawing = RandNumbersd().set_random_state(seed=3)
+    given = {keys.IMAGE: torch.zeros(3, 2, 2)}
+    first, second = drawing(given), drawing(given)
+    again = RandNumbersd().set_random_state(seed=3)(given)
+    assert first[keys.DRAWN].shape == (len(COLUMNS),)
+    assert 0.0 <= float(first[keys.DRAWN].min()) <= float(first[keys.DRAWN].max()) < 1.0
+    assert not torch.equal(first[keys.DRAWN], second[keys.DRAWN])
+    assert torch.equal(first[keys.DRAWN], again[keys.DRAWN])
+    assert first[keys.IMAGE] is given[keys.IMAGE]
