@@ -87,8 +87,8 @@ def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     count = max((len(row.dice) for row in rows), default=0)
     words = f"Patients of folds 1 to 4 ({count} where all four are there)" if count else "Folds 1 to 4"
     note = (
-        f"{words}, none of whom chose anything. The minutes are training time of one fold on the machine named "
-        "in [docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
+        f"{words}, none of whom chose anything. The minutes are training time of one fold on the machine "
+        "named in [docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
         "ablation and the leak of a split by slice. Written by `python -m benchmarks.quality page`."
     )
     return "\n".join([*lines, "", note])
@@ -169,8 +169,8 @@ def leak_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
         "## The seed's protocol, and what it leaks",
         "",
         f"`{leak['cell']}`, the same training on the same slices in the seed's proportions (76 : 10 : 14 of "
-        "all), once split by slice and once by patient. By slice, neighbours of nearly every test slice are in "
-        "the training set.",
+        "all), once split by slice and once by patient. By slice, neighbours of nearly every test slice are "
+        "in the training set.",
         "",
     ]
     if not (by_slice.cells and by_patient.cells):
@@ -295,8 +295,8 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
     words = (
         "Errors of the probabilities before and after the temperature, fitted on the inner validation by the "
         "likelihood of all its voxels; the fold is new to it. The expected error weighs voxels alike and is "
-        "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice that "
-        "the probabilities lead one to expect; studies under `check_below` are marked to be checked by hand."
+        "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice "
+        "that the probabilities lead one to expect; studies under `check_below` are marked to be checked by hand."
     )
     body = table(lines, head) if lines else ["Not measured."]
     return "\n".join(["## Confidence", "", words, "", *body])

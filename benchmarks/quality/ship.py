@@ -187,7 +187,8 @@ def _metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
         "description": (
             f"{facts['network']}, {facts['parameters'] / 1e6:.1f} million parameters, trained on "
             f"{facts['trained_on']} patients of the LGG data; mean Dice {mean:.3f} ({low:.3f} to "
-            f"{high:.3f}) on {facts['tested_on']} others. {facts['licence']}: not for commercial use. Not for diagnosis."
+            f"{high:.3f}) on {facts['tested_on']} others. {facts['licence']}: not for commercial use. "
+            "Not for diagnosis."
         ),
         "eval_metrics": {"mean_dice": round(mean, 4)},
         "data_source": "LGG MRI segmentation (Buda et al. 2019; TCGA-LGG of The Cancer Imaging Archive)",

@@ -1,4 +1,4 @@
-"""A run's temperature and threshold are fitted on its validation patients and go into its inference config."""
+"""A run's temperature and threshold are fitted on its validation patients and go into its config."""
 
 from __future__ import annotations
 
