@@ -112,7 +112,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from gliomaseg.workflows.phantom import make_phantom
 
     folder = tmp_path_factory.mktemp("quality")
-    make_phantom(folder / "data", patients=16, size=64, slices=(4, 5), seed=0)
+    make_phantom(folder / "data", patients=16, size=64, slices=(5, 6), seed=0)
     lock = locking.make_lock(folder / "data", folder / "lock.json", locked=3)
     data = dataset.open_dataset(folder / "data", folder / "runs" / "data.json", lock)
     return runner.Place(data, lock, folder / "runs", folder / "cells", recipes.read_recipes())
@@ -187,7 +187,7 @@ def test_the_leak_on_everyone_is_marked_as_seeing_locked_patients(place: Any) ->
 
 
 def test_an_unknown_protocol_is_answered_with_the_known_ones(place: Any) -> None:
-    with pytest.raises(InputError, match="one of fold0, fold1.* but 'fold9' was asked for"):
+    with pytest.raises(InputError, match=r"one of fold0, fold1.* but 'fold9' was asked for"):
         protocols.split_for("fold9", place.data, place.lock)
 
 
@@ -289,7 +289,7 @@ def test_without_its_package_the_peer_says_what_to_install(monkeypatch: pytest.M
 
 
 def test_an_unknown_network_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="seed_resnext50_unet, .*buda_unet, smp_unet, but 'vnet'"):
+    with pytest.raises(InputError, match=r"seed_resnext50_unet, .*buda_unet, smp_unet, but 'vnet'"):
         networks.build("vnet")
 
 
@@ -453,7 +453,7 @@ def test_a_model_that_knows_a_locked_patient_is_refused(known_to_locked: Path, p
 @pytest.mark.slow
 def test_a_model_that_knows_the_fold_is_refused(filled: Any, place: Any) -> None:
     filled(TINY)
-    with pytest.raises(InputError, match="tested on patients that it has not seen, but .* knows TCGA"):
+    with pytest.raises(InputError, match=r"tested on patients that it has not seen, but .* knows TCGA"):
         several.evaluate_together("fold1", several.Together("x", [run_of(place, TINY)], {}), place)
 
 
@@ -497,7 +497,7 @@ def test_a_student_learns_from_soft_labels_and_can_be_shipped(taught: Any, tmp_p
     check_shipped(target, taught.lock)
     seen = {case["patient"] for case in json.loads((target / "datalist.json").read_text())["training"]}
     assert seen >= set(json.loads((taught.runs / "soft" / "t" / "teachers.json").read_text())["seen"])
-    with pytest.raises(InputError, match="are those of the weights that ship, but .* evaluate it with"):
+    with pytest.raises(InputError, match=r"are those of the weights that ship, but .* evaluate it with"):
         shipping.ship(run, {**measured, "models": ["0" * 64]}, taught.lock, tmp_path / "other")
     with pytest.raises(InputError, match="at most 4000000 parameters, but resnext26_unet_tiny has 5000000"):
         shipping.ship(run, {**measured, "parameters": 5_000_000}, taught.lock, tmp_path / "other")
@@ -546,7 +546,7 @@ def test_soft_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         soft.MixSoftd(str(tmp_path))({"label": label, "patient": "Q"})
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got 2"):
         soft.MixSoftd(str(tmp_path), 2)
-    with pytest.raises(ValueError, match="need `soft_folder`, .* but it is None"):
+    with pytest.raises(ValueError, match=r"need `soft_folder`, .* but it is None"):
         soft.MixSoftd(None)
 
 

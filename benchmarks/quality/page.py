@@ -88,8 +88,8 @@ def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     words = f"Patients of folds 1 to 4 ({count} where all four are there)" if count else "Folds 1 to 4"
     note = (
         f"{words}, none of whom chose anything. The minutes are training time of one fold on the machine "
-        "named in [docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
-        "ablation and the leak of a split by slice. Written by `python -m benchmarks.quality page`."
+        "named in [docs/results.md](docs/results.md), which also has the locked patients, the paired tests, "
+        "the ablation and the leak of a split by slice. Written by `python -m benchmarks.quality page`."
     )
     return "\n".join([*lines, "", note])
 
@@ -296,7 +296,8 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
         "Errors of the probabilities before and after the temperature, fitted on the inner validation by the "
         "likelihood of all its voxels; the fold is new to it. The expected error weighs voxels alike and is "
         "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice "
-        "that the probabilities lead one to expect; studies under `check_below` are marked to be checked by hand."
+        "that the probabilities lead one to expect; studies under `check_below` are marked to be checked by "
+        "hand."
     )
     body = table(lines, head) if lines else ["Not measured."]
     return "\n".join(["## Confidence", "", words, "", *body])
