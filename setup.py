@@ -18,7 +18,7 @@ setup(
     package_dir={f"gliomaseg.{part}": part for part in PARTS},
     package_data={
         "gliomaseg.configs": ["*.yaml", "*.json", "*.conf"],
-        "gliomaseg.models": ["default/*"],
+        "gliomaseg.models": ["default/*", "default/*/*"],
         "gliomaseg.workflows": ["*.j2", "py.typed"],
         "gliomaseg.networks": ["py.typed"],
         "gliomaseg.transforms": ["py.typed"],

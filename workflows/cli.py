@@ -187,6 +187,8 @@ def evaluate(
     """Compare a model's masks, or anybody's, with the truth of every patient."""
     from .evaluate_command import evaluate_command
 
+    if predictions is None:
+        _name_default(model)
     evaluation = evaluate_command(
         data,
         output,
@@ -238,6 +240,7 @@ def predict(
 
     named = zip(CHANNELS, (pre, flair, post), strict=True)
     wanted = {sequence: word for sequence, word in named if word is not None}
+    _name_default(model)
     segmenter = Segmenter.from_name(model, device)
     rows = predict_studies(inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities)
     found = sum(row["volume_voxels"] > 0 for row in rows)
@@ -270,6 +273,7 @@ def export(
     """Write a model for use elsewhere: a MONAI bundle that needs no gliomaseg, or a TorchScript file."""
     from .export import export_model
 
+    _name_default(model)
     export_model(model, to, output)
     typer.echo(f"Wrote {output}. {NOT_FOR_DIAGNOSIS}")
     if to == "bundle":
@@ -298,6 +302,14 @@ def doctor(
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
+
+
+def _name_default(model: Path | None) -> None:
+    """Say what the weights that ship are, when no other are named."""
+    if model is None:
+        from .models import describe_default
+
+        typer.echo(describe_default())
 
 
 class _Terminated(KeyboardInterrupt):

@@ -99,6 +99,7 @@ def figures_of(
         slices=case.get("slices"),
         institution=case.get("institution"),
         confidence=segmentation.confidence if segmentation.confidence >= 0 else None,
+        check_by_hand=segmentation.check_by_hand if segmentation.confidence >= 0 else None,
     )
 
 

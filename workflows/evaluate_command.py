@@ -14,6 +14,7 @@ from .datalist_file import load_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
 from .files import InputError
+from .models import default_folder
 from .segment import Segmenter
 
 IN_TRAINING = (
@@ -61,7 +62,8 @@ def evaluate_command(
         segmenter = Segmenter.from_name(model, device)
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
     protocol["section"] = section
-    split = leak_of(cases, split_file or _datalist_beside(model))
+    known = None if predictions is not None else _datalist_beside(model)
+    split = leak_of(cases, split_file or known)
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     evaluation = evaluate_cases(cases, predict, protocol, resize)
@@ -92,9 +94,8 @@ def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict
 
 
 def _datalist_beside(model: Path | None) -> Path | None:
-    """Return the datalist of the run folder that a model names, if it is one."""
-    if model is None:
-        return None
+    """Return the datalist of the run folder that a model names, if it is one; None is the shipped model."""
+    model = default_folder() if model is None else model
     for folder in (model, model.resolve().parent.parent):
         if (path := folder / "datalist.json").is_file():
             return path

@@ -65,7 +65,7 @@ def fit_temperature(counts: Iterable[LogitCounts]) -> float:
         counts: of each case; at least one.
 
     Returns:
-        A number from ``TEMPERATURES``, 1.0 where nothing can be learnt because lesion or background is absent.
+        A number from ``TEMPERATURES``; 1.0 where lesion or background is absent, which teaches nothing.
     """
     background, lesion = np.sum(list(counts), axis=0)
     if not background.any() or not lesion.any():

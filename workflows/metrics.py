@@ -59,6 +59,7 @@ class CaseFigures:
         calibration: counts of the probabilities, None where none were given.
         institution: code of the site, such as "CS".
         confidence: what the segmenter said of itself, in [0, 1].
+        check_by_hand: whether that was too little to go unseen, None where it is not known.
     """
 
     patient: str
@@ -72,6 +73,7 @@ class CaseFigures:
     calibration: CalibrationCounts | None = None
     institution: str | None = None
     confidence: float | None = None
+    check_by_hand: bool | None = None
 
     @property
     def voxels(self) -> tuple[int, int, int]:
@@ -188,6 +190,7 @@ def case_figures(
     slices: Sequence[int] | None = None,
     institution: str | None = None,
     confidence: float | None = None,
+    check_by_hand: bool | None = None,
 ) -> CaseFigures:
     """Measure a prediction against the truth.
 
@@ -200,6 +203,7 @@ def case_figures(
         slices: numbers of the D slices, 1 to D unless told; needed where a patient comes in several records.
         institution: code of the site, for the table.
         confidence: of the segmenter, for the table.
+        check_by_hand: what the segmenter makes of its confidence, for the table.
 
     Raises:
         InputError: a shape, a value of a mask, a probability, the spacing or the slice numbers do not fit.
@@ -225,6 +229,7 @@ def case_figures(
         else count_calibration(checked_probability(probability, truth_mask, patient), truth_mask),
         institution=institution,
         confidence=confidence,
+        check_by_hand=check_by_hand,
     )
 
 

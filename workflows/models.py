@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,18 @@ def configs_folder() -> Path:
 def default_folder() -> Path:
     """Return the folder of the weights that come with the package; it may be missing."""
     return Path(str(resources.files("gliomaseg.models"))) / "default"
+
+
+def describe_default() -> str:
+    """Say in a line what the weights are that come with the package; they come with a metadata.json.
+
+    Raises:
+        InputError: this version comes without weights.
+    """
+    _open_default()
+    path = default_folder() / "configs" / "metadata.json"
+    info = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return f"Taking the weights that ship with gliomaseg: {info.get('description', 'not described')}"
 
 
 def open_model(name: str | Path | None = None) -> Model:

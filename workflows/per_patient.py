@@ -46,11 +46,12 @@ def per_patient_table(cases: Iterable[CaseFigures]) -> pd.DataFrame:
     """Return one row per patient, sorted naturally: the content of per_patient.csv.
 
     What has no value (HD95 without two outlines, millilitres without spacing) is missing in the frame and an
-    empty field in a CSV file. The columns `institution` and `confidence` are there when any case has one.
+    empty field in a CSV file. The columns `institution`, `confidence` and `check_by_hand` are there when any
+    case has one.
     """
     table = pd.DataFrame([_row(case) for case in merge_cases([cases])], columns=list(_COLUMNS))
     table = table.astype({name: "float64" for name in ("hd95_px", "volume_error_ml", "confidence")})
-    optional = [name for name in ("institution", "confidence") if table[name].isna().all()]
+    optional = [name for name in ("institution", "confidence", "check_by_hand") if table[name].isna().all()]
     kept: pd.DataFrame = table.drop(columns=optional)
     return kept
 
@@ -72,6 +73,7 @@ _COLUMNS = (
     "false_positive_slices",
     "missed",
     "confidence",
+    "check_by_hand",
 )
 
 
@@ -99,6 +101,7 @@ def _merge_patient(records: Sequence[CaseFigures]) -> CaseFigures:
         calibration=add_counts(record.calibration for record in records),
         institution=min((record.institution for record in records if record.institution), default=None),
         confidence=min((r.confidence for r in records if r.confidence is not None), default=None),
+        check_by_hand=max((r.check_by_hand for r in records if r.check_by_hand is not None), default=None),
     )
 
 

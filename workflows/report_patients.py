@@ -15,9 +15,6 @@ from PIL import Image
 from .files import InputError
 from .report_words import cell, counted, is_missing
 
-LOW_CONFIDENCE = 0.5
-"""A patient whose confidence is below this is marked to be checked by hand."""
-
 EXTREMES = 3
 """How many of the best and of the worst patients are shown large."""
 
@@ -105,8 +102,7 @@ def flags(record: Mapping[str, Any]) -> list[dict[str, str]]:
     alarms = record.get("false_positive_slices")
     if not is_missing(alarms) and int(float(str(alarms))) > 0:
         found.append({"text": counted(int(float(str(alarms))), "false-positive slice"), "level": "warn"})
-    confidence = record.get("confidence")
-    if not is_missing(confidence) and float(str(confidence)) < LOW_CONFIDENCE:
+    if _is_true(record.get("check_by_hand")):
         found.append({"text": "check by hand", "level": "warn"})
     return found
 

@@ -6,7 +6,7 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from .limits import check_recipe
 from .models import configs_folder
 from .overrides import apply_settings, refuse_hash
 from .segment import Segmenter
+from .tuning import tune_run
 
 logger = logging.getLogger(__name__)
 
@@ -212,16 +213,26 @@ def add_minutes(folder: Path, minutes: float) -> None:
 
 
 def finish(folder: Path, datalist: Mapping[str, Any]) -> Evaluation:
-    """Evaluate the best weights of a run on its validation patients and write the results."""
+    """Fit what belongs to the best weights of a run, evaluate them on its validation patients, write all."""
+    config = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
+    resize = config.get("resize") is not None
+    _tune(folder, datalist["validation"], config, resize)
     segmenter = Segmenter.from_name(folder)
     split = datalist["split"]
     protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
     protocol["section"] = "validation"
+    protocol["temperature"] = segmenter.temperature
     protocol["note"] = "The saved weights are those with the best mean Dice on these same patients."
-    resize = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8")).get("resize")
-    evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize is not None)
+    evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
     write_run(folder, evaluation, split)
     return evaluation
+
+
+def _tune(folder: Path, cases: Sequence[Mapping[str, Any]], config: Mapping[str, Any], resize: bool) -> None:
+    """Fit temperature and threshold on the validation patients where the config asks for it."""
+    temperature, threshold = (config.get(f"fit_{name}", False) for name in ("temperature", "threshold"))
+    if temperature or threshold:
+        tune_run(folder, cases, threshold=threshold, temperature=temperature, resize=resize)
 
 
 def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volum
 from .files import InputError
 from .inferers import pick_device, plain
 from .models import Model, open_model
+
+CHECK_BELOW: Final = 0.7
+"""Confidence under which a study is marked "check by hand" where a config does not say."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Segmentation:
         confidence: in [0, 1], see ``self_agreement``.
         sequences: those of ``keys.CHANNELS`` that the files hold.
         notes: what a reader of the result should know, one sentence each.
+        check_by_hand: whether the confidence is so low that a person should look at the outline.
     """
 
     image: npt.NDArray[Any]
@@ -44,6 +48,7 @@ class Segmentation:
     confidence: float
     sequences: tuple[str, ...] = keys.CHANNELS
     notes: tuple[str, ...] = ()
+    check_by_hand: bool = False
 
     @property
     def volume_voxels(self) -> int:
@@ -79,6 +84,7 @@ class Segmenter:
         self.threshold = float(parser.get_parsed_content("threshold"))
         self.cleanup = parser.get_parsed_content("cleanup") if "cleanup" in parser else None
         self.temperature = float(getattr(self.inferer, "temperature", 1.0))
+        self.check_below = float(parser.get("check_below", CHECK_BELOW))
         self.size = parser.get_parsed_content("size")
         self.network_name = str(parser.get_parsed_content("network_name"))
         network = parser.get_parsed_content("network")
@@ -123,15 +129,17 @@ class Segmenter:
         if kept is not None:
             mask *= from_slices(kept, affine)
         filled, sequences = _filled(loaded, case.get(keys.SEQUENCES))
+        confidence = self_agreement(probability, mask)
         return Segmentation(
             image=filled,
             mask=mask,
             probability=probability,
             affine=affine,
             spacing_mm=spacing_of(affine) if known else None,
-            confidence=self_agreement(probability, mask),
+            confidence=confidence,
             sequences=sequences,
             notes=tuple(loaded.meta.get("notes", ())),
+            check_by_hand=confidence < self.check_below,
         )
 
     def _probability(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:

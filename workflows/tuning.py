@@ -39,9 +39,11 @@ def tune(
     predict: Predict,
     temperature: float,
     threshold: float | None = None,
+    *,
     resize: bool = False,
+    keep_temperature: bool = False,
 ) -> Tuned:
-    """Fit a temperature, and a threshold unless one is given.
+    """Fit a temperature unless it is to be kept, and a threshold unless one is given.
 
     Args:
         cases: records with ``label``; never those that a figure is reported on.
@@ -49,6 +51,7 @@ def tune(
         temperature: that ``predict`` has at present.
         threshold: to keep; None fits one.
         resize: see ``evaluate.evaluate_cases``.
+        keep_temperature: leave it as it is.
 
     Raises:
         InputError: a case has no truth, or its files do not fit.
@@ -57,7 +60,7 @@ def tune(
     for case in tqdm(cases, desc="calibrating", unit="patient", dynamic_ncols=True):
         segmentation = predict(case)
         counts.append(count_logits(segmentation.probability, _truth(case, segmentation, resize), temperature))
-    fitted = fit_temperature(counts)
+    fitted = temperature if keep_temperature else fit_temperature(counts)
     return Tuned(fitted, fit_threshold(counts, fitted) if threshold is None else threshold)
 
 
@@ -65,22 +68,28 @@ def tune_run(
     folder: Path,
     cases: Sequence[Mapping[str, Any]],
     *,
-    keep_threshold: bool = True,
+    temperature: bool = True,
+    threshold: bool = False,
     resize: bool = False,
-    device: str = "auto",
 ) -> Tuned:
     """Fit what belongs to the weights of a run and write it into the run's inference config.
 
     Args:
         folder: of the run.
         cases: its validation patients.
-        keep_threshold: leave the threshold as the config has it.
+        temperature: fit it; otherwise the config keeps its own.
+        threshold: the same.
         resize: see ``evaluate.evaluate_cases``.
-        device: see ``inferers.pick_device``.
     """
-    segmenter = Segmenter.from_name(folder, device)
-    threshold = segmenter.threshold if keep_threshold else None
-    tuned = tune(cases, segmenter, segmenter.temperature, threshold, resize)
+    segmenter = Segmenter.from_name(folder)
+    tuned = tune(
+        cases,
+        segmenter,
+        segmenter.temperature,
+        None if threshold else segmenter.threshold,
+        resize=resize,
+        keep_temperature=not temperature,
+    )
     write_tuned(folder, tuned)
     return tuned
 

@@ -12,6 +12,7 @@ takes what the other does not work on.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 import time
@@ -21,14 +22,19 @@ from pathlib import Path
 import torch
 
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.overrides import parse_setting
 
 from . import cells as table
 from . import lock as locking
 from . import recipes as cookbook
 from .dataset import open_dataset
 from .networks import known_networks
-from .protocols import NAMES
-from .runner import Busy, Place, run_cell
+from .page import wanted_cells, write_pages
+from .protocols import LOCKED, NAMES, split_for
+from .runner import BusyError, Place, run_cell
+from .several import Together, evaluate_together
+from .ship import TARGET, ship
+from .soft import soften
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -68,18 +74,15 @@ def show(asked: argparse.Namespace) -> None:
 
 def run(asked: argparse.Namespace) -> int:
     """Fill the cells that were named."""
-    torch.set_num_threads(asked.threads)
     recipes = cookbook.read_recipes(asked.recipes)
     cells = [table.cell_named(words, recipes) for words in asked.cell]
-    lock = locking.read_lock(asked.lock)
-    data = open_dataset(asked.data, asked.runs / "data.json", lock)
-    place = Place(data, lock, asked.runs, asked.cells, recipes)
+    place = _place(asked)
     failed = 0
     for cell in cells:
         started = time.perf_counter()
         try:
             path = run_cell(cell, place)
-        except Busy as busy:
+        except BusyError as busy:
             print(f"{cell}: {busy}", flush=True)
         except InputError as error:
             if len(cells) == 1:
@@ -90,6 +93,50 @@ def run(asked: argparse.Namespace) -> int:
             done = f"{(time.perf_counter() - started) / 60:.1f} min, {path}" if path else "is there already"
             print(f"{cell}: {done}", flush=True)
     return 2 if failed else 0
+
+
+def together(asked: argparse.Namespace) -> None:
+    """Evaluate finished models together."""
+    place = _place(asked)
+    what = Together(asked.name, asked.models, dict(map(parse_setting, asked.set)), tuple(asked.fit))
+    path = evaluate_together(asked.protocol, what, place, asked.again)
+    print(path or "is there already, of the same models")
+
+
+def make_soft(asked: argparse.Namespace) -> None:
+    """Ask teachers about the training patients of a protocol."""
+    place = _place(asked)
+    cases = split_for(asked.protocol, place.data, place.lock).training
+    folder = asked.runs / "soft" / asked.name
+    soften(folder, asked.models, cases, place.lock, dict(map(parse_setting, asked.set)), asked.unseen)
+    print(f"{len(cases)} patients in {folder}; a recipe with `soft: {asked.name}` learns from them.")
+
+
+def send(asked: argparse.Namespace) -> None:
+    """Write the weights that ship."""
+    cell = json.loads(asked.cell.read_text(encoding="utf-8"))
+    print(ship(asked.run, cell, locking.read_lock(asked.lock), asked.target))
+
+
+def pages(asked: argparse.Namespace) -> None:
+    """Write docs/results.md and the table of the README."""
+    for path in write_pages(asked.cells):
+        print(path)
+
+
+def missing(asked: argparse.Namespace) -> None:
+    """Name the cells that the pages want and that are not there."""
+    there = {
+        f"{cell['protocol']}:{cell['network']}:{cell['recipe']}" for cell in table.read_cells(asked.cells)
+    }
+    print("\n".join(name for name in wanted_cells() if name not in there) or "nothing is missing")
+
+
+def _place(asked: argparse.Namespace) -> Place:
+    torch.set_num_threads(asked.threads)
+    lock = locking.read_lock(asked.lock)
+    data = open_dataset(asked.data, asked.runs / "data.json", lock)
+    return Place(data, lock, asked.runs, asked.cells, cookbook.read_recipes(asked.recipes))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,7 +158,35 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("cell", nargs="+", help="protocol:network:recipe")
     _working(one)
     one.set_defaults(act=run)
+    one = acts.add_parser("together", help="evaluate the mean of finished models, or one, on a protocol")
+    one.add_argument("protocol", choices=[LOCKED, *NAMES])
+    one.add_argument("name", help="stands in the place of the recipe")
+    one.add_argument("--fit", nargs="*", default=[], choices=cookbook.FITS)
+    one.add_argument("--again", action="store_true", help="evaluate locked patients again, on the record")
+    _modelling(one)
+    one.set_defaults(act=together)
+    one = acts.add_parser("soften", help="write soft labels for a student")
+    one.add_argument("name", help="as `soft` of a recipe")
+    one.add_argument("--protocol", default="all74", choices=NAMES, help="whose training patients")
+    one.add_argument("--unseen", action="store_true", help="ask only teachers that do not know the patient")
+    _modelling(one)
+    one.set_defaults(act=make_soft)
+    one = acts.add_parser("ship", help="write models/default")
+    one.add_argument("run", type=Path, help="run folder")
+    one.add_argument("--cell", type=Path, required=True, help="of `together locked`, with this run alone")
+    one.add_argument("--target", type=Path, default=TARGET)
+    one.set_defaults(act=send)
+    one = acts.add_parser("page", help="write docs/results.md and the table of the README")
+    one.set_defaults(act=pages)
+    one = acts.add_parser("missing", help="the cells that the pages want and that are not there")
+    one.set_defaults(act=missing)
     return parser
+
+
+def _modelling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="run folders")
+    parser.add_argument("--set", action="append", default=[], help="ID=VALUE of their inference configs")
+    _working(parser)
 
 
 def _working(parser: argparse.ArgumentParser) -> None:

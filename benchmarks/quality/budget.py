@@ -20,8 +20,12 @@ from gliomaseg.workflows.run import TrainOptions, read_train_config
 WARM_UP, MEASURED = 2, 8
 """Steps before and in the measurement."""
 
-VALIDATIONS: Final = 10
-"""Validations of a time-boxed run, evenly spaced; the last is at its end."""
+VALIDATIONS: Final = 5
+"""Validations of a time-boxed run, evenly spaced; the last is at its end. Their time is not in the budget: it
+would cost large networks more training than small ones."""
+
+FEWEST_EPOCHS: Final = 20
+"""Epochs are made shorter until so many fit, for then rounding costs little."""
 
 FILLED: Final = 16
 """Cases that are cached for the measurement."""
@@ -69,26 +73,42 @@ def schedule_within(
     """Measure some steps of a training and choose how many epochs fit into a budget.
 
     Args:
-        minutes: see ``busy_seconds``.
+        minutes: of training with its loading, without validation; see ``busy_seconds``.
         options: of the training; nothing is written into its folder.
         training: its records.
         validation: its records.
 
     Returns:
-        The settings ``epochs`` and ``val_interval``: the first is a multiple of the second, so that the last
-        weights are validated too.
+        The settings ``passes``, ``epochs`` and ``val_interval``, see ``schedule``.
     """
     with tempfile.TemporaryDirectory() as scratch:
         parser = read_train_config(replace(options, output=Path(scratch)))
         filled = list(training[:: max(1, len(training) // FILLED)])[:FILLED]
         parser["datalist"] = {"training": filled, "validation": list(validation[:1])}
-        filling, step, one_slice = _measure(parser)
-        epoch_steps = steps_of_an_epoch(parser, len(training))
-    seconds = 60 * minutes - filling * (len(training) + len(validation)) / (len(filled) + 1)
-    validating = one_slice * sum(len(case["image"]) for case in validation)
-    epochs = int((seconds - VALIDATIONS * validating) / (epoch_steps * step))
-    interval = max(1, epochs // VALIDATIONS)
-    return {"epochs": max(interval, epochs - epochs % interval), "val_interval": interval}
+        filling, step = _measure(parser)
+        passes = int(parser["passes"])
+        steps_of_a_pass = steps_of_an_epoch(parser, len(training)) / passes
+    seconds = 60 * minutes - filling * len(training) / len(filled)
+    return schedule(seconds / step, steps_of_a_pass, passes)
+
+
+def schedule(steps: float, steps_of_a_pass: float, passes: int) -> dict[str, int]:
+    """Return the epochs that come nearest to a number of steps without exceeding it.
+
+    Where few epochs fit, each is made shorter; there is at least one. Epochs are a multiple of the interval
+    of validation, so that the last weights are validated too.
+
+    Example:
+        >>> schedule(1000, 6.25, 8)
+        {'passes': 8, 'epochs': 20, 'val_interval': 4}
+        >>> schedule(100, 6.25, 8)
+        {'passes': 1, 'epochs': 16, 'val_interval': 4}
+    """
+    while passes > 1 and steps < FEWEST_EPOCHS * steps_of_a_pass * passes:
+        passes //= 2
+    epochs = max(1, int(steps / (steps_of_a_pass * passes)))
+    interval = -(-epochs // VALIDATIONS)
+    return {"passes": passes, "epochs": epochs - epochs % interval, "val_interval": interval}
 
 
 def steps_of_an_epoch(parser: ConfigParser, cases: int) -> int:
@@ -98,31 +118,20 @@ def steps_of_an_epoch(parser: ConfigParser, cases: int) -> int:
     return draws // batch if cases >= batch else -(-draws // batch)
 
 
-def _measure(parser: ConfigParser) -> tuple[float, float, float]:
-    """Return seconds of filling the cache, of a step and of validating a slice."""
+def _measure(parser: ConfigParser) -> tuple[float, float]:
+    """Return seconds of filling the cache and of a step."""
     start = busy_seconds()
-    dataset = parser.get_parsed_content("train::dataset")
-    parser.get_parsed_content("validate::dataset")
+    parser.get_parsed_content("train::dataset")
     filling = busy_seconds() - start
     batches = endless(parser.get_parsed_content("train::dataloader"))
-    names = ("network", "optimizer", "loss", "train::inferer", "device", "average")
-    network, optimizer, loss, inferer, device, _ = (parser.get_parsed_content(name) for name in names)
-    prepare = parser.get_parsed_content("train::trainer").prepare_batch
-    network.train()
+    trainer = parser.get_parsed_content("train::trainer")
+    network, optimizer = trainer.network.train(), trainer.optimizer
     for number in range(WARM_UP + MEASURED):
         if number == WARM_UP:
             start = busy_seconds()
-        images, labels = prepare(next(batches), device)
+        images, labels = trainer.prepare_batch(next(batches), trainer.state.device)
         optimizer.zero_grad(set_to_none=True)
-        loss(inferer(images, network), labels).backward()
+        trainer.loss_function(trainer.inferer(images, network), labels).backward()
         optimizer.step()
-    step = (busy_seconds() - start) / MEASURED
-    evaluator = parser.get_parsed_content("validate::evaluator")
-    evaluator.run()
-    start = busy_seconds()
-    evaluator.run()
-    validating = busy_seconds() - start
     parser.get_parsed_content("writer").close()
-    slices = parser.get_parsed_content("validate::dataset")[0]["image"].shape[-1]
-    del dataset
-    return filling, step, validating / slices
+    return filling, (busy_seconds() - start) / MEASURED

@@ -73,9 +73,8 @@ def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validati
     """
     first = segmenter_of(run, {**inference, "temperature": 1.0})
     threshold = None if "threshold" in wanted else first.threshold
-    tuned = tune(validation, first, first.temperature, threshold)
-    if "temperature" not in wanted:
-        tuned = replace(tuned, temperature=1.0)
+    keep = "temperature" not in wanted
+    tuned = tune(validation, first, first.temperature, threshold, keep_temperature=keep)
     segmenter = segmenter_of(run, {**inference, **asdict(tuned)})
     return Fitted(segmenter, tuned, [segmenter.network])
 

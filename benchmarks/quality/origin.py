@@ -1,4 +1,4 @@
-"""A run folder in, what it was started with out: kept in ``origin.json``, so that a resumed run is the same."""
+"""A run folder in, what it was started with out, kept in ``origin.json`` for a run that is resumed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from gliomaseg.workflows.metrics import dice_score
 from gliomaseg.workflows.models import Model, configs_folder
 from gliomaseg.workflows.segment import Segmenter
 
-from .budget import VALIDATIONS, Spent
+from .budget import VALIDATIONS, Spent, busy_seconds
 from .cells import Cell
 from .networks import BUILDER, build
 from .origin import mark_finished, read_origin, write_origin
@@ -77,7 +77,9 @@ def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe) -> No
         loop.run(recipe.minutes, spent)
     finally:
         spent.keep()
-    mark_finished(run, {"steps": loop.step, "slices": loop.step * loop.plan.batch_size, **spent.now()})
+    slices = loop.step * min(loop.plan.batch_size, len(loop.slices))
+    worked = {"training_minutes": loop.seconds / 60}
+    mark_finished(run, {"steps": loop.step, "slices": slices, **worked, **spent.now()})
 
 
 def write_bundle(run: Path, network: str, plan: Plan) -> None:
@@ -111,10 +113,11 @@ class Loop:
         self.slices = SliceFiles(datalist["training"], plan.size)
         self.validation: Sequence[Mapping[str, Any]] = datalist["validation"]
         self.step, self.validated, self.best, self.saved = 0, 0, -1.0, 0.0
+        self.seconds = 0.0
         self.asked_to_stop = False
 
     def run(self, minutes: float | None, spent: Spent) -> None:
-        """Train until the budget is used; validate at each tenth of it and at its end.
+        """Train until the budget is used; validate as often as ours do, the last time at its end.
 
         Raises:
             KeyboardInterrupt: a signal came; the state is saved.
@@ -123,7 +126,7 @@ class Loop:
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            while (done := self._done(minutes, spent)) < 1:
+            while (done := self._done(minutes)) < 1:
                 if int(done * VALIDATIONS) > self.validated:
                     self.validate(int(done * VALIDATIONS))
                 if self.asked_to_stop or done - self.saved >= SAVE_EVERY:
@@ -140,12 +143,14 @@ class Loop:
 
     def train_step(self) -> None:
         """Load a batch, run it forward and backward, and move the weights."""
+        start = busy_seconds()
         images, masks = (part.to(self.device) for part in self.batch(self.step))
         self.optimizer.zero_grad()
         loss = bce_and_dice(torch.sigmoid(self.network(images)), masks)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.step += 1
+        self.seconds += busy_seconds() - start
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of a step, a function of seed and step alone."""
@@ -174,7 +179,9 @@ class Loop:
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "numbers": {"step": self.step, "validated": self.validated, "best": self.best, "saved": done},
+            "numbers": {
+                name: getattr(self, name) for name in ("step", "validated", "best", "saved", "seconds")
+            },
         }
         files.save_tensors(self.folder / "checkpoints" / "last.pt", state)
 
@@ -189,12 +196,13 @@ class Loop:
         numbers = state["numbers"]
         self.step, self.validated = int(numbers["step"]), int(numbers["validated"])
         self.best, self.saved = float(numbers["best"]), float(numbers["saved"])
+        self.seconds = float(numbers["seconds"])
 
-    def _done(self, minutes: float | None, spent: Spent) -> float:
-        """Return the share of the budget that is used."""
+    def _done(self, minutes: float | None) -> float:
+        """Return the share of the budget that is used; validation does not count."""
         if self.plan.steps is not None:
             return self.step / self.plan.steps
-        return spent.now()["busy_minutes"] / float(minutes or 1)
+        return self.seconds / 60 / float(minutes or 1)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.asked_to_stop = True

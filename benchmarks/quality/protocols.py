@@ -78,10 +78,8 @@ def split_for(protocol: str, data: Data, lock: Lock) -> Split:
     """
     if protocol not in NAMES:
         raise InputError(f"A protocol is one of {', '.join(NAMES)}, but {protocol!r} was asked for.")
-    if protocol in SEED_NAMES:
-        found = _as_the_seed(protocol, data, lock)
-    else:
-        found = _outer(protocol, data, lock)
+    make = _as_the_seed if protocol in SEED_NAMES else _outer
+    found = make(protocol, data, lock)
     if not found.sees_locked:
         sides = (*found.training, *found.validation, *found.test)
         lock.refuse((case[keys.PATIENT] for case in sides), f"used in {protocol}")

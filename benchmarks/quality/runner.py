@@ -42,7 +42,7 @@ class Place:
     recipes: dict[str, Recipe]
 
 
-class Busy(RuntimeError):
+class BusyError(RuntimeError):
     """Another process works on this run."""
 
 
@@ -53,7 +53,7 @@ def run_cell(cell: Cell, place: Place) -> Path | None:
         The cell's file, None where it was there already.
 
     Raises:
-        Busy: another process has its run.
+        BusyError: another process has its run.
         InputError: the recipe or the data cannot be used.
         KeyboardInterrupt: interrupted; the same command goes on.
     """
@@ -133,7 +133,11 @@ def measure_cell(cell: Cell, recipe: Recipe, run: Path, split: Split) -> dict[st
         "patients": {
             name: len(patients_of(getattr(split, name))) for name in ("training", "validation", "test")
         },
-        "budget": {"minutes": origin.get("budget_minutes"), **trained, "threads": origin.get("threads")},
+        "budget": {
+            "budget_minutes": origin.get("budget_minutes"),
+            **trained,
+            "threads": origin.get("threads"),
+        },
         "machine": machine_of(origin),
         "commit": origin.get("commit"),
         **figures(fitted, split.test, protocol),
@@ -157,12 +161,12 @@ def alone(run: Path) -> Iterator[None]:
     """Keep other processes from the run while the block lasts.
 
     Raises:
-        Busy: another one has it.
+        BusyError: another one has it.
     """
     run.parent.mkdir(parents=True, exist_ok=True)
     with (run.parent / f".{run.name}.busy").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Busy(f"Another process works on {run}.") from error
+            raise BusyError(f"Another process works on {run}.") from error
         yield

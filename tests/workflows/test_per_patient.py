@@ -132,3 +132,12 @@ def test_confidence_has_a_column_when_a_case_has_one():
 
 def test_a_table_of_nobody_still_has_its_columns():
     assert "dice" in per_patient_table([]).columns
+
+
+def test_a_patient_is_checked_by_hand_when_one_of_the_records_should_be():
+    records = [piece([1], check_by_hand=False), piece([2], check_by_hand=True), piece([3])]
+    assert per_patient_table(records)["check_by_hand"].tolist() == [True]
+
+
+def test_without_a_segmenters_word_nobody_is_said_to_need_no_check():
+    assert "check_by_hand" not in per_patient_table([case_figures(LEFT, LEFT, "P1")])

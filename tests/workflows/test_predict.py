@@ -40,6 +40,7 @@ class BrightIsAbnormal:
             affine=np.asarray(image.affine),
             spacing_mm=(1.0, 2.0, 5.0) if known else None,
             confidence=0.123456,
+            check_by_hand=True,
         )
 
 
@@ -218,6 +219,7 @@ def test_the_table_has_a_row_for_each_study(tmp_path: Path, write_picture: Write
         "volume_voxels": "8",
         "volume_ml": "",
         "confidence": "0.1235",
+        "check_by_hand": "True",
         "sequences": "pre-contrast; FLAIR; post-contrast",
         "spacing_mm": "",
         "notes": "",

@@ -334,8 +334,8 @@ def test_names_and_texts_are_escaped(tmp_path: Path) -> None:
 def test_flags_name_what_to_look_at(tmp_path: Path) -> None:
     rows = [
         patient(0, missed=True, confidence=0.9),
-        patient(1, false_positive_slices=1, confidence=0.4),
-        patient(2, false_positive_slices=2, confidence=0.9),
+        patient(1, false_positive_slices=1, check_by_hand=True),
+        patient(2, false_positive_slices=2, check_by_hand=False),
     ]
     texts = [[flag["text"] for flag in row["flags"]] for row in patient_table(rows)["rows"]]
     assert texts == [["missed"], ["1 false-positive slice", "check by hand"], ["2 false-positive slices"]]

@@ -1,0 +1,386 @@
+"""All cells in, docs/results.md and the table of the README out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from gliomaseg.workflows import files
+
+from .cells import FOLDER, ROOT, read_cells
+from .protocols import INSTITUTION_NAMES, INSTITUTIONS, LOCKED
+from .rows import AVERAGES, CellContent, Row, compare, key_of, rows_of
+
+PLAN: Final = Path(__file__).resolve().parent / "page.yaml"
+HEAD_OF_PAGE: Final = PLAN.with_name("results_head.md")
+PAGE: Final = ROOT / "docs" / "results.md"
+README: Final = ROOT / "README.md"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+MISSING: Final = "not measured"
+
+HEAD: Final = (
+    "Network, recipe",
+    "Dice: mean over patients (95 % interval)",
+    "median",
+    "pooled",
+    "lesion slices",
+    "empty slices as 1",
+    "seed's count",
+    "patients",
+    "parameters (million)",
+    "GFLOP",
+    "budget, spent (minutes)",
+    "machine",
+    "commit",
+)
+SHORT: Final = (0, 1, 2, 3, 5, 8, 9, 10)
+"""Columns of ``HEAD`` that the README shows."""
+
+
+def write_pages(folder: Path = FOLDER) -> list[Path]:
+    """Write both, and return their paths."""
+    cells, plan = read_cells(folder), read_plan()
+    files.write_text(PAGE, page(cells, plan))
+    files.write_text(README, with_table(README.read_text(encoding="utf-8"), readme_table(cells, plan)))
+    return [PAGE, README]
+
+
+def read_plan(path: Path = PLAN) -> dict[str, Any]:
+    """Return what the pages show."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def wanted_cells() -> list[str]:
+    """Return the names of the cells that the pages want."""
+    plan = read_plan()
+    names = [f"{fold}:{row}" for row in plan["rows"] for fold in plan["folds"]]
+    names += [f"{plan['leak'][side]}:{plan['leak']['cell']}" for side in ("slice", "patient")]
+    names += [f"{protocol}:{plan['left_out']}" for protocol in INSTITUTION_NAMES]
+    start = plan["ablation"]
+    return [*names, f"{start['protocol']}:{start['network']}:{start['recipe']}"]
+
+
+def with_table(text: str, table: str) -> str:
+    """Return a page with a table between its marks.
+
+    Raises:
+        ValueError: the page lacks them.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"The page needs the marks {BEGIN} and {END} around the place of the table.")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the README's table: some rows over the folds, then what was measured on locked patients."""
+    rows = rows_of(cells, plan["readme"], plan["folds"])
+    lines = [_line([HEAD[column] for column in SHORT]), "|" + "---|" * len(SHORT)]
+    for row in rows:
+        full = row_cells(row)
+        lines.append(_line([full[column] for column in SHORT]))
+    count = max((len(row.dice) for row in rows), default=0)
+    words = f"Patients of folds 1 to 4 ({count} where all four are there)" if count else "Folds 1 to 4"
+    note = (
+        f"{words}, none of whom chose anything. The minutes are training time of one fold on the machine "
+        "named in [docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
+        "ablation and the leak of a split by slice. Written by `python -m benchmarks.quality page`."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def page(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return docs/results.md."""
+    parts: Sequence[Callable[[Sequence[CellContent], Mapping[str, Any]], str]] = (
+        folds_part,
+        locked_part,
+        peers_part,
+        leak_part,
+        institutions_part,
+        ablation_part,
+        confidence_part,
+        everything_part,
+    )
+    head = HEAD_OF_PAGE.read_text(encoding="utf-8").strip()
+    return "\n\n".join([head, *(part(cells, plan) for part in parts)]) + "\n"
+
+
+def folds_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the table of all networks on the reported folds."""
+    rows = rows_of(cells, plan["rows"], plan["folds"])
+    return "\n".join(["## Networks by patient: folds 1 to 4", "", *table([row_cells(row) for row in rows])])
+
+
+def locked_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the table of what was measured on the locked patients."""
+    text = ["## The locked patients", ""]
+    found = [cell for cell in cells if cell["protocol"] == LOCKED]
+    if not found:
+        return "\n".join([*text, "Not measured."])
+    rows = [row_cells(Row(key_of(cell), (cell,), 1)) for cell in found]
+    again = [
+        f"`{key_of(cell)}` was evaluated {len(cell['earlier']) + 1} times."
+        for cell in found
+        if cell["earlier"]
+    ]
+    members = [f"`{key_of(cell)}` is the mean of {', '.join(cell['members'])}." for cell in found]
+    return "\n".join([*text, *table(rows), "", *members, *again])
+
+
+def peers_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the comparisons of ours with each peer."""
+    ours, *others = rows_of(cells, [plan["ours"], *plan["peers"]], plan["folds"])
+    head = (
+        "Peer",
+        "patients",
+        "Dice of ours less the peer's (95 % interval)",
+        "better, worse",
+        "p (Wilcoxon)",
+    )
+    lines = []
+    for other in others:
+        found = compare(ours.dice, other.dice)
+        if found is None:
+            lines.append((f"`{other.name}`", "", MISSING, "", ""))
+            continue
+        lines.append(
+            (
+                f"`{other.name}`",
+                str(found["patients"]),
+                _difference(found),
+                f"{found['better']}, {found['worse']}",
+                f"{found['p']:.2g}",
+            )
+        )
+    words = f"`{plan['ours']}` against each peer, patient by patient, on the folds that both have."
+    return "\n".join(["## Ours and the peers", "", words, "", *table(lines, head)])
+
+
+def leak_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the figures of one network on a split by slice and on one by patient."""
+    leak = plan["leak"]
+    by_slice, by_patient = (rows_of(cells, [leak["cell"]], [leak[side]])[0] for side in ("slice", "patient"))
+    text = [
+        "## The seed's protocol, and what it leaks",
+        "",
+        f"`{leak['cell']}`, the same training on the same slices in the seed's proportions (76 : 10 : 14 of "
+        "all), once split by slice and once by patient. By slice, neighbours of nearly every test slice are "
+        "in the training set.",
+        "",
+    ]
+    if not (by_slice.cells and by_patient.cells):
+        return "\n".join([*text, "Not measured."])
+    rows = [
+        (
+            words,
+            *(_number(value(row.cells[0])) for row in (by_slice, by_patient)),
+            _gap(value, by_slice, by_patient),
+        )
+        for words, value in _LEAK_ROWS
+    ]
+    gap = by_slice.average("pooled") - by_patient.average("pooled")
+    seen = by_slice.cells[0]["sees_locked"]
+    locked = (
+        " These two models alone have seen locked patients: they measure the split and are used for nothing "
+        "else."
+        if seen
+        else ""
+    )
+    closing = f"**The leak in one number: {gap:+.3f} of pooled Dice.**{locked}"
+    return "\n".join([*text, *table(rows, ("Count", "by slice", "by patient", "difference")), "", closing])
+
+
+_LEAK_ROWS: Final[tuple[tuple[str, Callable[[CellContent], float | None]], ...]] = (
+    (
+        "as the seed printed it: threshold 0.3, batches of 16, divided by one batch too few",
+        lambda cell: cell["as_the_seed_printed"],
+    ),
+    ("seed's count at 0.5, divided rightly", lambda cell: cell["metrics"]["dice"]["seed_protocol"]),
+    ("pooled over all voxels", lambda cell: cell["metrics"]["dice"]["pooled"]),
+    ("mean over slices with lesion", lambda cell: cell["metrics"]["dice"]["positive_slices"]),
+    ("mean over all slices, empty ones as 1", lambda cell: cell["metrics"]["dice"]["slices_empty_as_one"]),
+    ("mean over patients", lambda cell: cell["metrics"]["dice"]["per_patient_mean"]),
+)
+
+
+def institutions_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the table of institutions left out, beside the same patients in the folds."""
+    name = plan["left_out"]
+    folds = rows_of(cells, [name], plan["folds"])[0].dice
+    lines = []
+    for site, protocol in zip(INSTITUTIONS, INSTITUTION_NAMES, strict=True):
+        row = rows_of(cells, [name], [protocol])[0]
+        if not row.cells:
+            lines.append((site, MISSING, "", "", ""))
+            continue
+        found = compare(row.dice, folds)
+        inside = "" if found is None else f"{_difference(found)}, {found['patients']} patients"
+        lines.append((site, str(len(row.dice)), _mean(row), f"{row.median:.3f}", inside))
+    head = (
+        "Left out",
+        "patients",
+        "mean Dice (95 % interval)",
+        "median",
+        "less the same patients in folds 1 to 4",
+    )
+    words = f"`{name}`, trained on all other institutions, tested on everyone from the one left out."
+    return "\n".join(["## Leave one institution out", "", words, "", *table(lines, head)])
+
+
+def ablation_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return the effect of each change on fold 0."""
+    start = plan["ablation"]
+    there = {
+        cell["recipe"]: cell
+        for cell in cells
+        if (cell["protocol"], cell["network"]) == (start["protocol"], start["network"])
+    }
+    text = ["## One change at a time: fold 0", ""]
+    if start["recipe"] not in there:
+        return "\n".join([*text, "Not measured."])
+    lines = []
+    for name, cell in there.items():
+        mean = f"{cell['metrics']['dice']['per_patient_mean']:.3f}"
+        if name == start["recipe"]:
+            lines.insert(0, (f"`{name}`", cell["changes"], mean, "", "", _minutes(cell)))
+            continue
+        base = there.get(cell["base"] or start["recipe"], there[start["recipe"]])
+        found = compare(cell["dice_per_patient"], base["dice_per_patient"])
+        change = "" if found is None else _difference(found)
+        lines.append((f"`{name}`", cell["changes"], mean, f"`{base['recipe']}`", change, _minutes(cell)))
+    head = (
+        "Recipe",
+        "What is different",
+        "mean Dice",
+        "from",
+        "change (95 % interval)",
+        "budget, spent (minutes)",
+    )
+    count = len(there[start["recipe"]]["dice_per_patient"])
+    words = (
+        f"`{start['network']}` on the {count} patients of fold 0. With so few, changes of a hundredth are "
+        "noise; the interval says so."
+    )
+    return "\n".join([*text, words, "", *table(lines, head)])
+
+
+def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return calibration and the worth of the confidence."""
+    rows = [row for row in rows_of(cells, plan["rows"], plan["folds"]) if row.cells]
+    rows += [Row(f"locked {key_of(cell)}", (cell,), 1) for cell in cells if cell["protocol"] == LOCKED]
+    lines = [
+        (
+            f"`{row.name}`",
+            *(f"{row.error(when):.3f}" for when in ("before", "after")),
+            *(f"{row.error(when, 'expected_calibration_error'):.4f}" for when in ("before", "after")),
+            ", ".join(f"{cell['fitted']['temperature']:.2f}" for cell in row.cells),
+            MISSING if row.spearman is None else f"{row.spearman:.2f}",
+        )
+        for row in rows
+    ]
+    head = (
+        "Network, recipe",
+        "average error before",
+        "after",
+        "expected error before",
+        "after",
+        "temperatures",
+        "Spearman of confidence and Dice",
+    )
+    words = (
+        "Errors of the probabilities before and after the temperature, fitted on the inner validation by the "
+        "likelihood of all its voxels; the fold is new to it. The expected error weighs voxels alike and is "
+        "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice "
+        "that the probabilities lead one to expect; studies under `check_below` are marked to be checked by hand."
+    )
+    body = table(lines, head) if lines else ["Not measured."]
+    return "\n".join(["## Confidence", "", words, "", *body])
+
+
+def everything_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
+    """Return every cell there is, each in a line."""
+    lines = [
+        (
+            f"`{cell['protocol']}:{key_of(cell)}`",
+            f"{cell['metrics']['dice']['per_patient_mean']:.3f}",
+            str(len(cell["dice_per_patient"])),
+            _minutes(cell),
+            f"`{cell['commit']}`",
+        )
+        for cell in cells
+    ]
+    head = ("Cell", "mean Dice", "patients", "budget, spent (minutes)", "commit")
+    body = table(lines, head) if lines else ["None yet."]
+    note = ["", "Cells of `all74` were tested on the patients who chose their epoch."]
+    return "\n".join(["## Every cell", "", *body, *(note if lines else [])])
+
+
+def row_cells(row: Row) -> tuple[str, ...]:
+    """Return the columns of ``HEAD`` for a row."""
+    name = f"`{row.name}`"
+    if not row.cells:
+        return (name, MISSING, *[""] * (len(HEAD) - 2))
+    cell = row.cells[0]
+    part = "" if len(row.cells) == row.wanted else f" ({len(row.cells)} of {row.wanted} folds)"
+    return (
+        name,
+        _mean(row, bold=True) + part,
+        f"{row.median:.3f}",
+        *(f"{row.average(average):.3f}" for average in AVERAGES),
+        str(len(row.dice)),
+        f"{cell['parameters'] / 1e6:.1f}",
+        f"{cell['gflop_256']:.1f}",
+        _minutes(cell),
+        _machine(cell),
+        ", ".join(dict.fromkeys(f"`{one['commit']}`" for one in row.cells)),
+    )
+
+
+def table(lines: Sequence[Sequence[str]], head: Sequence[str] = HEAD) -> list[str]:
+    """Return a table in Markdown."""
+    return [_line(head), "|" + "---|" * len(head), *(_line(line) for line in lines)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean(row: Row, *, bold: bool = False) -> str:
+    low, high = row.interval
+    mark = "**" if bold else ""
+    spread = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return f"{mark}{row.mean:.3f}{mark}{spread}"
+
+
+def _difference(found: Mapping[str, Any]) -> str:
+    low, high = found["interval"]
+    spread = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
+    return f"{found['mean_difference']:+.3f}{spread}"
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def _gap(value: Callable[[CellContent], float | None], first: Row, second: Row) -> str:
+    one, other = value(first.cells[0]), value(second.cells[0])
+    return "" if one is None or other is None else f"{one - other:+.3f}"
+
+
+def _minutes(cell: CellContent) -> str:
+    budget = cell["budget"]
+    asked = budget.get("budget_minutes")
+    spent = budget.get("busy_minutes") or budget.get("minutes") or 0.0
+    return f"{'none' if asked is None else f'{asked:g}'}, {spent:.1f}"
+
+
+def _machine(cell: CellContent) -> str:
+    machine, threads = cell["machine"], cell["budget"].get("threads")
+    if machine.get("gpus"):
+        return ", ".join(machine["gpus"])
+    return f"{machine.get('processor') or 'CPU'}, {threads} thread{'s' if threads != 1 else ''}"

@@ -1,0 +1,114 @@
+"""Cells of several folds in, one row of figures over all their patients out; and two rows compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy import stats
+
+from gliomaseg.workflows.summary import bootstrap_interval
+
+from .measure import spearman
+
+BOOTSTRAP: Final = 2000
+AVERAGES: Final = ("pooled", "positive_slices", "slices_empty_as_one", "seed_protocol")
+"""Averages other than over patients; over several folds their mean is given."""
+
+CellContent = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network and recipe over some folds.
+
+    Attributes:
+        name: network:recipe.
+        cells: one a fold.
+        wanted: number of folds there should be.
+    """
+
+    name: str
+    cells: tuple[CellContent, ...]
+    wanted: int
+
+    @property
+    def dice(self) -> dict[str, float]:
+        """Dice of every tested patient."""
+        return {name: dice for cell in self.cells for name, dice in cell["dice_per_patient"].items()}
+
+    @property
+    def mean(self) -> float:
+        """Mean over all patients."""
+        return float(np.mean(list(self.dice.values())))
+
+    @property
+    def median(self) -> float:
+        """Median over all patients."""
+        return float(np.median(list(self.dice.values())))
+
+    @property
+    def interval(self) -> list[float] | list[None]:
+        """95 % bootstrap interval of the mean, over patients."""
+        return bootstrap_interval([self.dice[name] for name in sorted(self.dice)], BOOTSTRAP, 0)
+
+    def average(self, name: str) -> float:
+        """Return another average of the Dice: its mean over the folds."""
+        return float(np.mean([cell["metrics"]["dice"][name] for cell in self.cells]))
+
+    def error(self, when: str, name: str = "average_calibration_error") -> float:
+        """Return a calibration error ``before`` or ``after`` the temperature: its mean over the folds."""
+        return float(np.mean([cell["calibration"][when][name] for cell in self.cells]))
+
+    @property
+    def spearman(self) -> float | None:
+        """Rank correlation of confidence and Dice over all patients."""
+        pairs = [
+            (confidence, cell["dice_per_patient"][name])
+            for cell in self.cells
+            for name, confidence in cell["confidence_per_patient"].items()
+        ]
+        return spearman(pairs) if len(pairs) > 2 else None
+
+
+def rows_of(cells: Iterable[CellContent], names: Sequence[str], folds: Sequence[str]) -> list[Row]:
+    """Return a row for each name, with the cells that are there."""
+    found = {(key_of(cell), cell["protocol"]): cell for cell in cells}
+    return [
+        Row(name, tuple(found[name, fold] for fold in folds if (name, fold) in found), len(folds))
+        for name in names
+    ]
+
+
+def key_of(cell: CellContent) -> str:
+    """Return a cell's name without its protocol."""
+    return f"{cell['network']}:{cell['recipe']}"
+
+
+def compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any] | None:
+    """Compare two models on the patients that both were tested on.
+
+    Args:
+        ours: Dice by patient.
+        theirs: the same.
+
+    Returns:
+        ``patients``, ``mean_difference`` (positive where ours is better), ``interval`` (95 % bootstrap),
+        ``p`` (two-sided signed-rank test of Wilcoxon 1945), ``better`` and ``worse``; None where they share
+        no patient.
+    """
+    both = sorted(set(ours) & set(theirs))
+    if not both:
+        return None
+    differences = [ours[name] - theirs[name] for name in both]
+    changed = [difference for difference in differences if difference]
+    return {
+        "patients": len(both),
+        "mean_difference": float(np.mean(differences)),
+        "interval": bootstrap_interval(differences, BOOTSTRAP, 0),
+        "p": float(stats.wilcoxon(changed).pvalue) if changed else 1.0,
+        "better": sum(difference > 0 for difference in differences),
+        "worse": sum(difference < 0 for difference in differences),
+    }

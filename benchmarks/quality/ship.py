@@ -1,0 +1,199 @@
+"""A finished run and the cell of its last evaluation in, the folder of weights that ship out.
+
+The folder is a bundle: configs, weights in half precision, who was trained on, figures, model card, licence.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import torch
+
+from gliomaseg.networks import network_names
+from gliomaseg.networks.checkpoint import read_state
+from gliomaseg.transforms import keys
+from gliomaseg.workflows import files
+from gliomaseg.workflows.bundle_metadata import package_metadata
+from gliomaseg.workflows.files import InputError
+
+from .cells import ROOT
+from .lock import Lock
+from .origin import read_origin
+from .several import seen_by
+from .soft import INFORMATION
+
+TARGET: Final = ROOT / "models" / "default"
+MOST_BYTES: Final = 8_000_000
+MOST_PARAMETERS: Final = 4_000_000
+LICENCE_NAME: Final = "CC BY-NC-SA 4.0"
+
+
+def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) -> Path:
+    """Write the weights that ship.
+
+    Args:
+        run: a finished run of a network of ours.
+        cell: what was measured of these very weights on the locked patients.
+        lock: nobody locked may have been trained on.
+        target: the folder; what is there is replaced.
+
+    Raises:
+        InputError: the network is too large or a peer's, a locked patient was used, or the cell is that of
+            other weights.
+    """
+    origin = read_origin(run) or {}
+    inference = json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))
+    state, _ = read_state(run / "models" / "model.pt")
+    _check(run, inference, state, cell)
+    seen = _seen(run, origin, lock)
+    fresh = target.with_name(f".{target.name}-new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    files.write_json(fresh / "configs" / "inference.json", {**inference, **cell["inference"]})
+    files.save_tensors(fresh / "models" / "model.pt", halved(state))
+    files.write_json(fresh / "datalist.json", _datalist(seen))
+    metrics = {**cell["metrics"], "protocol": _protocol(cell, fresh)}
+    files.write_json(fresh / "metrics.json", metrics)
+    for name in ("environment.json", "timing.json"):
+        if (run / name).is_file():
+            shutil.copyfile(run / name, fresh / name)
+    facts = _facts(inference, cell, seen, "soft_folder" in origin.get("settings", {}))
+    files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
+    files.write_text(fresh / "README.md", model_card(facts))
+    files.write_text(fresh / "LICENSE", _licence())
+    _check_size(fresh / "models" / "model.pt")
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return target
+
+
+def halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a state dict with its floating-point numbers in half precision.
+
+    Raises:
+        InputError: a number is too large for it.
+    """
+    half = {
+        name: value.half() if value.is_floating_point() else value.clone() for name, value in state.items()
+    }
+    broken = [name for name, value in half.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise InputError(f"Half precision holds numbers up to 65504, but {broken[0]} has larger ones.")
+    return half
+
+
+def model_card(facts: Mapping[str, Any]) -> str:
+    """Return the README of the weights."""
+    source = (Path(__file__).resolve().parent / "model_card.md.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(  # Markdown, nothing to escape
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(source).render(facts)
+
+
+def _check(
+    run: Path, inference: Mapping[str, Any], state: Mapping[str, torch.Tensor], cell: Mapping[str, Any]
+) -> None:
+    name = inference["network_name"]
+    if name not in network_names():
+        raise InputError(f"Weights that ship are of a network of ours, but {run} has {name!r}.")
+    if cell["parameters"] > MOST_PARAMETERS:
+        raise InputError(
+            f"Weights that ship have at most {MOST_PARAMETERS} parameters, but {name} has "
+            f"{cell['parameters']}; ship resnext26_unet_tiny."
+        )
+    own = files.sha256_of(run / "models" / "model.pt")
+    if cell.get("models") != [own]:
+        raise InputError(
+            f"The figures on the model card are those of the weights that ship, but {run} has {own[:12]} and "
+            f"the cell {[one[:12] for one in cell.get('models', [])]}; evaluate it with `together locked`."
+        )
+
+
+def _check_size(path: Path) -> None:
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise InputError(f"Weights that ship have at most {MOST_BYTES} bytes, but these have {size}.")
+
+
+def _seen(run: Path, origin: Mapping[str, Any], lock: Lock) -> dict[str, list[str]]:
+    """Return who was trained on, by the student or a teacher, and who chose and was unknown to all."""
+    training, validation = seen_by(run, lock)
+    soft = origin.get("settings", {}).get("soft_folder")
+    if soft is not None:
+        taught = json.loads((Path(soft) / INFORMATION).read_text(encoding="utf-8"))["seen"]
+        lock.refuse(taught, "known to teachers")
+        training |= set(taught)
+    return {
+        "training": sorted(training),
+        "validation": sorted(validation - training),
+        "locked": list(lock.locked),
+    }
+
+
+def _datalist(seen: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return a datalist of names alone: enough to warn whoever evaluates the weights on these patients."""
+    sections = {name: [{keys.PATIENT: one} for one in seen[name]] for name in ("training", "validation")}
+    return {
+        "format": "gliomaseg-datalist/1",
+        "root": ".",
+        "split": {"method": "patient", "seed": None},
+        **sections,
+        "test": [{keys.PATIENT: one} for one in seen["locked"]],
+        "files": {},
+        "sha256": None,
+    }
+
+
+def _protocol(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        **cell["metrics"]["protocol"],
+        "section": "test",
+        "size": None,
+        "note": "Measured once, on patients that nothing was trained or chosen on, in float32.",
+        "model_sha256": files.sha256_of(folder / "models" / "model.pt"),
+        "data_sha256": None,
+    }
+
+
+def _facts(
+    inference: Mapping[str, Any], cell: Mapping[str, Any], seen: Mapping[str, list[str]], taught: bool
+) -> dict[str, Any]:
+    return {
+        "network": inference["network_name"],
+        "size": inference["size"],
+        "threshold": cell["fitted"]["threshold"],
+        "temperature": cell["fitted"]["temperature"],
+        "parameters": cell["parameters"],
+        "gflop": cell["gflop_256"],
+        "cell": cell,
+        "dice": cell["metrics"]["dice"],
+        "trained_on": len(seen["training"]),
+        "chose": len(seen["validation"]),
+        "tested_on": cell["patients"]["test"],
+        "taught": taught,
+        "licence": LICENCE_NAME,
+    }
+
+
+def _metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = facts["dice"]["per_patient_ci95"]
+    mean = facts["dice"]["per_patient_mean"]
+    return {
+        **package_metadata(),
+        "description": (
+            f"{facts['network']}, {facts['parameters'] / 1e6:.1f} million parameters, trained on "
+            f"{facts['trained_on']} patients of the LGG data; mean Dice {mean:.3f} ({low:.3f} to "
+            f"{high:.3f}) on {facts['tested_on']} others. {facts['licence']}: not for commercial use. "
+            "Not for diagnosis."
+        ),
+        "eval_metrics": {"mean_dice": round(mean, 4)},
+        "data_source": "LGG MRI segmentation (Buda et al. 2019; TCGA-LGG of The Cancer Imaging Archive)",
+    }
+
+
+def _licence() -> str:
+    return (Path(__file__).resolve().parent / "weights_licence.txt").read_text(encoding="utf-8")

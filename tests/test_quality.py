@@ -1,0 +1,751 @@
+"""The table of quality: who may be where, what a cell holds, what is refused, and what the pages say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gliomaseg.networks import count_parameters
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.persons import Person
+
+ROOT = Path(__file__).resolve().parent.parent
+if not (ROOT / "benchmarks" / "quality").is_dir():
+    pytest.skip("the benchmarks are not beside the installed package", allow_module_level=True)
+
+
+def load(name: str) -> ModuleType:
+    """Import a module of the folder, which is not installed."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    return importlib.import_module(f"benchmarks.quality.{name}")
+
+
+locking, protocols, recipes, cells, budget = map(load, ("lock", "protocols", "recipes", "cells", "budget"))
+networks, measure, runner, rows, page = map(load, ("networks", "measure", "runner", "rows", "page"))
+several, soft, shipping, plain, command = map(load, ("several", "soft", "ship", "plain", "__main__"))
+dataset, origins = map(load, ("dataset", "origin"))
+
+
+def persons(count: int = 40) -> list[Person]:
+    sites = ("DU", "HT", "CS", "FG")
+    return [
+        Person(f"P{n:02d}", (f"TCGA_{sites[n % 4]}_{n:04d}_20000101",), sites[n % 4], n * 10)
+        for n in range(count)
+    ]
+
+
+# The lock
+
+
+def test_the_same_seed_locks_the_same_patients_and_another_seed_others() -> None:
+    assert locking.draw_lock(persons()) == locking.draw_lock(persons())
+    assert locking.draw_lock(persons()).locked != locking.draw_lock(persons(), seed=1).locked
+
+
+def test_everyone_is_locked_or_in_one_fold() -> None:
+    lock = locking.draw_lock(persons(), locked=8, folds=4)
+    everyone = [*lock.locked, *lock.free]
+    assert sorted(everyone) == sorted(name for person in persons() for name in person.patients)
+    assert (len(lock.locked), [len(fold) for fold in lock.folds]) == (8, [8, 8, 8, 8])
+
+
+def test_locked_patients_are_like_the_others_in_institution() -> None:
+    lock = locking.draw_lock(persons(), locked=8)
+    assert sorted(name.split("_")[1] for name in lock.locked) == [
+        "CS",
+        "CS",
+        "DU",
+        "DU",
+        "FG",
+        "FG",
+        "HT",
+        "HT",
+    ]
+
+
+def test_a_locked_person_is_refused_under_another_date_too() -> None:
+    lock = locking.Lock(("TCGA_DU_0001_20000101",), (("TCGA_DU_0002_20000101",),), "")
+    lock.refuse(["TCGA_DU_0002_20000101"], "trained on")
+    with pytest.raises(InputError, match="may not be trained on, but these are: TCGA_DU_0001_20011231"):
+        lock.refuse(["TCGA_DU_0001_20011231"], "trained on")
+
+
+def test_the_lock_is_drawn_once(tmp_path: Path, phantom_data: Path) -> None:
+    path = tmp_path / "lock.json"
+    lock = locking.make_lock(phantom_data, path, locked=2)
+    assert locking.read_lock(path) == lock
+    with pytest.raises(InputError, match=r"drawn once, but .*lock\.json is there already"):
+        locking.make_lock(phantom_data, path, locked=2)
+
+
+def test_a_missing_or_foreign_lock_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Expected the lock at .*none\.json"):
+        locking.read_lock(tmp_path / "none.json")
+    (tmp_path / "other.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="A lock has the format 'gliomaseg-lock/1'"):
+        locking.read_lock(tmp_path / "other.json")
+
+
+def test_the_kept_lock_holds_14_of_88_patients() -> None:
+    lock = locking.read_lock()
+    assert len(lock.locked) == 14
+    assert [len(fold) for fold in lock.folds] == [15, 15, 15, 15, 14]
+    assert not set(lock.locked) & set(lock.free)
+
+
+# A small table on made-up patients, whose runs take seconds
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from gliomaseg.workflows.phantom import make_phantom
+
+    folder = tmp_path_factory.mktemp("quality")
+    make_phantom(folder / "data", patients=16, size=64, slices=(4, 5), seed=0)
+    lock = locking.make_lock(folder / "data", folder / "lock.json", locked=3)
+    data = dataset.open_dataset(folder / "data", folder / "runs" / "data.json", lock)
+    return runner.Place(data, lock, folder / "runs", folder / "cells", recipes.read_recipes())
+
+
+def names(cases: Any) -> set[str]:
+    return {case["patient"] for case in cases}
+
+
+@pytest.fixture(scope="module")
+def filled(place: Any) -> Callable[[str], dict[str, Any]]:
+    """Return a function that fills a cell, once, and returns its content."""
+
+    def fill(words: str) -> dict[str, Any]:
+        cell = cells.cell_named(words, place.recipes)
+        runner.run_cell(cell, place)
+        content: dict[str, Any] = json.loads(cell.file(place.cells).read_text(encoding="utf-8"))
+        return content
+
+    return fill
+
+
+TINY = "fold0:resnext26_unet_tiny:smoke"
+
+
+def run_of(place: Any, words: str) -> Path:
+    cell = cells.cell_named(words, place.recipes)
+    return Path(cell.run(place.runs, place.recipes[cell.recipe]))
+
+
+@pytest.mark.parametrize("protocol", [*protocols.FOLD_NAMES, *protocols.INSTITUTION_NAMES])
+def test_test_patients_neither_train_nor_choose(place: Any, protocol: str) -> None:
+    split = protocols.split_for(protocol, place.data, place.lock)
+    sides = [names(split.training), names(split.validation), names(split.test)]
+    assert all(sides)
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 13
+    assert not set.union(*sides) & set(place.lock.locked)
+
+
+def test_every_fold_is_tested_once(place: Any) -> None:
+    tested = [names(protocols.split_for(name, place.data, place.lock).test) for name in protocols.FOLD_NAMES]
+    assert sorted(name for fold in tested for name in fold) == place.lock.free
+
+
+def test_an_institution_left_out_is_tested_whole(place: Any) -> None:
+    split = protocols.split_for("institution-DU", place.data, place.lock)
+    assert names(split.test) == {name for name in place.lock.free if "_DU_" in name}
+
+
+def test_all74_tests_those_who_choose_and_its_datalist_has_nobody_twice(place: Any) -> None:
+    split = protocols.split_for("all74", place.data, place.lock)
+    assert names(split.test) == names(split.validation)
+    assert split.datalist(place.data)["test"] == []
+
+
+def test_a_split_by_slice_has_patients_on_both_sides_and_says_so(place: Any) -> None:
+    split = protocols.split_for("seed-slice", place.data, place.lock)
+    assert names(split.training) & names(split.test)
+    assert "too high" in split.warning
+    assert not names(split.training) & set(place.lock.locked)
+
+
+def test_the_seeds_split_by_patient_has_nobody_on_both_sides(place: Any) -> None:
+    split = protocols.split_for("seed-patient", place.data, place.lock)
+    assert not names(split.training) & (names(split.test) | names(split.validation))
+
+
+def test_the_leak_on_everyone_is_marked_as_seeing_locked_patients(place: Any) -> None:
+    split = protocols.split_for("seed-slice-88", place.data, place.lock)
+    assert split.sees_locked
+    assert names(split.training) & set(place.lock.locked)
+
+
+def test_an_unknown_protocol_is_answered_with_the_known_ones(place: Any) -> None:
+    with pytest.raises(InputError, match="one of fold0, fold1.* but 'fold9' was asked for"):
+        protocols.split_for("fold9", place.data, place.lock)
+
+
+def test_other_data_than_those_of_the_lock_are_refused(place: Any, tmp_path: Path) -> None:
+    lock = locking.Lock(place.lock.locked, place.lock.folds, "abc" * 20)
+    with pytest.raises(InputError, match=r"drawn from other files \(SHA-256 abcabcabcabc\)"):
+        dataset.open_dataset(Path(place.data.root), place.runs / "data.json", lock)
+
+
+# Recipes
+
+
+def test_a_recipe_takes_over_what_it_does_not_change() -> None:
+    known = recipes.read_recipes()
+    base, mirror = known["base"], known["mirror"]
+    assert (mirror.settings, mirror.minutes, mirror.kind) == (base.settings, base.minutes, base.kind)
+    assert (mirror.inference, mirror.trained_as) == ({"mirror": True}, "base")
+
+
+def test_every_kept_recipe_sets_ids_that_are_there() -> None:
+    from gliomaseg.workflows.overrides import apply_settings
+    from gliomaseg.workflows.run import TrainOptions, read_train_config
+
+    for recipe in recipes.read_recipes().values():
+        if recipe.kind == "gliomaseg":
+            parser = read_train_config(TrainOptions(Path("data"), Path("out")))
+            apply_settings(parser, recipe.settings, recipe.name)
+        else:
+            plain.Plan(**recipe.settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: {changes: x, colour: red}", "a in .* has 'colour'"),
+        ("a: {from: b, changes: x}", "a in .* is from 'b', which does not stand above it"),
+        ("a: {changes: x, kind: magic}", "one of gliomaseg, plain, but a has 'magic'"),
+        ("a: {changes: x, fit: [size]}", "of temperature, threshold, but a has 'size'"),
+        ("a: {changes: x}\nb: {from: a, changes: y, trained_as: a, minutes: 3}", "b in .* weights of 'a'"),
+    ],
+)
+def test_a_faulty_recipe_is_named(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipes.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        recipes.read_recipes(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("fold0", "named protocol:network:recipe, .* not 'fold0'"),
+        ("fold9:unet:base", "'fold9' was asked for"),
+        ("fold0:vnet:base", "'vnet' was asked for"),
+        ("fold0:unet:magic", "'magic' was asked for"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_refused(words: str, answer: str) -> None:
+    with pytest.raises(InputError, match=answer):
+        cells.cell_named(words, recipes.read_recipes())
+
+
+# The budget
+
+
+@pytest.mark.parametrize("steps", [3.0, 50.0, 123.0, 1000.0, 12345.0])
+def test_a_schedule_stays_within_its_steps_and_ends_with_a_validation(steps: float) -> None:
+    found = budget.schedule(steps, 6.375, 8)
+    used = found["epochs"] * found["passes"] * 6.375
+    assert found["epochs"] % found["val_interval"] == 0
+    assert used <= max(steps, 6.375)
+    assert used >= 0.75 * steps or steps < 50
+
+
+def test_the_time_that_was_spent_adds_up_over_starts(tmp_path: Path) -> None:
+    first = budget.Spent(tmp_path)
+    first.before = {"minutes": 5.0, "busy_minutes": 4.0}
+    first.keep()
+    assert budget.Spent(tmp_path).now()["minutes"] >= 5.0
+    assert budget.Spent(tmp_path).before["busy_minutes"] >= 4.0
+
+
+# The peers
+
+
+def test_budas_network_has_its_published_size() -> None:
+    with torch.device("meta"):
+        assert count_parameters(networks.build("buda_unet")) == 7_763_041
+
+
+def test_budas_network_keeps_the_size_of_the_picture() -> None:
+    assert networks.build("buda_unet")(torch.zeros(1, 3, 40, 56)).shape == (1, 1, 40, 56)
+
+
+def test_without_its_package_the_peer_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "smp_is_there", lambda: False)
+    with pytest.raises(InputError, match="smp_unet needs the package segmentation-models-pytorch"):
+        networks.build("smp_unet")
+
+
+def test_an_unknown_network_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="seed_resnext50_unet, .*buda_unet, smp_unet, but 'vnet'"):
+        networks.build("vnet")
+
+
+@pytest.fixture
+def loop(place: Any, tmp_path: Path) -> Any:
+    split = protocols.split_for("fold0", place.data, place.lock).datalist(place.data)
+    plan = plain.Plan(size=32, batch_size=2, steps=4)
+    plain.write_bundle(tmp_path, "resnext26_unet_tiny", plan)
+    return plain.Loop(tmp_path, "resnext26_unet_tiny", split, plan)
+
+
+def test_a_batch_of_the_plain_loop_depends_on_its_step_alone(loop: Any) -> None:
+    first, again, other = loop.batch(1), loop.batch(1), loop.batch(2)
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_a_plain_loop_that_was_stopped_ends_with_the_same_weights(
+    loop: Any, place: Any, tmp_path: Path
+) -> None:
+    loop.validate = lambda number: None
+    spent = budget.Spent(tmp_path)
+    loop.train_step()
+    loop.save(0.25)
+    loop.run(None, spent)
+    again = plain.Loop(tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases}, loop.plan)
+    again.slices, again.validate = loop.slices, lambda number: None
+    again.train_step()
+    again.train_step()
+    again.save(0.5)
+    third = plain.Loop(tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases}, loop.plan)
+    third.slices, third.validate = loop.slices, lambda number: None
+    third.load()
+    third.run(None, spent)
+    assert third.step == 4
+    pairs = zip(loop.network.state_dict().values(), third.network.state_dict().values(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+def test_a_plain_loop_that_is_asked_to_stop_saves_and_says_where(loop: Any, tmp_path: Path) -> None:
+    loop.asked_to_stop = True
+    with pytest.raises(KeyboardInterrupt, match="Stopped at step 0"):
+        loop.run(None, budget.Spent(tmp_path))
+    assert (loop.folder / "checkpoints" / "last.pt").is_file()
+
+
+# Cells
+
+
+@pytest.mark.slow
+def test_a_cell_holds_what_the_table_shows(filled: Any, place: Any) -> None:
+    cell = filled(TINY)
+    split = protocols.split_for("fold0", place.data, place.lock)
+    assert set(cell["dice_per_patient"]) == names(split.test)
+    assert cell["metrics"]["dice"]["per_patient_mean"] == pytest.approx(
+        np.mean(list(cell["dice_per_patient"].values())), abs=1e-5
+    )
+    assert cell["patients"] == {"training": 9, "validation": len(names(split.validation)), "test": 3}
+    assert (cell["budget"]["epochs"], cell["budget"]["threads"]) == (2, torch.get_num_threads())
+    assert cell["calibration"]["before"].keys() == cell["calibration"]["after"].keys()
+    assert cell["parameters"] == 2_935_073 or cell["parameters"] > 2_000_000
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_there_is_left_alone(filled: Any, place: Any) -> None:
+    filled(TINY)
+    assert runner.run_cell(cells.cell_named(TINY, place.recipes), place) is None
+
+
+@pytest.mark.slow
+def test_a_recipe_of_inference_takes_the_weights_that_are_there(filled: Any, place: Any) -> None:
+    filled(TINY)
+    run = run_of(place, TINY)
+    before = (run / "models" / "model.pt").stat().st_mtime_ns
+    cell = filled("fold0:resnext26_unet_tiny:smoke-mirror")
+    assert cell["inference"] == {"mirror": True}
+    assert (run / "models" / "model.pt").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_the_fitted_temperature_goes_into_the_run(filled: Any, place: Any) -> None:
+    cell = filled(TINY)
+    config = json.loads((run_of(place, TINY) / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert config["temperature"] == cell["fitted"]["temperature"]
+    assert cell["fitted"]["threshold"] == 0.5
+
+
+@pytest.mark.slow
+def test_a_peer_in_the_plain_loop_makes_a_cell_too(filled: Any) -> None:
+    cell = filled("fold0:buda_unet:smoke-plain")
+    assert (cell["kind"], cell["budget"]["steps"], cell["budget"]["slices"]) == ("plain", 4, 16)
+
+
+def test_a_run_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> None:
+    with (
+        runner.alone(tmp_path / "run"),
+        pytest.raises(runner.BusyError, match=r"Another process works on .*run"),
+        runner.alone(tmp_path / "run"),
+    ):
+        pass
+
+
+def test_what_was_sharpened_is_softened_back() -> None:
+    soft_values = 1 / (1 + np.exp(-np.array([-3.0, 0.0, 1.5]) / 2))
+    assert measure.sharpened(soft_values, 2.0) == pytest.approx(1 / (1 + np.exp([3.0, 0.0, -1.5])))
+
+
+def test_the_seeds_figure_is_divided_by_one_batch_too_few() -> None:
+    perfect = [(1, 1, 1)] * 48  # three batches of Dice 1
+    assert measure.as_the_seed_printed(perfect) == pytest.approx(1.5)
+    assert measure.as_the_seed_printed(perfect[:16]) is None
+
+
+def test_confidence_that_ranks_perfectly_correlates_with_one() -> None:
+    assert measure.spearman([(0.1, 0.2), (0.5, 0.6), (0.9, 0.7)]) == pytest.approx(1.0)
+    assert measure.spearman([(0.1, 0.2), (0.1, 0.6)]) is None
+
+
+# Several models, soft labels, weights that ship
+
+
+@pytest.fixture(scope="module")
+def known_to_locked(place: Any, filled: Any) -> Path:
+    """Return a run that says of itself that it was trained on a locked patient."""
+    filled(TINY)
+    source = run_of(place, TINY)
+    run = Path(shutil.copytree(source, source.with_name("leaky")))
+    path = run / "datalist.json"
+    text = path.read_text(encoding="utf-8")
+    content = json.loads(text)
+    content["training"][0]["patient"] = place.lock.locked[0]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return run
+
+
+@pytest.mark.slow
+def test_locked_patients_are_evaluated_once(filled: Any, place: Any) -> None:
+    filled(TINY)
+    filled("all74:resnext26_unet_tiny:smoke")
+    one, other = run_of(place, TINY), run_of(place, "all74:resnext26_unet_tiny:smoke")
+    path = several.evaluate_together("locked", several.Together("last", [one], {}), place)
+    cell = json.loads(path.read_text(encoding="utf-8"))
+    assert set(cell["dice_per_patient"]) == set(place.lock.locked)
+    assert several.evaluate_together("locked", several.Together("last", [one], {}), place) is None
+    with pytest.raises(InputError, match=r"last\.json is there already, of other models; .* Add --again"):
+        several.evaluate_together("locked", several.Together("last", [one, other], {}), place)
+    several.evaluate_together("locked", several.Together("last", [one, other], {}), place, again=True)
+    again = json.loads(path.read_text(encoding="utf-8"))
+    assert [entry["models"] for entry in again["earlier"]] == [cell["models"]]
+    assert len(again["members"]) == 2
+
+
+@pytest.mark.slow
+def test_a_model_that_knows_a_locked_patient_is_refused(known_to_locked: Path, place: Any) -> None:
+    with pytest.raises(
+        InputError, match=f"may not be known to .*leaky, but these are: {place.lock.locked[0]}"
+    ):
+        several.evaluate_together("locked", several.Together("x", [known_to_locked], {}), place)
+
+
+@pytest.mark.slow
+def test_a_model_that_knows_the_fold_is_refused(filled: Any, place: Any) -> None:
+    filled(TINY)
+    with pytest.raises(InputError, match="tested on patients that it has not seen, but .* knows TCGA"):
+        several.evaluate_together("fold1", several.Together("x", [run_of(place, TINY)], {}), place)
+
+
+def test_a_folder_without_a_datalist_is_no_run(tmp_path: Path, place: Any) -> None:
+    with pytest.raises(InputError, match="is no run folder: it has no datalist"):
+        several.seen_by(tmp_path, place.lock)
+
+
+@pytest.mark.slow
+def test_one_run_is_not_fitted_twice(filled: Any, place: Any) -> None:
+    filled(TINY)
+    what = several.Together("x", [run_of(place, TINY)], {}, ("temperature",))
+    with pytest.raises(InputError, match="but temperature should be fitted"):
+        several.evaluate_together("fold0", what, place)
+
+
+@pytest.fixture(scope="module")
+def taught(filled: Any, place: Any) -> Any:
+    """Return a place with soft labels of one teacher, and a recipe that learns from them."""
+    filled(TINY)
+    split = protocols.split_for("all74", place.data, place.lock)
+    soft.soften(
+        place.runs / "soft" / "t", [run_of(place, TINY)], split.training, place.lock, {}, unseen=False
+    )
+    student = {**place.recipes}
+    smoke = place.recipes["smoke"]
+    student["student"] = type(smoke)(
+        **{**vars(smoke), "name": "student", "trained_as": "student", "soft": "t"}
+    )
+    return runner.Place(place.data, place.lock, place.runs, place.cells, student)
+
+
+@pytest.mark.slow
+def test_a_student_learns_from_soft_labels_and_can_be_shipped(taught: Any, tmp_path: Path) -> None:
+    cell = cells.cell_named("all74:resnext26_unet_tiny:student", taught.recipes)
+    runner.run_cell(cell, taught)
+    run = cell.run(taught.runs, taught.recipes["student"])
+    path = several.evaluate_together("locked", several.Together("student", [run], {}), taught)
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    target = shipping.ship(run, measured, taught.lock, tmp_path / "default")
+    check_shipped(target, taught.lock)
+    seen = {case["patient"] for case in json.loads((target / "datalist.json").read_text())["training"]}
+    assert seen >= set(json.loads((taught.runs / "soft" / "t" / "teachers.json").read_text())["seen"])
+    with pytest.raises(InputError, match="are those of the weights that ship, but .* evaluate it with"):
+        shipping.ship(run, {**measured, "models": ["0" * 64]}, taught.lock, tmp_path / "other")
+    with pytest.raises(InputError, match="at most 4000000 parameters, but resnext26_unet_tiny has 5000000"):
+        shipping.ship(run, {**measured, "parameters": 5_000_000}, taught.lock, tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_teachers_that_know_the_tested_patients_are_refused(taught: Any) -> None:
+    split = protocols.split_for("fold1", taught.data, taught.lock)
+    with pytest.raises(InputError, match="have seen patients that this protocol tests: TCGA"):
+        runner.soft_folder(taught.recipes["student"], taught, split)
+
+
+@pytest.mark.slow
+def test_soft_labels_that_are_not_there_are_named(taught: Any) -> None:
+    smoke = taught.recipes["smoke"]
+    recipe = type(smoke)(**{**vars(smoke), "soft": "none"})
+    split = protocols.split_for("fold0", taught.data, taught.lock)
+    with pytest.raises(InputError, match=r"learns from the soft labels in .*none, but there are none"):
+        runner.soft_folder(recipe, taught, split)
+
+
+def write_soft(folder: Path, values: np.ndarray) -> None:
+    np.savez_compressed(folder / "P.npz", soft=values)
+
+
+def test_a_label_is_mixed_with_its_soft_label_by_weight(tmp_path: Path) -> None:
+    write_soft(tmp_path, np.full((4, 4, 2), 100, np.uint8))
+    label = torch.full((1, 2, 2, 2), 255, dtype=torch.uint8)
+    mixed = soft.MixSoftd(str(tmp_path), 0.6)({"label": label, "patient": "P"})["label"]
+    assert (mixed.dtype, mixed.shape) == (torch.uint8, label.shape)
+    assert mixed.unique().tolist() == [162]  # 0.6 * 100 + 0.4 * 255
+
+
+def test_without_weight_the_truth_stays(tmp_path: Path) -> None:
+    write_soft(tmp_path, np.full((4, 4, 2), 100, np.uint8))
+    label = torch.tensor([0, 255], dtype=torch.uint8).expand(1, 2, 2, 2)
+    assert torch.equal(soft.MixSoftd(str(tmp_path), 0.0)({"label": label, "patient": "P"})["label"], label)
+
+
+def test_soft_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    write_soft(tmp_path, np.zeros((4, 4, 3), np.uint8))
+    label = torch.zeros((1, 2, 2, 2), dtype=torch.uint8)
+    with pytest.raises(InputError, match=r"The soft label of P is \(4, 4, 3\) and its mask has 2 slices"):
+        soft.MixSoftd(str(tmp_path))({"label": label, "patient": "P"})
+    with pytest.raises(InputError, match="There is no soft label of Q"):
+        soft.MixSoftd(str(tmp_path))({"label": label, "patient": "Q"})
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got 2"):
+        soft.MixSoftd(str(tmp_path), 2)
+    with pytest.raises(ValueError, match="need `soft_folder`, .* but it is None"):
+        soft.MixSoftd(None)
+
+
+def test_numbers_too_large_for_half_precision_are_refused() -> None:
+    halved = shipping.halved({"a": torch.tensor([0.5]), "n": torch.tensor(3)})
+    assert (halved["a"].dtype, halved["n"].dtype) == (torch.float16, torch.int64)
+    with pytest.raises(InputError, match="numbers up to 65504, but big has larger ones"):
+        shipping.halved({"big": torch.tensor([1e6])})
+
+
+def check_shipped(folder: Path, lock: Any) -> None:
+    """Check what must hold of the weights that ship."""
+    from gliomaseg.workflows.models import open_model
+    from gliomaseg.workflows.segment import Segmenter
+
+    weights = folder / "models" / "model.pt"
+    assert weights.stat().st_size <= 8_000_000
+    state = torch.load(weights, weights_only=True)
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float16}
+    segmenter = Segmenter(open_model(folder), torch.device("cpu"))
+    assert count_parameters(segmenter.network) <= 4_000_000
+    assert {parameter.dtype for parameter in segmenter.network.parameters()} == {torch.float32}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "**Not for diagnosis.**" in card
+    assert "CC BY-NC-SA 4.0" in card
+    assert "CC BY-NC-SA 4.0" in (folder / "LICENSE").read_text(encoding="utf-8")
+    datalist = json.loads((folder / "datalist.json").read_text(encoding="utf-8"))
+    known = {case["patient"] for section in ("training", "validation") for case in datalist[section]}
+    assert known
+    assert not known & set(lock.locked)
+    for path in folder.rglob("*.json"):
+        assert "/tmp/" not in path.read_text(encoding="utf-8"), path  # no path of the machine it was made on
+
+
+def test_the_weights_that_ship_are_what_they_should_be() -> None:
+    if not (shipping.TARGET / "models" / "model.pt").is_file():
+        assert not shipping.TARGET.is_dir(), "models/default is half there"
+        return
+    check_shipped(shipping.TARGET, locking.read_lock())
+
+
+# The pages
+
+
+def made_up(protocol: str, name: str, *dice: float, **more: Any) -> dict[str, Any]:
+    """Return a cell with the given Dice of its patients."""
+    network, recipe = name.split(":")
+    patients = {f"{protocol}-{number}": value for number, value in enumerate(dice)}
+    figures = dict.fromkeys(("pooled", "positive_slices", "slices_empty_as_one", "seed_protocol"), 0.5)
+    errors = {"expected_calibration_error": 0.01, "average_calibration_error": 0.2, "brier": 0.1}
+    return {
+        "format": cells.FORMAT,
+        "protocol": protocol,
+        "network": network,
+        "recipe": recipe,
+        "base": "base" if recipe != "base" else None,
+        "changes": f"what {recipe} is",
+        "sees_locked": False,
+        "earlier": [],
+        "members": ["a", "b"],
+        "dice_per_patient": patients,
+        "confidence_per_patient": patients,
+        "parameters": 2_000_000,
+        "gflop_256": 3.0,
+        "fitted": {"temperature": 1.25, "threshold": 0.5},
+        "budget": {"budget_minutes": 10, "busy_minutes": 9.5, "threads": 1},
+        "machine": {"processor": "P", "gpus": []},
+        "commit": "abc",
+        "metrics": {"dice": {**figures, "per_patient_mean": float(np.mean(dice))}},
+        "calibration": {"before": errors, "after": {**errors, "average_calibration_error": 0.1}},
+        "as_the_seed_printed": 1.2,
+        **more,
+    }
+
+
+PLAN = {
+    "ours": "ours:base",
+    "folds": ["fold1", "fold2"],
+    "rows": ["ours:base", "peer:seed"],
+    "peers": ["peer:seed", "absent:seed"],
+    "readme": ["ours:base", "absent:seed"],
+    "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
+    "left_out": "ours:base",
+    "ablation": {"network": "ours", "recipe": "base", "protocol": "fold0"},
+}
+
+
+def test_a_row_averages_over_the_patients_of_all_its_folds() -> None:
+    found = rows.rows_of(
+        [made_up("fold1", "ours:base", 0.8, 0.6), made_up("fold2", "ours:base", 0.7, 0.7, 0.7)],
+        ["ours:base"],
+        ["fold1", "fold2"],
+    )[0]
+    assert (found.mean, found.median) == (pytest.approx(0.7), 0.7)
+    assert len(found.dice) == 5
+
+
+def test_two_models_are_compared_patient_by_patient() -> None:
+    ours = {f"P{n}": 0.8 + n / 100 for n in range(8)}
+    theirs = {**{f"P{n}": 0.7 for n in range(8)}, "Q": 0.1}
+    found = rows.compare(ours, theirs)
+    assert (found["patients"], found["better"], found["worse"]) == (8, 8, 0)
+    assert found["mean_difference"] == pytest.approx(0.135)
+    assert found["p"] == pytest.approx(2 / 2**8)  # all eight signs alike
+    assert rows.compare(ours, {"Q": 0.1}) is None
+    assert rows.compare(ours, ours)["p"] == 1.0
+
+
+def test_the_page_says_what_was_not_measured() -> None:
+    text = page.page([], PLAN)
+    assert text.count("Not measured.") == 4
+    assert "| `ours:base` | not measured |" in text
+
+
+def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -> None:
+    shown = [
+        made_up("fold1", "ours:base", 0.8, 0.9),
+        made_up("fold1", "peer:seed", 0.7, 0.6),
+        made_up("fold2", "peer:seed", 0.7, 0.6),
+        made_up("seed-slice", "peer:seed", 0.9, 0.9),
+        made_up("seed-patient", "peer:seed", 0.8, 0.7),
+        made_up("institution-DU", "ours:base", 0.5, 0.5),
+        made_up("fold0", "ours:base", 0.80, 0.80),
+        made_up("fold0", "ours:mirror", 0.82, 0.80),
+        made_up("locked", "ensemble:last", 0.85, 0.87, earlier=[{"models": []}]),
+    ]
+    text = page.page(shown, PLAN)
+    assert "| `ours:base` | **0.850** (0.800 to 0.900) (1 of 2 folds) | 0.850 |" in text
+    assert "| `peer:seed` | 2 | +0.200 (+0.100 to +0.300) | 2, 0 | 0.5 |" in text
+    assert "| `absent:seed` |  | not measured |" in text
+    assert "The leak in one number: +0.000 of pooled Dice." in text
+    assert "| DU | 2 | 0.500 (0.500 to 0.500) |" in text
+    assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
+    assert "`ensemble:last` was evaluated 2 times." in text
+    assert "| `ours:base` | 0.200 | 0.100 |" in text
+
+
+def test_the_readmes_table_goes_between_its_marks() -> None:
+    before = f"a\n{page.BEGIN}\nold\n{page.END}\nb\n"
+    after = page.with_table(before, page.readme_table([made_up("fold1", "ours:base", 0.5)], PLAN))
+    assert after.startswith(f"a\n{page.BEGIN}\n| Network, recipe |")
+    assert after.endswith(f"{page.END}\nb\n")
+    with pytest.raises(ValueError, match="needs the marks <!-- results:begin -->"):
+        page.with_table("nothing", "")
+
+
+def test_the_committed_pages_are_what_the_cells_give() -> None:
+    kept, plan = cells.read_cells(cells.FOLDER), page.read_plan()
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(kept, plan)
+    readme = page.README.read_text(encoding="utf-8")
+    assert page.with_table(readme, page.readme_table(kept, plan)) == readme
+
+
+def test_no_kept_cell_was_trained_on_locked_patients_but_those_that_say_so() -> None:
+    lock = locking.read_lock()
+    for cell in cells.read_cells(cells.FOLDER):
+        tested = set(cell["dice_per_patient"])
+        if cell["protocol"] == "locked":
+            assert tested == set(lock.locked)
+        elif not cell["sees_locked"]:
+            assert not tested & set(lock.locked)
+
+
+def test_a_file_that_is_no_cell_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"A cell has the format 'gliomaseg-cell/1', but .*x\.json has None"):
+        cells.read_cells(tmp_path)
+
+
+# The command line
+
+
+def test_wrong_input_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], phantom_data: Path
+) -> None:
+    words = ["run", "fold0:vnet:base", "--data", str(phantom_data), "--runs", str(tmp_path)]
+    assert command.main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Error: A network is one of")
+    assert told.count("\n") == 1
+
+
+def test_the_list_names_what_cells_are_made_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells.write_cell(
+        tmp_path / "c.json",
+        {
+            **made_up("fold1", "ours:base", 0.8, 0.6),
+            "metrics": {"dice": {"per_patient_mean": 0.7, "per_patient_ci95": [0.6, 0.8]}},
+        },
+    )
+    assert command.main(["--cells", str(tmp_path), "list"]) == 0
+    told = capsys.readouterr().out
+    assert "fold1:ours:base" in told
+    assert "0.700 (0.600 to 0.800)" in told
+    assert "buda_unet" in told
+
+
+def test_missing_names_the_cells_that_the_pages_want(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["--cells", str(tmp_path), "missing"]) == 0
+    assert capsys.readouterr().out.split() == page.wanted_cells()
