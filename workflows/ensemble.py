@@ -18,7 +18,7 @@ class Ensemble:
     Args:
         members: each brings its own preprocessing, size and temperature; those of one network trained on
             different patients go together well.
-        threshold: of the mean probability.
+        threshold: of the mean probability. Findings in it are cleaned up by the rules of the first member.
 
     Raises:
         InputError: there is no member.
@@ -42,6 +42,9 @@ class Ensemble:
             total += other.probability
         probability = (total / len(self.members)).astype(np.float32)
         mask = (probability >= self.threshold).astype(np.uint8)
+        cleanup = self.members[0].cleanup
+        if cleanup is not None:
+            mask[cleanup.at(self.threshold).removed(probability)] = 0
         return replace(
             first, mask=mask, probability=probability, confidence=self_agreement(probability, mask)
         )
