@@ -30,7 +30,7 @@ from .memory import measure_memory
 from .overhead import measure_training, measure_validation
 from .plan import FULL, QUICK, Plan
 from .shipped import Shipped
-from .step import measure_default_step, measure_seed_step
+from .step import measure_default_step, measure_seed_step, measure_stock_step
 
 Cases = Sequence[Mapping[str, Any]]
 
@@ -69,6 +69,7 @@ def measure_all(cases: Cases, model: Path | None, folder: Path, plan: Plan) -> d
     ours = Shipped(some, others, folder / "ours", **plan.default_settings)
     ours["validate::pictures"].cases = 1  # of 4 patients, as 4 of the 18 of a whole validation
     findings |= timed("default network", lambda: measure_default_step(ours, some, plan))
+    findings["stock_step"] = timed("MONAI's stock training", lambda: measure_stock_step(ours, some, plan))
     findings["training"] = timed("training", lambda: measure_training(ours, plan, 4 * len(cases) // 5))
     findings["validation"] = timed("validation", lambda: measure_validation(ours, plan))
     ours["writer"].close()

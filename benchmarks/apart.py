@@ -11,23 +11,31 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from .peers import PlainLoop
 
-Build = Callable[..., PlainLoop]
+class Loop(Protocol):
+    """A training that goes on step by step, such as a ``PlainLoop``."""
+
+    loading: list[float]
+
+    def step(self) -> None:
+        """Load a batch, note how long that took, and train on it."""
+
+
+Build = Callable[..., Loop]
 """Builds the loop in the new process; importable there by its name."""
 
 
 class Apart:
-    """A ``PlainLoop`` in a fresh process, to be used with ``with``.
+    """A training loop in a fresh process, to be used with ``with``.
 
     Args:
         build: builds it.
         *words: for ``build``.
 
     Attributes:
-        loading: seconds of loading of each step, as of ``PlainLoop``.
+        loading: seconds of loading of each step.
 
     Raises:
         RuntimeError: the loop failed; the message has its traceback.
@@ -58,6 +66,7 @@ class Apart:
         self._pipe.close()
         self._process.join(timeout=10)
         self._process.kill()
+        self._process.join()
 
     def _answer(self) -> float:
         try:

@@ -88,8 +88,8 @@ def main() -> None:
     files.write_json(asked.output, content)
     ratio = content["eager_over_compiled"]
     print(
-        f"{asked.network}: eager / compiled {ratio['median']:.2f} x ({ratio['min']:.2f} to {ratio['max']:.2f}), "
-        f"after {content['compile_seconds']:.0f} s of compiling"
+        f"{asked.network}: eager / compiled {ratio['median']:.2f} x "
+        f"({ratio['min']:.2f} to {ratio['max']:.2f}), after {content['compile_seconds']:.0f} s of compiling"
     )
 
 

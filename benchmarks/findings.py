@@ -31,6 +31,7 @@ class Aim:
 
 SEED_STEP = Aim("Training step of the seed's network: the seed's loop / ours", 3.5)
 SMP_STEP = Aim("Training, per slice from files to weights: segmentation-models-pytorch's loop / ours", 3.0)
+STOCK_STEP = Aim("Training of our default network: MONAI's stock transforms and trainer / ours", 1.0)
 TRAINING = Aim("Engine, handlers and data over a bare loop: training", 5.0, "%", at_least=False)
 VALIDATION = Aim("Engine, metrics and data over a bare loop: validation", 5.0, "%", at_least=False)
 LOADER = Aim("Loader's share of a training step, augmentation included", 10.0, "%", at_least=False)
@@ -40,6 +41,7 @@ EXACTNESS = Aim("Change of a trained model's validation Dice in bf16", 0.001, ""
 AIMS = {
     "seed_step": SEED_STEP,
     "smp_step": SMP_STEP,
+    "stock_step": STOCK_STEP,
     "training": TRAINING,
     "validation": VALIDATION,
     "loader": LOADER,

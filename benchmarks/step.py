@@ -12,10 +12,11 @@ from gliomaseg.networks import count_gflop
 from gliomaseg.workflows.inferers import autocast_dtype
 
 from .apart import Apart
-from .findings import LOADER, SEED_STEP, SMP_STEP, Finding, found, not_measured
+from .findings import LOADER, SEED_STEP, SMP_STEP, STOCK_STEP, Finding, found, not_measured
 from .peers import SMP, seed_loop, smp_is_there, smp_loop
 from .plan import Plan
 from .shipped import Shipped
+from .stock import stock_loop
 from .timing import ratios, spread, take_turns
 
 Cases = Sequence[Mapping[str, Any]]
@@ -53,6 +54,16 @@ def measure_default_step(ours: Shipped, cases: Cases, plan: Plan) -> dict[str, F
     details["fill_milliseconds_per_slice"] = 1e3 * ours.fill_share
     step = found(SMP_STEP, ratios(taken["smp"], whole), **details)
     return {"smp_step": step, "loader": loader_share(ours, taken["ours"])}
+
+
+def measure_stock_step(ours: Shipped, cases: Cases, plan: Plan) -> Finding:
+    """Compare MONAI's stock training with ours, both with the network of ours; both caches are filled."""
+    with Apart(stock_loop, cases, int(ours["size"]), ours.batch_size) as peer:
+        ours.loading.clear()
+        taken = take_turns({"stock": peer.step, "ours": ours.step}, plan.seconds, plan.at_least)
+        return found(
+            STOCK_STEP, ratios(taken["stock"], taken["ours"]), **describe(ours, taken, "stock", peer)
+        )
 
 
 def loader_share(ours: Shipped, steps: Sequence[float]) -> Finding:

@@ -49,7 +49,7 @@ def row(finding: Mapping[str, Any]) -> str:
 def steps(findings: Mapping[str, Any], limits: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each measured step: seconds, what is left without the loaders, rate reached."""
     sentences = []
-    for name in ("seed_step", "smp_step"):
+    for name in ("seed_step", "smp_step", "stock_step"):
         details = findings.get(name, {}).get("details")
         if not details:
             continue

@@ -372,6 +372,19 @@ def test_a_peer_steps_in_a_process_of_its_own(phantom_data: Path) -> None:
     assert not process.is_alive()
 
 
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
+def test_monai_s_stock_training_moves_the_weights(phantom_data: Path) -> None:
+    network = create_network("resnext26_unet_tiny")
+    loop = load("stock").StockLoop(network, load_cases(phantom_data)[:1], 32, 2)
+    before = network.head.weight.clone()
+    loop.step()
+    assert not torch.equal(network.head.weight, before)
+    batch = next(loop.batches)
+    image, label = batch["image"], batch["label"]
+    assert (image.shape, label.shape) == ((2, 3, 32, 32), (2, 1, 32, 32))
+    assert set(label.unique().tolist()) <= {0.0, 1.0}
+
+
 @pytest.mark.usefixtures("importable")
 def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
     case = {"image": str(tmp_path / "a.nii"), "label": str(tmp_path / "b.nii")}

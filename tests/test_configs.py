@@ -103,7 +103,9 @@ def training(**settings: object) -> ConfigParser:
 
 
 def test_gradients_of_several_batches_can_be_added_up(phantom_data: Path) -> None:
-    parser = training(network_name="resnext26_unet_tiny", size=32, batch_cases=2, device="cpu", accumulation=3)
+    parser = training(
+        network_name="resnext26_unet_tiny", size=32, batch_cases=2, device="cpu", accumulation=3
+    )
     parser["datalist"] = {"training": find_cases(phantom_data)[:2], "validation": []}
     assert parser.get_parsed_content("train::trainer").accumulation_steps == 3
 

@@ -59,6 +59,10 @@ class RemoveFindingsd(MapTransform):  # type: ignore[misc]
         self.mean = mean
         self.largest_only = largest_only
 
+    def at(self, threshold: float) -> RemoveFindingsd:
+        """Return the same rules for another threshold."""
+        return RemoveFindingsd(self.keys, threshold, self.share, self.peak, self.mean, self.largest_only)
+
     @property
     def is_off(self) -> bool:
         """Whether no rule can remove anything."""

@@ -249,9 +249,12 @@ def normalized(pixels: torch.Tensor, statistics: torch.Tensor) -> torch.Tensor:
 
 
 def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]) -> torch.Tensor:
-    table = torch.as_tensor(np.asarray(statistics, dtype=np.float32), device=image.device)
+    """Do what ``normalized`` does, to the bit, channel by channel: numbers are faster than columns of them."""
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
-    values = normalized(pixels, table)
+    values = torch.empty_like(pixels, dtype=torch.float32)
+    rows = np.asarray(statistics, dtype=np.float32).tolist()
+    for channel, (low, high, mean, deviation) in enumerate(rows):
+        values[channel].copy_(pixels[channel]).clamp_(low, high).sub_(mean).div_(deviation)
     if not isinstance(image, MetaTensor):
         return values
     same_place: torch.Tensor = MetaTensor(

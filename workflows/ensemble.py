@@ -19,7 +19,7 @@ class Ensemble:
     Args:
         members: each brings its own preprocessing, size and temperature; those of one network trained on
             different patients go together well.
-        threshold: of the mean probability.
+        threshold: of the mean probability. Findings in it are cleaned up by the rules of the first member.
         temperature: divides the logit of the mean probability.
 
     Raises:
@@ -48,6 +48,9 @@ class Ensemble:
             total += other.probability
         probability = _at_temperature(total / len(self.members), self.temperature)
         mask = (probability >= self.threshold).astype(np.uint8)
+        cleanup = self.members[0].cleanup
+        if cleanup is not None:
+            mask[cleanup.at(self.threshold).removed(probability)] = 0
         confidence = self_agreement(probability, mask)
         return replace(
             first,

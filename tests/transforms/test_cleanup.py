@@ -62,6 +62,13 @@ def test_a_lower_threshold_joins_findings() -> None:
     assert kept(largest_only=True, threshold=0.1) == set(range(1, 10))
 
 
+def test_the_same_rules_can_be_had_at_another_threshold() -> None:
+    rules = {"share": 0.3, "peak": 0.2, "mean": 0.1, "largest_only": True}
+    other = RemoveFindingsd(**rules, threshold=0.5).at(0.7)  # type: ignore[arg-type]
+    assert {name: getattr(other, name) for name in rules} == rules
+    assert other.threshold == 0.7
+
+
 def test_with_all_rules_off_nothing_is_touched() -> None:
     given = {keys.PRED: volume()}
     transform = RemoveFindingsd()

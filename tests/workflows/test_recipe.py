@@ -13,6 +13,7 @@ from gliomaseg.networks import create_network
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.bundle_metadata import channel_names
 from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
@@ -108,6 +109,14 @@ def test_the_clean_up_takes_findings_from_the_mask_and_leaves_the_probabilities(
     removed = segmenter.cleanup.removed(result.probability)
     assert removed.any()
     assert np.array_equal(result.mask > 0, inside & ~removed)
+
+
+def test_an_ensemble_cleans_its_mean_up_as_its_first_member_does(
+    segmenter: Segmenter, case: dict[str, Any]
+) -> None:
+    twice = Ensemble([segmenter, segmenter], threshold=segmenter.threshold)(case)
+    assert np.array_equal(twice.mask, segmenter(case).mask)
+    assert Ensemble([segmenter], threshold=0.9)(case).mask.sum() == 0
 
 
 def test_a_report_written_again_has_the_same_figures(run: Path) -> None:
