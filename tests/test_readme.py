@@ -226,16 +226,3 @@ def test_headings_become_anchors_as_on_github(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Cite, licence\n\n## `make test`: all\n", encoding="utf-8")
     assert headings_of(page) == {"cite-licence", "make-test-all"}
-
-
-def test_the_table_of_results_is_what_the_script_writes() -> None:
-    script = ROOT / "scripts" / "results_table.py"
-    if not script.is_file():
-        pytest.skip("the scripts are not beside the installed package")
-    spec = importlib.util.spec_from_file_location("results_table", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert module.with_table(readme) == readme
