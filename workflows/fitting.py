@@ -32,7 +32,7 @@ TIE: Final = 0.001
 _EDGES: Final = round(REACH / STEP)
 _LOGITS: Final = STEP * np.arange(-_EDGES, _EDGES + 1)
 
-LogitCounts = NDArray[np.int64]
+LogitCounts = NDArray[np.intp]
 """``(2, bins)``: voxels without (0) and with lesion (1) in the truth, by their logit."""
 
 

@@ -17,6 +17,7 @@ class Says:
     """A stand-in for a Segmenter with a fixed answer for every voxel."""
 
     check_below = 0.7
+    cleanup = None
 
     def __init__(self, *probability: float) -> None:
         self.probability = np.array(probability, np.float32).reshape(1, -1, 1)
