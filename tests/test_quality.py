@@ -315,12 +315,16 @@ def test_a_plain_loop_that_was_stopped_ends_with_the_same_weights(
     loop.train_step()
     loop.save(0.25)
     loop.run(None, spent)
-    again = plain.Loop(tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases}, loop.plan)
+    again = plain.Loop(
+        tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases, "validation": []}, loop.plan
+    )
     again.slices, again.validate = loop.slices, lambda number: None
     again.train_step()
     again.train_step()
     again.save(0.5)
-    third = plain.Loop(tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases}, loop.plan)
+    third = plain.Loop(
+        tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases, "validation": []}, loop.plan
+    )
     third.slices, third.validate = loop.slices, lambda number: None
     third.load()
     third.run(None, spent)
