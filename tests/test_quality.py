@@ -354,7 +354,7 @@ def test_a_cell_holds_what_the_table_shows(filled: Any, place: Any) -> None:
     assert cell["patients"] == {"training": 9, "validation": len(names(split.validation)), "test": 3}
     assert (cell["budget"]["epochs"], cell["budget"]["threads"]) == (2, torch.get_num_threads())
     assert cell["calibration"]["before"].keys() == cell["calibration"]["after"].keys()
-    assert cell["parameters"] == 2_935_073 or cell["parameters"] > 2_000_000
+    assert 2_000_000 < cell["parameters"] <= 4_000_000
 
 
 @pytest.mark.slow
