@@ -315,12 +315,16 @@ def test_a_plain_loop_that_was_stopped_ends_with_the_same_weights(
     loop.train_step()
     loop.save(0.25)
     loop.run(None, spent)
-    again = plain.Loop(tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases}, loop.plan)
+    again = plain.Loop(
+        tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases, "validation": []}, loop.plan
+    )
     again.slices, again.validate = loop.slices, lambda number: None
     again.train_step()
     again.train_step()
     again.save(0.5)
-    third = plain.Loop(tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases}, loop.plan)
+    third = plain.Loop(
+        tmp_path / "again", "resnext26_unet_tiny", {"training": place.data.cases, "validation": []}, loop.plan
+    )
     third.slices, third.validate = loop.slices, lambda number: None
     third.load()
     third.run(None, spent)
@@ -350,7 +354,7 @@ def test_a_cell_holds_what_the_table_shows(filled: Any, place: Any) -> None:
     assert cell["patients"] == {"training": 9, "validation": len(names(split.validation)), "test": 3}
     assert (cell["budget"]["epochs"], cell["budget"]["threads"]) == (2, torch.get_num_threads())
     assert cell["calibration"]["before"].keys() == cell["calibration"]["after"].keys()
-    assert cell["parameters"] == 2_935_073 or cell["parameters"] > 2_000_000
+    assert 2_000_000 < cell["parameters"] <= 4_000_000
 
 
 @pytest.mark.slow

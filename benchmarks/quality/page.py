@@ -84,8 +84,8 @@ def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     for row in rows:
         full = row_cells(row)
         lines.append(_line([full[column] for column in SHORT]))
-    count = max((len(row.dice) for row in rows), default=0)
-    words = f"Patients of folds 1 to 4 ({count} where all four are there)" if count else "Folds 1 to 4"
+    whole = [len(row.dice) for row in rows if len(row.cells) == row.wanted]
+    words = f"Folds 1 to 4, {max(whole)} patients" if whole else "Folds 1 to 4"
     note = (
         f"{words}, none of whom chose anything. The minutes are training time of one fold on the machine "
         "named in [docs/results.md](docs/results.md), which also has the locked patients, the paired tests, "
@@ -375,9 +375,10 @@ def _gap(value: Callable[[CellContent], float | None], first: Row, second: Row) 
 
 def _minutes(cell: CellContent) -> str:
     budget = cell["budget"]
-    asked = budget.get("budget_minutes")
+    asked = budget.get("budget_minutes", "not kept")
     spent = budget.get("busy_minutes") or budget.get("minutes") or 0.0
-    return f"{'none' if asked is None else f'{asked:g}'}, {spent:.1f}"
+    words = f"{asked:g}" if isinstance(asked, int | float) else asked or "none"
+    return f"{words}, {spent:.1f}"
 
 
 def _machine(cell: CellContent) -> str:
