@@ -32,7 +32,7 @@ ORDER = [
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
-    "distributed", "figures",  # parts of the engines
+    "distributed", "figures", "tuned",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
     "environment", "overrides", "limits", "bundle_names", "models",  # at work
     "segment", "masks", "evaluate", "ensemble", "tuning", "run",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +12,11 @@ import torch
 from tqdm import tqdm
 
 from ..transforms.resize import nearest_mask
-from . import files
 from .evaluate import Predict
 from .fitting import count_logits, fit_temperature, fit_threshold
 from .masks import load_label
 from .segment import Segmentation, Segmenter
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What was fitted, for the ids of the inference config that bear these names.
-
-    Attributes:
-        temperature: divides the logits.
-        threshold: probability from which a voxel counts as abnormal, at that temperature.
-    """
-
-    temperature: float
-    threshold: float
+from .tuned import Tuned, write_tuned
 
 
 def tune(
@@ -92,13 +77,6 @@ def tune_run(
     )
     write_tuned(folder, tuned)
     return tuned
-
-
-def write_tuned(folder: Path, tuned: Tuned) -> None:
-    """Write fitted numbers into the inference config of a run or bundle."""
-    path = folder / "configs" / "inference.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    files.write_json(path, {**config, **asdict(tuned)})
 
 
 def _truth(case: Mapping[str, Any], segmentation: Segmentation, resize: bool) -> npt.NDArray[np.uint8]:

@@ -28,7 +28,8 @@ from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.overrides import apply_settings
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.summary import SEED_BATCH
-from gliomaseg.workflows.tuning import Tuned, tune
+from gliomaseg.workflows.tuned import Tuned
+from gliomaseg.workflows.tuning import tune
 
 SEED_THRESHOLD: Final = 0.3
 """At which the notebook behind the seed counts, as far as one can tell."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.tuning import write_tuned
+from gliomaseg.workflows.tuned import write_tuned
 
 from . import ours, plain
 from .cells import Cell, write_cell

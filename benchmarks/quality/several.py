@@ -12,7 +12,8 @@ from gliomaseg.transforms import keys
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.tuning import Tuned, tune
+from gliomaseg.workflows.tuned import Tuned
+from gliomaseg.workflows.tuning import tune
 
 from .cells import commit, write_cell
 from .lock import Lock

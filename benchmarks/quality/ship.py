@@ -62,6 +62,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         if (run / name).is_file():
             shutil.copyfile(run / name, fresh / name)
     facts = _facts(inference, cell, seen, "soft_folder" in origin.get("settings", {}))
+    facts["commit"] = origin.get("commit", "unknown")
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
     files.write_text(fresh / "README.md", model_card(facts))
     files.write_text(fresh / "LICENSE", _licence())
@@ -153,7 +154,7 @@ def _protocol(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         **cell["metrics"]["protocol"],
         "section": "test",
         "size": None,
-        "note": "Measured once, on patients that nothing was trained or chosen on, in float32.",
+        "note": "Patients that nothing was trained or chosen on; measured before the weights were halved.",
         "model_sha256": files.sha256_of(folder / "models" / "model.pt"),
         "data_sha256": None,
     }

@@ -15,7 +15,8 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.run import report_run
 from gliomaseg.workflows.segment import Segmentation, Segmenter
-from gliomaseg.workflows.tuning import tune, tune_run, write_tuned
+from gliomaseg.workflows.tuned import Tuned, read_tuned, write_tuned
+from gliomaseg.workflows.tuning import tune, tune_run
 
 
 def inference_of(run: Path) -> dict[str, Any]:
@@ -91,6 +92,15 @@ def test_only_the_fitted_ids_are_written(run: Path) -> None:
     write_tuned(run, tune_run(run, load_cases(run / "datalist.json", "validation"), threshold=True))
     after = inference_of(run)
     assert {key for key in after if after[key] != before[key]} <= {"temperature", "threshold"}
+
+
+def test_what_was_fitted_is_read_where_it_was_written(tmp_path: Path) -> None:
+    assert read_tuned(tmp_path) == {"temperature": 1.0, "threshold": 0.5}
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text('{"size": 64}', encoding="utf-8")
+    write_tuned(tmp_path, Tuned(1.5, 0.4))
+    assert read_tuned(tmp_path) == {"temperature": 1.5, "threshold": 0.4}
+    assert inference_of(tmp_path)["size"] == 64
 
 
 def test_a_case_without_truth_is_refused(smoke_run: Path) -> None:
