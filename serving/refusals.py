@@ -19,5 +19,5 @@ def require_known(kind: str, name: str | None, known: Iterable[str]) -> None:
     """
     names = list(known)
     if name not in names:
-        there = "is" if len(names) == 1 else "are"
+        there = "is" if len(names) < 2 else "are"
         raise UnknownError(f"There is no {kind} {name!r}; there {there} {', '.join(names) or 'none'}.")

@@ -62,13 +62,14 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
     """
     cases = cases_of(pairs)
     sides = place_patients(workspace, cases, wishes.validation_share)
-    run, served = workspace.next_run(), workspace.model_folder()
+    run = workspace.next_run()
+    options = options_of(workspace, run, wishes)
     datalist = datalist_of(cases, sides, workspace)
     write_sides(workspace.split, sides)
     write_datalist(datalist, run / "datalist.json")
-    before = _score(Segmenter.from_name(served, wishes.device), datalist)
+    before = _score(Segmenter.from_name(workspace.model_folder(), wishes.device), datalist)
     logger.warning("The served model has Dice %.4f on %d patients.", before, len(datalist["validation"]))
-    evaluation = train(options_of(workspace, run, wishes))
+    evaluation = train(options)
     outcome = outcome_of(workspace, run, datalist, before, evaluation)
     workspace.record(outcome, publish=outcome["published"])
     logger.warning("%s", outcome["says"])
@@ -129,7 +130,7 @@ def options_of(workspace: Workspace, run: Path, wishes: Wishes) -> TrainOptions:
     unknown = sorted(set(wishes.settings) - known)
     if unknown:
         raise InputError(
-            f"The training config has no id {unknown[0]!r}; its ids are listed at the top of configs/train.yaml."
+            f"The training config has no id {unknown[0]!r}; they are listed at the top of configs/train.yaml."
         )
     return TrainOptions(run / "datalist.json", run, config, settings)
 
@@ -155,8 +156,8 @@ def outcome_of(
         "validation_patients": patients,
         "training_patients": len(datalist["training"]),
         "model_sha256": evaluation.metrics["protocol"]["model_sha256"],
-        "says": f"Retraining {name}: mean volume Dice {after:.4f} against {before:.4f} of the served model, on "
-        f"{len(patients)} validation patients. {verdict}",
+        "says": f"Retraining {name}: mean volume Dice {after:.4f} against {before:.4f} of the served model, "
+        f"on {len(patients)} validation patients. {verdict}",
     }
 
 

@@ -149,8 +149,8 @@ def _require_one_grid(scan: MetaTensor, label: MetaTensor, place: str) -> None:
     same = scan.shape[1:] == label.shape and np.allclose(scan.affine, label.affine, atol=AFFINE_TOLERANCE)
     if not same:
         raise InputError(
-            f"A mask lies on the grid of its scan, but in {place} the scan is {tuple(scan.shape[1:])} and the "
-            f"mask {tuple(label.shape)}, or their affines differ; write the mask with the scan's own header."
+            f"A mask lies on the grid of its scan, but in {place} the scan is {tuple(scan.shape[1:])} and "
+            f"the mask {tuple(label.shape)}, or their affines differ; write it with the scan's own header."
         )
 
 

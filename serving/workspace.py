@@ -23,8 +23,8 @@ class Workspace:
     """The folder of a labelling project.
 
     Attributes:
-        root: holds ``studies/`` (the datastore), ``app/`` (what MONAI Label starts), ``model/`` (a copy of the
-            first model), ``retrained/`` (a run folder each), ``split.json`` and ``served.json``.
+        root: holds ``studies/`` (the datastore), ``app/`` (what MONAI Label starts), ``model/`` (a copy of
+            the first model), ``retrained/`` (a run folder each), ``split.json`` and ``served.json``.
     """
 
     root: Path

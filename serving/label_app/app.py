@@ -134,12 +134,12 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
         place_patients(self.workspace, cases_of(self.datastore().datalist()), share)
 
     def _require_image(self, image: Any) -> None:
-        """Let through what the datastore knows and what was uploaded; other files of the machine stay closed."""
+        """Let through what the datastore knows and what was uploaded; no other file of the machine."""
         if not isinstance(image, str) or image in self.datastore().list_images():
             return
         path = Path(image)
         uploaded = path.parent == Path(tempfile.gettempdir()) and path.name.startswith("tmp")
         if not ((uploaded or self.workspace.root in path.parents) and path.exists()):
             raise UnknownError(
-                f"There is no study {image!r} in the datastore; GET /datastore/?output=all lists those there are."
+                f"There is no study {image!r} in the datastore; GET /datastore/?output=all lists them."
             )
