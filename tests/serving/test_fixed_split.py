@@ -53,7 +53,7 @@ def test_somebody_is_left_to_train_on() -> None:
 
 
 def test_one_patient_is_too_few() -> None:
-    with pytest.raises(InputError, match="final labels of at least 2 patients, .* got 1; label more"):
+    with pytest.raises(InputError, match=r"final labels of at least 2 patients, .* got 1; label more"):
         extend_split(EMPTY, people("a"))
 
 
@@ -70,7 +70,7 @@ def test_patients_that_all_validate_are_told() -> None:
 
 @pytest.mark.parametrize("share", [0, 1, -0.2])
 def test_a_share_that_cannot_be_is_refused(share: float) -> None:
-    with pytest.raises(InputError, match=f"between 0 and 1, got {share}; 0.2"):
+    with pytest.raises(InputError, match=rf"between 0 and 1, got {share}; 0\.2"):
         extend_split(EMPTY, people("a", "b"), share=share)
 
 
