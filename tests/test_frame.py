@@ -65,7 +65,9 @@ def test_every_package_is_shipped(setup_says: dict[str, Any]) -> None:
 
 
 @in_a_checkout
-@pytest.mark.parametrize("part", ["transforms", "networks", "workflows", "serving", "configs", "models/default"])
+@pytest.mark.parametrize(
+    "part", ["transforms", "networks", "workflows", "serving", "configs", "models/default"]
+)
 def test_every_data_file_is_shipped(part: str, setup_says: dict[str, Any]) -> None:
     home = part.split("/")[0]
     patterns = setup_says["package_data"][f"gliomaseg.{home}"]
