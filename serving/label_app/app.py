@@ -17,13 +17,13 @@ from monailabel.tasks.activelearning.random import Random
 from ...workflows.environment import version_of
 from ..labelled import cases_of
 from ..refusals import UnknownError, require_known
-from ..retraining import place_patients
+from ..retraining import options_of, place_patients
 from ..uncertainty import waiting_for_score
 from ..workspace import Workspace
 from .activelearning import LeastSure, UncertaintyScoring
 from .datastore import StudyDatastore
 from .infer import SegmenterTask
-from .train import RetrainTask
+from .train import RetrainTask, wishes_of
 
 logger = logging.getLogger(__name__)
 
@@ -124,14 +124,15 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
         """
         require_known("scoring method", name, self._scoring_methods)
 
-    def require_labels(self, request: Mapping[str, Any]) -> None:
+    def require_trainable(self, request: Mapping[str, Any]) -> None:
         """Raise when a training could not start, so that a person hears it at once.
 
         Raises:
-            InputError: there are too few labels.
+            InputError: there are too few labels, or an option cannot be used.
         """
-        share = float(request.get("val_split", RetrainTask.SHARE))
-        place_patients(self.workspace, cases_of(self.datastore().datalist()), share)
+        wishes = wishes_of(request)
+        options_of(self.workspace, self.workspace.next_run(), wishes)
+        place_patients(self.workspace, cases_of(self.datastore().datalist()), wishes.validation_share)
 
     def _require_image(self, image: Any) -> None:
         """Let through what the datastore knows and what was uploaded; no other file of the machine."""

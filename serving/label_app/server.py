@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -23,6 +24,15 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": words}, status_code=404 if isinstance(error, UnknownError) else 422)
 
 
+async def _options(request: Request) -> Mapping[str, Any]:
+    """Return the options of a training; without any, none."""
+    try:
+        options = json.loads(await request.body() or b"{}")
+    except ValueError as error:
+        raise InputError(f"The options of a training are JSON, but: {error}.") from error
+    return options if isinstance(options, Mapping) else {}
+
+
 app.add_exception_handler(InputError, answer)
 app.add_exception_handler(MONAILabelException, answer)
 
@@ -35,7 +45,7 @@ async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[
     try:
         if request.method == "POST" and kind == "train":
             app_instance().require_model(name)
-            app_instance().require_labels({})
+            app_instance().require_trainable(await _options(request))
         if request.method == "POST" and kind == "scoring":
             app_instance().require_scoring(name)
         if request.method == "POST" and path.startswith("batch/infer/"):

@@ -20,8 +20,6 @@ class RetrainTask(TrainTask):  # type: ignore[misc]
         workspace: of the labelling project.
     """
 
-    SHARE = Wishes.validation_share
-
     def __init__(self, workspace: Workspace) -> None:
         super().__init__("Trains on all final labels; serves the result only if it is better.")
         self.workspace = workspace
@@ -32,7 +30,7 @@ class RetrainTask(TrainTask):  # type: ignore[misc]
             "device": device_list(),
             "max_epochs": Wishes.epochs,
             "pretrained": Wishes.from_served,
-            "val_split": self.SHARE,
+            "val_split": Wishes.validation_share,
         }
 
     def stats(self) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gliomaseg.workflows.files import sha256_of
 from gliomaseg.workflows.phantom_study import write_nifti
 
-LOWEST_DICE = 0.75
-"""Of a network that was trained for a minute; an answer that is turned or flipped stays under 0.1."""
+LOWEST_DICE = 0.85
+"""Of the network with the known answer, where it sees the scan smaller than it is."""
 
 
 def dice(mask: np.ndarray, truth: np.ndarray) -> float:
@@ -48,9 +49,9 @@ def test_a_picture_gets_one_picture_of_its_size(form: str, server, head, tmp_pat
     values = np.asarray(mask)
     assert len(np.unique(values)) == 2
     truth = head.lesion[..., head.depth]
-    assert dice(values, truth) > LOWEST_DICE
-    assert dice(values[::-1], truth) < 0.1
+    assert np.array_equal(values > 0, truth > 0)
     assert dice(values[:, ::-1], truth) < 0.1
+    assert dice(values[::-1], truth) < 0.9
 
 
 def test_both_apps_say_the_same_of_one_volume(ours, stock, head, tmp_path: Path) -> None:
@@ -62,29 +63,28 @@ def test_both_apps_say_the_same_of_one_volume(ours, stock, head, tmp_path: Path)
     assert np.array_equal(*masks)
 
 
-def test_labels_are_saved_and_trained_on(server, made, head, tmp_path: Path) -> None:
+def test_the_stock_app_trains_the_bundle_on_saved_labels(stock, made, tmp_path: Path) -> None:
     """Last in this file: the app of MONAI Label serves whatever a training leaves behind."""
-    client = server.client
-    for count, patient in enumerate(made.patients[:3]):
+    client = stock.client
+    weights = next(stock.folder.rglob("models/model.pt"))
+    before = sha256_of(weights)
+    affine = np.diag([2.8, 2.8, 5.0, 1.0]) @ [[0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    for patient in made.patients[:3]:
         lesion = made.lesion(patient)
         files = [made.studies / patient / f"{patient}_{n + 1}.tif" for n in range(lesion.shape[2])]
         scan = np.stack([np.asarray(Image.open(file)) for file in files], axis=2)
-        affine = np.diag([2.8, 2.8, 5.0, 1.0]) @ [[0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-        study = f"person{count}"
-        client.upload(study, write_nifti(tmp_path / f"{study}.nii.gz", scan, affine))
-        drawn = write_nifti(tmp_path / f"{study}_label.nii.gz", lesion, affine)
-        assert client.save_label(study, drawn).json == {"image": study, "label": study}
-        kept = client.send("GET", f"/datastore/label?label={study}&tag=final").volume(tmp_path)
+        client.upload(patient, write_nifti(tmp_path / f"{patient}.nii.gz", scan, affine))
+        drawn = write_nifti(tmp_path / f"{patient}_label.nii.gz", lesion, affine)
+        assert client.save_label(patient, drawn).json == {"image": patient, "label": patient}
+        kept = client.send("GET", f"/datastore/label?label={patient}&tag=final").volume(tmp_path)
         assert np.array_equal(np.asarray(kept.dataobj), lesion)
-    pairs = client.get("/datastore/?output=train")
-    assert {"person0", "person1", "person2"} <= {Path(pair["image"]).name.split(".")[0] for pair in pairs}
     wishes = {"max_epochs": 1, "device": "cpu", "multi_gpu": False, "val_split": 0.34}
     assert client.post(f"/train/{client.model}", wishes).status == 200
     task = client.wait_for("/train/")
     assert task["status"] == "DONE", task["words"]
     assert "epoch 1/1: loss" in task["words"]
-    assert ", dice 0." in task["words"]
-    logs = list(server.folder.rglob("events.out.tfevents.*"))
-    assert logs
-    assert client.infer("person0").status == 200
-    assert client.post("/activelearning/first").json["id"] not in {"person0", "person1", "person2"}
+    assert ", dice 0." in task["words"] or ", dice 1." in task["words"]
+    assert sha256_of(weights) != before
+    assert list(stock.folder.rglob("events.out.tfevents.*"))
+    assert client.infer(made.patients[0]).status == 200
+    assert client.post("/activelearning/first").json["id"] not in made.patients[:3]
