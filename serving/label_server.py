@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ..workflows import files
 from ..workflows.files import InputError
 from .studies import Prepared, prepare_studies
 from .workspace import Workspace
@@ -59,8 +59,8 @@ def prepare_project(options: LabelOptions) -> Prepared:
     workspace = Workspace(options.output.absolute())
     workspace.adopt(options.model)
     prepared = prepare_studies(options.studies, workspace.studies)
-    workspace.app.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).parent / "label_app" / "main.py", workspace.app / "main.py")
+    program = Path(__file__).parent / "label_app" / "main.py"
+    files.write_text(workspace.app / "main.py", program.read_text(encoding="utf-8"))
     return prepared
 
 

@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from ...workflows.files import InputError
 from ..answers import record_of
-from ..uncertainty import SCORE, least_sure, uncertainty_of, waiting_for_score
+from ..uncertainty import SCORE, least_sure, uncertainty_of, unscored, waiting_for_score
 from .datastore import StudyDatastore
 from .infer import SegmenterTask
 
@@ -54,8 +54,9 @@ class UncertaintyScoring(ScoringMethod):  # type: ignore[misc]
                 )
             except InputError as error:
                 logger.warning("No score for %s: %s", name, error)
-                continue
+                score = unscored(self.task.sha256())
             datastore.update_image_info(name, score)
-            scores[name] = score[SCORE]
+            if score[SCORE] is not None:
+                scores[name] = score[SCORE]
         logger.warning("Scored %d studies.", len(scores))
         return scores

@@ -13,6 +13,7 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
+from monailabel.utils.async_tasks.utils import tasks
 
 from ...workflows.environment import version_of
 from ..labelled import cases_of
@@ -98,7 +99,9 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
         return super().next_sample(request)
 
     def async_scoring(self, method: str | None, params: Any = None) -> Any:
-        """Score in the background, and only where there is something to score: a start takes seconds."""
+        """Score in the background, and only where there is something to score and nobody at it already."""
+        if any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("scoring")):
+            return {}
         known = self.datastore().known(self.datastore().get_unlabeled_images())
         if method is None and not waiting_for_score(known, self.segmenter.sha256()):
             return {}

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from monailabel.app import app
 from monailabel.interfaces.exception import MONAILabelException
@@ -33,6 +34,8 @@ async def _options(request: Request) -> Mapping[str, Any]:
     return options if isinstance(options, Mapping) else {}
 
 
+# MONAI Label lets every web page that the browser shows read the answers; its own pages need no such leave.
+app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
 app.add_exception_handler(InputError, answer)
 app.add_exception_handler(MONAILabelException, answer)
 

@@ -31,7 +31,7 @@ from gliomaseg.workflows.phantom_study import write_nifti
 ENVIRONMENT = os.environ.get("GLIOMASEG_LABEL_ENVIRONMENT", "")
 """The environment with MONAI Label; scripts/test_label.sh names it."""
 
-LONGEST = 300
+LONGEST = 600
 """Seconds after which a server or a task that says nothing counts as hung."""
 
 
@@ -78,6 +78,11 @@ class Client:
                 return Answer(response.status, response.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read())
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str]) -> Any:
+        """Return the open response, with its headers."""
+        request = urllib.request.Request(f"{self.base}{path}", headers=dict(headers), method=method)
+        return urllib.request.urlopen(request, timeout=LONGEST)
 
     def get(self, path: str) -> Any:
         answer = self.send("GET", path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ STEP = {"passes": 1, "batch_cases": 2, "slices_per_case": 1, "device": "cpu"}
 
 @pytest.fixture
 def workspace(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> Workspace:
-    """Return a project on all made-up patients, six of which its model was trained on."""
+    """Return a project on all made-up patients and one picture; its model was trained on six of them."""
     project = Workspace(tmp_path / "project")
     project.adopt(smoke_run)
     prepare_studies(phantom_data, project.studies)
+    seen = json.loads((smoke_run / "datalist.json").read_text())["training"][0]["patient"]
+    later = f"{seen.rpartition('_')[0]}_20200101_3.tif"  # of the same person
+    for place, end in ((project.studies, ""), (project.studies / "labels/final", "_mask")):
+        shutil.copy(phantom_data / seen / f"{seen}_3{end}.tif", place / later)
     return project
 
 

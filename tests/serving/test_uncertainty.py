@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gliomaseg.serving.uncertainty import least_sure, uncertainty_of, waiting_for_score
+from gliomaseg.serving.uncertainty import least_sure, uncertainty_of, unscored, waiting_for_score
 from gliomaseg.workflows.segment import Segmentation, self_agreement
 
 
@@ -50,3 +50,10 @@ def test_other_weights_ask_for_new_scores() -> None:
     known = {"a": {"uncertainty": 0.1, "uncertainty_model": "1" * 12}, "b": {}}
     assert waiting_for_score(known, "1" * 64) == ["b"]
     assert waiting_for_score(known, "2" * 64) == ["a", "b"]
+
+
+def test_a_study_that_cannot_be_scored_is_tried_once_for_each_model() -> None:
+    known = {"a": unscored("1" * 64), "b": {"uncertainty": 0.0, "uncertainty_model": "1" * 12}}
+    assert waiting_for_score(known, "1" * 64) == []
+    assert waiting_for_score(known, "2" * 64) == ["a", "b"]
+    assert least_sure(known) == "b"
