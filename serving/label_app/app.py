@@ -16,6 +16,7 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.async_tasks.utils import tasks
 
 from ...workflows.environment import version_of
+from ...workflows.files import InputError
 from ..labelled import cases_of
 from ..refusals import UnknownError, require_known
 from ..retraining import options_of, place_patients
@@ -84,10 +85,21 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
         return super().infer(request, datastore)
 
     def batch_infer(self, request: Mapping[str, Any], datastore: Any = None) -> Any:
-        """Segment many studies; where there is no GPU, MONAI Label would count them and divide by 0."""
+        """Segment many studies; one that cannot be segmented does not keep the others from it.
+
+        Where there is no GPU, MONAI Label would count them and divide by 0.
+        """
         self.require_model(request.get("model"))
         several = bool(request.get("multi_gpu", True)) and torch.cuda.device_count() > 0
-        return super().batch_infer({**request, "multi_gpu": several}, datastore)
+        asked = {**request, "multi_gpu": several}
+        return self._batch_infer(asked, datastore or self.datastore(), self._infer_or_say)
+
+    def _infer_or_say(self, request: Mapping[str, Any], datastore: Any) -> Any:
+        try:
+            return self.infer(request, datastore)
+        except InputError as error:
+            logger.warning("No mask for %s: %s", request.get("image"), error)
+            return {"error": str(error)}
 
     def next_sample(self, request: Mapping[str, Any]) -> Any:
         """Choose the study to label next.

@@ -47,9 +47,10 @@ async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[
     kind, _, name = path.partition("/")
     try:
         if request.method == "POST" and kind == "train":
-            app_instance().require_model(name)
+            if name:  # without one, MONAI Label trains all there are
+                app_instance().require_model(name)
             app_instance().require_trainable(await _options(request))
-        if request.method == "POST" and kind == "scoring":
+        if request.method == "POST" and kind == "scoring" and name:
             app_instance().require_scoring(name)
         if request.method == "POST" and path.startswith("batch/infer/"):
             app_instance().require_model(path.rpartition("/")[2])
