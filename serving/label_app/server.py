@@ -34,13 +34,6 @@ async def _options(request: Request) -> Mapping[str, Any]:
     return options if isinstance(options, Mapping) else {}
 
 
-# MONAI Label lets every web page that the browser shows read the answers; its own pages need no such leave.
-app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
-app.add_exception_handler(InputError, answer)
-app.add_exception_handler(MONAILabelException, answer)
-
-
-@app.middleware("http")
 async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[Any]]) -> Response:
     """Check what MONAI Label would only start in the background, where nobody hears an error."""
     _, _, path = request.url.path.partition("/")
@@ -58,3 +51,10 @@ async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[
         return answer(request, error)
     response: Response = await go_on(request)
     return response
+
+
+# MONAI Label lets every web page that the browser shows read the answers; its own pages need no such leave.
+app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
+app.add_exception_handler(InputError, answer)
+app.add_exception_handler(MONAILabelException, answer)
+app.middleware("http")(refuse_at_once)
