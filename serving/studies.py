@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,9 @@ def _prepare(record: Record, name: str, store: Path, done: Prepared) -> None:
 
 def _load(record: Record) -> MetaTensor:
     """Load the scan of a record with the channels that the network knows."""
-    wanted = {key: record[key] for key in (keys.IMAGE, keys.SEQUENCES) if record.get(key)}
+    wanted: dict[Hashable, Any] = {
+        key: record[key] for key in (keys.IMAGE, keys.SEQUENCES) if record.get(key)
+    }
     try:
         loaded = LoadStudyd(keys.IMAGE)(wanted)
         filled: MetaTensor = FillMissingSequencesd(keys.IMAGE)(loaded)[keys.IMAGE]

@@ -167,8 +167,8 @@ def test_unlabelled_studies_are_outlined_in_one_go_without_a_gpu(client, made) -
 
 
 def test_the_study_that_the_model_is_least_sure_of_is_next(client, made, head, tmp_path: Path) -> None:
-    faint, slope = head.volume().copy(), np.linspace(90, 240, 56).astype(np.uint8)[:, None, None]
-    faint[..., 1] = np.where(head.truth() > 0, slope, faint[..., 1])
+    faint, slope = head.volume().copy(), 30 + 210 * np.linspace(0, 1, 56) ** 2  # no edge to go by
+    faint[..., 1] = np.where(faint[..., 1] > 25, slope.astype(np.uint8)[:, None, None], 0)
     client.upload("doubtful", write_nifti(tmp_path / "doubtful.nii.gz", faint, head.affine))
     client.post("/scoring/uncertainty")
     client.wait_for("/scoring/")
