@@ -17,7 +17,11 @@ from gliomaseg.serving.studies import prepare_studies
 from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.files import InputError, sha256_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # MONAI says so of a single slice, which either has lesion or has none.
+    pytest.mark.filterwarnings("ignore:Num foregrounds:UserWarning"),
+]
 
 STEP = {"passes": 1, "batch_cases": 2, "slices_per_case": 1, "device": "cpu"}
 
