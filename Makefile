@@ -30,6 +30,7 @@ setup-label: ## Make .venv-label ready: MONAI Label, which needs Python 3.11 (ab
 	@scripts/setup_label.sh
 
 label: setup ## Serve STUDIES=DIR to 3D Slicer and OHIF (MODEL=runs/first, PROJECT=runs/label)
+	@test -n "$(STUDIES)" || { echo "Name the studies: make label STUDIES=DIR" >&2; exit 2; }
 	@$(VENV)/bin/gliomaseg label --studies "$(STUDIES)" $(if $(MODEL),--model "$(MODEL)") --output "$(PROJECT)"
 
 check: setup ## Format, lint, complexity, types, import directions, doc examples
