@@ -5,7 +5,7 @@ There is no folder called ``gliomaseg``: ``networks/`` is imported as ``gliomase
 
 from setuptools import find_packages, setup
 
-PARTS = ("transforms", "networks", "workflows", "configs", "models")
+PARTS = ("transforms", "networks", "workflows", "serving", "configs", "models")
 
 
 def packages_of(part: str) -> list[str]:
@@ -21,6 +21,7 @@ setup(
         "gliomaseg.models": ["default/*", "default/*/*"],
         "gliomaseg.workflows": ["*.j2", "py.typed"],
         "gliomaseg.networks": ["py.typed"],
+        "gliomaseg.serving": ["py.typed"],
         "gliomaseg.transforms": ["py.typed"],
     },
 )

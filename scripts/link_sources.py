@@ -4,7 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "build" / "typing" / "gliomaseg"
-PARTS = ("transforms", "networks", "workflows", "configs", "models")
+PARTS = ("transforms", "networks", "workflows", "serving", "configs", "models")
 
 
 def main() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from gliomaseg.workflows.segment import Segmenter
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -64,3 +68,34 @@ def smoke_run(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("runs") / "smoke"
     train(TrainOptions(phantom_data, folder, settings=SMOKE))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bright_segmenter() -> Segmenter:
+    """Return a Segmenter with the shipped preprocessing and a network whose answer is known.
+
+    It calls abnormal what is 2.5 deviations brighter than the mean of the head on FLAIR.
+    """
+    import torch
+
+    from gliomaseg.transforms import keys
+    from gliomaseg.workflows.inferers import StudyInferer
+    from gliomaseg.workflows.models import Model, configs_folder
+    from gliomaseg.workflows.segment import Segmenter
+
+    class BrightOnFlair(torch.nn.Module):
+        def forward(self, slices: torch.Tensor) -> torch.Tensor:
+            return (slices[:, keys.FLAIR : keys.FLAIR + 1] - 2.5) * 20
+
+    model = Model(configs_folder() / "inference.yaml", Path("no-weights.pt"), sha256="ab" * 32)
+    parser = model.parser(torch.device("cpu"))
+    parser.parse(True)
+    segmenter = object.__new__(Segmenter)
+    segmenter.model, segmenter.device = model, torch.device("cpu")
+    segmenter.preprocessing = parser.get_parsed_content("preprocessing")
+    segmenter.cleanup = parser.get_parsed_content("cleanup")
+    segmenter.inferer = StudyInferer(size=96, precision="fp32")
+    segmenter.threshold, segmenter.size, segmenter.network_name = 0.5, 96, "bright"
+    segmenter.temperature, segmenter.check_below = 1.0, 0.7
+    segmenter.network = BrightOnFlair()
+    return segmenter

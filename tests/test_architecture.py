@@ -17,7 +17,14 @@ MAY_IMPORT = {
     "configs": set(),
     "models": set(),
     "workflows": {"transforms", "networks", "configs", "models"},
+    "serving": {"transforms", "workflows"},
 }
+
+# The command line is the door to every part; it imports them inside its functions.
+DOOR = ("workflows", "cli")
+
+# MONAI Label loads this file by its path, outside any package, where a relative import has nothing to go by.
+LOADED_BY_PATH = ("serving", "label_app", "main")
 
 # The modules of workflows/ in the order a case travels; each may import those before it, none behind it.
 # fmt: off
@@ -97,7 +104,7 @@ def test_a_part_imports_only_the_parts_before_it() -> None:
         (name, found)
         for name in TREES
         for found in ours(name)
-        if found[0] not in {name[0], *MAY_IMPORT[name[0]]}
+        if found[0] not in {name[0], *MAY_IMPORT[name[0]]} and (name, found[0]) != (DOOR, "serving")
     ]
     assert not wrong, wrong
 
@@ -108,7 +115,7 @@ def test_imports_between_our_parts_are_relative() -> None:
         (name, found)
         for name, tree in TREES.items()
         for found in theirs(tree)
-        if found.split(".")[0] in roots
+        if found.split(".")[0] in roots and name != LOADED_BY_PATH
     ]
     assert not wrong, wrong
 

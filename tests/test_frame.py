@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
-PARTS = ("transforms", "networks", "workflows", "configs", "models")
+PARTS = ("transforms", "networks", "workflows", "serving", "configs", "models")
 HEAVY = ("torch", "monai", "matplotlib", "pandas", "ignite", "itk", "sklearn", "scipy")
 READ_SETUP = """
 import json, setuptools, distutils.core
@@ -65,7 +65,9 @@ def test_every_package_is_shipped(setup_says: dict[str, Any]) -> None:
 
 
 @in_a_checkout
-@pytest.mark.parametrize("part", ["transforms", "networks", "workflows", "configs", "models/default"])
+@pytest.mark.parametrize(
+    "part", ["transforms", "networks", "workflows", "serving", "configs", "models/default"]
+)
 def test_every_data_file_is_shipped(part: str, setup_says: dict[str, Any]) -> None:
     home = part.split("/")[0]
     patterns = setup_says["package_data"][f"gliomaseg.{home}"]
@@ -76,7 +78,7 @@ def test_every_data_file_is_shipped(part: str, setup_says: dict[str, Any]) -> No
     assert [path.name for path in files if path not in shipped] == []
 
 
-@pytest.mark.parametrize("part", ["transforms", "networks", "workflows"])
+@pytest.mark.parametrize("part", ["transforms", "networks", "workflows", "serving"])
 def test_the_installed_parts_say_that_they_are_typed(part: str) -> None:
     spec = importlib.util.find_spec(f"gliomaseg.{part}")
     assert spec is not None

@@ -15,6 +15,7 @@ from .intensity import (
 )
 from .load import LoadStudyd, SliceStackReader
 from .neighbours import NeighboursAsChannelsd
+from .picture import PictureMaskd
 from .resize import ResizeStudyd
 from .sample import RandSlicesd, SliceIndicesd
 from .shrink import ShrinkStudyd
@@ -28,6 +29,7 @@ __all__ = [
     "NeighboursAsChannelsd",
     "NormalizeForegroundd",
     "PadToSquared",
+    "PictureMaskd",
     "RandNumbersd",
     "RandSliceStatisticsd",
     "RandSlicesd",

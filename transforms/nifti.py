@@ -17,6 +17,9 @@ NIFTI_ENDINGS = (".nii", ".nii.gz")
 MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 """Units of length in the header, in mm; where none is given it is mm, as everybody writes."""
 
+SIZE_UNKNOWN = "voxel size unknown"
+"""What a header says in ``descrip`` where the 1 mm in it is made up, as for slices that came without any."""
+
 HEADER_BYTES = 348
 """Of NIfTI-1; that of NIfTI-2 is longer."""
 
@@ -32,7 +35,8 @@ def is_nifti(name: str) -> bool:
 def read_nifti(name: str) -> Volume:
     """Read one file.
 
-    Two axes are taken as a single slice; of four, the last one holds the channels.
+    Two axes are taken as a single slice; of four, the last one holds the channels. The spacing counts as not
+    known where the header says so, see ``SIZE_UNKNOWN``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -46,6 +50,7 @@ def read_nifti(name: str) -> Volume:
         affine[:3] *= MM[image.header.get_xyzt_units()[0]]
         shape = tuple(int(size) for size in image.shape)
         kind = image.get_data_dtype()
+        known = SIZE_UNKNOWN.encode() not in bytes(image.header["descrip"])
     except Exception as error:  # nibabel, gzip and zlib raise many kinds for a damaged header
         raise _damaged(name, error) from error
     _check_kind(kind, name)
@@ -56,7 +61,7 @@ def read_nifti(name: str) -> Volume:
         values = _values(image)
     except Exception as error:  # as above, and what mmap says of a file that ends early
         raise _damaged(name, error) from error
-    return Volume(_channels_first(values, name), affine, name)
+    return Volume(_channels_first(values, name), affine, name, known)
 
 
 def _open(name: str) -> Any:

@@ -280,6 +280,43 @@ def export(
         typer.echo(f"Next: read {output / 'docs' / 'README.md'}; it says how to train, evaluate and infer.")
 
 
+@app.command(epilog="Example: `gliomaseg label --studies lgg-mri-segmentation/kaggle_3m --model runs/first`")
+def label(
+    studies: Annotated[
+        Path,
+        typer.Option(help="Slices, NIfTI, DICOM, or a folder of them; it is only read.", show_default=False),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the labelling project.")] = Path(
+        "runs/label"
+    ),
+    model: ModelName = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.")] = 8000,
+    environment: Annotated[
+        Path | None,
+        typer.Option(help="Environment that has MONAI Label.", show_default=".venv-label, made if missing"),
+    ] = None,
+    prepare_only: Annotated[
+        bool, typer.Option("--prepare-only", help="Bring studies and model together; start nothing.")
+    ] = False,
+) -> None:
+    """Serve studies to 3D Slicer and OHIF through MONAI Label: segment, correct, retrain, choose the next."""
+    from ..serving.label_server import LabelOptions, prepare_project, python_of, serve
+    from ..serving.studies import describe
+
+    options = LabelOptions(studies, output, model, host, port, environment)
+    for line in describe(prepare_project(options)):
+        typer.echo(line)
+    typer.echo(f"Studies, labels and models of the project are in {output}. {NOT_FOR_DIAGNOSIS}")
+    if prepare_only:
+        return
+    python = python_of(environment)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        _say(f"Warning: everyone who reaches {host} can see and change the studies.")
+    typer.echo(f"MONAI Label will be at http://{host}:{port}; Ctrl-C stops it.")
+    raise typer.Exit(serve(options, python))
+
+
 @app.command(epilog="Example: `gliomaseg doctor lgg-mri-segmentation/kaggle_3m`")
 def doctor(
     data: Annotated[Path | None, typer.Argument(help="Folder of patients, or a datalist.json.")] = None,

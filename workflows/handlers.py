@@ -159,6 +159,8 @@ class BestModel:
 class Progress:
     """Show a progress bar over the whole run with the loss, the latest Dice and the time left.
 
+    Where nobody sits in front of it, as in a log or behind a server, every epoch gets a line of its own.
+
     Args:
         evaluator: the validating engine, for its key metric.
     """
@@ -173,6 +175,7 @@ class Progress:
             return
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.advance)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.tell)
         when_over(engine, self.close)
 
     def start(self, engine: Engine) -> None:
@@ -192,12 +195,22 @@ class Progress:
         if self._bar is None:
             return
         self._bar.set_description(f"epoch {engine.state.epoch}/{engine.state.max_epochs}", refresh=False)
+        self._bar.set_postfix(self._figures(engine), refresh=False)
+        self._bar.update()
+
+    def tell(self, engine: Engine) -> None:
+        """Write the line of an epoch; attach behind the ValidationHandler for its Dice to be in it."""
+        if self._bar is None or sys.stderr.isatty():
+            return
+        figures = ", ".join(f"{name} {value}" for name, value in self._figures(engine).items())
+        self._bar.write(f"epoch {engine.state.epoch}/{engine.state.max_epochs}: {figures}", file=sys.stderr)
+
+    def _figures(self, engine: Engine) -> dict[str, str]:
         figures = {"loss": f"{loss_of(engine):.3f}"}
         if self.evaluator is not None and self.evaluator.state.metrics:
             metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]
             figures["dice"] = f"{float(metric):.3f}"
-        self._bar.set_postfix(figures, refresh=False)
-        self._bar.update()
+        return figures
 
     def close(self) -> None:
         """Close the bar, if it is open."""

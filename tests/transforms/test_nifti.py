@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gliomaseg.transforms import LoadStudyd, keys
-from gliomaseg.transforms.nifti import read_nifti
+from gliomaseg.transforms.nifti import SIZE_UNKNOWN, read_nifti
 from gliomaseg.transforms.volume import Volume, join
 
 
@@ -65,6 +65,15 @@ def test_metres_become_millimetres(tmp_path: Path) -> None:
     image.header.set_xyzt_units("meter")
     nib.save(image, tmp_path / "a.nii")
     assert np.allclose(read_nifti(str(tmp_path / "a.nii")).affine, np.diag([1, 1, 5, 1]))
+
+
+def test_a_spacing_that_was_made_up_is_not_believed(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    nib.save(image, tmp_path / "plain.nii")
+    image.header["descrip"] = SIZE_UNKNOWN.encode()
+    nib.save(image, tmp_path / "marked.nii.gz")
+    assert read_nifti(str(tmp_path / "plain.nii")).spacing_known
+    assert not read_nifti(str(tmp_path / "marked.nii.gz")).spacing_known
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-
-from gliomaseg.transforms import keys
-from gliomaseg.workflows.inferers import StudyInferer
-from gliomaseg.workflows.models import Model, configs_folder
-from gliomaseg.workflows.segment import Segmenter
 
 WritePatient = Callable[..., Path]
 
@@ -71,27 +65,3 @@ def data_folder(tmp_path: Path, write_patient: WritePatient) -> Path:
         site = "CS" if index < 6 else "DU"
         write_patient(f"TCGA_{site}_00{index:02d}_20000101", lesion=1 + index)
     return tmp_path / "data"
-
-
-class BrightOnFlair(torch.nn.Module):
-    """A network that calls abnormal what is 2.5 deviations brighter than the mean of the head on FLAIR."""
-
-    def forward(self, slices: torch.Tensor) -> torch.Tensor:
-        return (slices[:, keys.FLAIR : keys.FLAIR + 1] - 2.5) * 20
-
-
-@pytest.fixture(scope="session")
-def bright_segmenter() -> Segmenter:
-    """Return a Segmenter with the shipped preprocessing and a network whose answer is known."""
-    model = Model(configs_folder() / "inference.yaml", Path("no-weights.pt"), sha256="ab" * 32)
-    parser = model.parser(torch.device("cpu"))
-    parser.parse(True)
-    segmenter = object.__new__(Segmenter)
-    segmenter.model, segmenter.device = model, torch.device("cpu")
-    segmenter.preprocessing = parser.get_parsed_content("preprocessing")
-    segmenter.cleanup = parser.get_parsed_content("cleanup")
-    segmenter.inferer = StudyInferer(size=96, precision="fp32")
-    segmenter.threshold, segmenter.size, segmenter.network_name = 0.5, 96, "bright"
-    segmenter.temperature, segmenter.check_below = 1.0, 0.7
-    segmenter.network = BrightOnFlair()
-    return segmenter

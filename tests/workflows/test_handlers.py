@@ -265,6 +265,7 @@ class FakeBar:
     def __init__(self, **options: Any) -> None:
         self.options = options
         self.steps, self.words, self.figures, self.closed = options["initial"], "", {}, False
+        self.lines: list[str] = []
         FakeBar.made.append(self)
 
     def set_description(self, words: str, refresh: bool) -> None:
@@ -275,6 +276,9 @@ class FakeBar:
 
     def update(self) -> None:
         self.steps += 1
+
+    def write(self, words: str, file: Any) -> None:
+        self.lines.append(words)
 
     def close(self) -> None:
         self.closed = True
@@ -305,6 +309,19 @@ def test_the_bar_shows_the_latest_key_metric(bars: list[FakeBar]) -> None:
     Progress(SimpleNamespace(state=state)).attach(engine)  # type: ignore[arg-type]
     engine.run([1.0], max_epochs=1)
     assert bars[0].figures == {"loss": "1.000", "dice": "0.812"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_every_epoch_has_a_line_where_nobody_looks(
+    terminal: bool, bars: list[FakeBar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers.sys.stderr, "isatty", lambda: terminal, raising=False)
+    state = SimpleNamespace(metrics={"val_mean_dice": 0.8125}, key_metric_name="val_mean_dice")
+    engine = engine_of()
+    Progress(SimpleNamespace(state=state)).attach(engine)  # type: ignore[arg-type]
+    engine.run([0.5], max_epochs=2)
+    told = ["epoch 1/2: loss 0.500, dice 0.812", "epoch 2/2: loss 0.500, dice 0.812"]
+    assert bars[0].lines == ([] if terminal else told)
 
 
 def test_the_bar_of_a_resumed_run_starts_at_its_step(bars: list[FakeBar]) -> None:

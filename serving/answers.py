@@ -1,0 +1,122 @@
+"""A segmentation in, the mask file that a viewer asked for out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from monai.data import ITKWriter
+
+from ..transforms import keys
+from ..transforms.nifti import is_nifti
+from ..workflows.files import InputError
+from ..workflows.inputs import find_studies_to_predict
+from ..workflows.results import notes_on, write_masks
+from ..workflows.segment import Segmentation
+from ..workflows.slices import ENDINGS as SLICE_ENDINGS
+from ..workflows.studies import Record
+
+ITK_ENDINGS: Final = (".nrrd", ".mha", ".nii", ".nii.gz")
+"""Endings that a viewer may ask for; 3D Slicer and OHIF ask for ``.nrrd``."""
+
+DTYPES: Final = ("uint8", "uint16")
+"""Number types that a viewer may ask for."""
+
+
+def record_of(path: str | Path) -> Record:
+    """Return the record of one study: a picture, a volume, or a folder of DICOM or slices.
+
+    Raises:
+        InputError: there is nothing at the path, it cannot be read, or it holds several studies.
+    """
+    scan = Path(path)
+    if scan.is_file() and scan.suffix.lower() in SLICE_ENDINGS:
+        return {keys.PATIENT: scan.stem, keys.IMAGE: [str(scan)]}
+    found = find_studies_to_predict([scan])
+    if len(found) != 1:
+        raise InputError(
+            f"One study is segmented at a time, but {scan} holds {len(found)}; name one of them."
+        )
+    return found[0]
+
+
+def write_answer(
+    case: Record, segmentation: Segmentation, ending: str | None = None, dtype: str | None = None
+) -> Path:
+    """Write a mask as a temporary file that the caller removes.
+
+    Without wishes it is byte for byte what ``gliomaseg predict`` writes: for a picture one of the same kind,
+    for a volume a NIfTI file of 0 and 1, on the grid of the scan.
+
+    Args:
+        case: of ``record_of``.
+        segmentation: of the case.
+        ending: of the file, one of ``ITK_ENDINGS``; pictures may be asked for by their own.
+        dtype: one of ``DTYPES``.
+
+    Raises:
+        InputError: a wish that cannot be met.
+    """
+    _check_wishes(ending, dtype)
+    folder = Path(tempfile.mkdtemp(prefix="gliomaseg-"))
+    try:
+        written = write_masks(case, segmentation, folder)
+        if written.is_dir():
+            (written,) = written.iterdir()
+        own = ".nii.gz" if is_nifti(written.name) else written.suffix
+        if ending in (None, own) and dtype in (None, "uint8"):
+            return _moved_out(written, own)
+        wished = written.with_name(f"wished{ending or own}")
+        _write_as(wished, segmentation, dtype or "uint8")
+        return _moved_out(wished, ending or own)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def facts_about(case: Mapping[str, Any], segmentation: Segmentation, model_sha256: str) -> dict[str, Any]:
+    """Return what stands beside a mask in an answer."""
+    return {
+        "label_names": {keys.CLASSES[1]: 1},
+        "confidence": round(segmentation.confidence, 4),
+        "volume_voxels": segmentation.volume_voxels,
+        "volume_ml": None if segmentation.volume_ml is None else round(segmentation.volume_ml, 3),
+        "sequences": list(segmentation.sequences),
+        "notes": notes_on(case, segmentation),
+        "model_sha256": model_sha256,
+        "note": "Not for diagnosis.",
+    }
+
+
+def _check_wishes(ending: str | None, dtype: str | None) -> None:
+    if ending is not None and ending not in (*ITK_ENDINGS, *SLICE_ENDINGS):
+        raise InputError(
+            f"A mask is written as {', '.join(ITK_ENDINGS)} or in the format of a picture, but {ending} was "
+            "asked for; leave result_extension out."
+        )
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(
+            f"A mask is written as {' or '.join(DTYPES)}, but {dtype} was asked for; leave result_dtype out."
+        )
+
+
+def _write_as(path: Path, segmentation: Segmentation, dtype: str) -> None:
+    """Write 0 and 1 with ITK on the grid of the scan; pictures cannot hold a grid."""
+    if path.suffix in SLICE_ENDINGS:
+        raise InputError(
+            f"A volume has no place in a picture such as {path.suffix}; leave result_extension and "
+            "result_dtype out."
+        )
+    writer = ITKWriter(output_dtype=np.dtype(dtype), affine_lps_to_ras=True)
+    writer.set_data_array(segmentation.mask, channel_dim=None)
+    writer.set_metadata({"affine": segmentation.affine}, resample=False)
+    writer.write(str(path))
+
+
+def _moved_out(path: Path, ending: str) -> Path:
+    with tempfile.NamedTemporaryFile(prefix="gliomaseg-", suffix=ending, delete=False) as target:
+        shutil.move(path, target.name)
+        return Path(target.name)

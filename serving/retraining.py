@@ -1,0 +1,168 @@
+"""The final labels of a project in, a retrained model out, which is served only if it is better."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..workflows.case_split import SplitOptions, describe
+from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
+from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
+from ..workflows.files import InputError
+from ..workflows.overrides import all_ids
+from ..workflows.run import TrainOptions, read_train_config, train
+from ..workflows.segment import Segmenter
+from ..workflows.slices import person_of
+from ..workflows.studies import Record
+from .fixed_split import Sides, extend_split, read_sides, write_sides
+from .labelled import Pair, cases_of, labelled_persons
+from .workspace import FIRST, Workspace, patients_of
+
+logger = logging.getLogger(__name__)
+
+FINE_TUNING = 0.1
+"""Share of a model's own learning rate that a retraining takes, which starts from trained weights."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks of a retraining.
+
+    Attributes:
+        epochs: passes over the training draws.
+        learning_rate: at its peak; None takes a tenth of that of the model's own training.
+        from_served: start from the served weights, and not from random ones.
+        validation_share: of the labelled patients.
+        device: see ``inferers.pick_device``.
+        settings: any further ids of the training config.
+    """
+
+    epochs: int = 10
+    learning_rate: float | None = None
+    from_served: bool = True
+    validation_share: float = 0.2
+    device: str = "auto"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict[str, Any]:
+    """Train on the final labels, and serve the result if it is better on the validation patients.
+
+    The patients that validate are the same in every retraining; new ones are added, see ``fixed_split``. Both
+    models are measured on all of them as they are labelled now. The run folder stays either way.
+
+    Returns:
+        The outcome, as it is noted in the workspace.
+
+    Raises:
+        InputError: there are too few labels, or a wish or a file cannot be used; nothing has changed then.
+    """
+    cases = cases_of(pairs)
+    sides = place_patients(workspace, cases, wishes.validation_share)
+    run = workspace.next_run()
+    options = options_of(workspace, run, wishes)
+    datalist = datalist_of(cases, sides, workspace)
+    write_sides(workspace.split, sides)
+    write_datalist(datalist, run / "datalist.json")
+    before = _score(Segmenter.from_name(workspace.model_folder(), wishes.device), datalist)
+    logger.warning("The served model has Dice %.4f on %d patients.", before, len(datalist["validation"]))
+    evaluation = train(options)
+    outcome = outcome_of(workspace, run, datalist, before, evaluation)
+    workspace.record(outcome, publish=outcome["published"])
+    logger.warning("%s", outcome["says"])
+    return outcome
+
+
+def place_patients(workspace: Workspace, cases: list[Record], share: float) -> Sides:
+    """Return the sides of last time with the patients that are new placed; nothing is written.
+
+    Raises:
+        InputError: there are too few labelled patients.
+    """
+    seen = {person_of(name) for name in patients_of(workspace.root / FIRST, "training")}
+    return extend_split(read_sides(workspace.split), labelled_persons(cases), share, seen=seen)
+
+
+def datalist_of(cases: list[Record], sides: Sides, workspace: Workspace) -> dict[str, Any]:
+    """Return the datalist of a retraining, with the hash of every file."""
+    root = str(workspace.studies.absolute())
+    files = hash_files(cases, root)
+    sections = {
+        side: [case for case in cases if person_of(str(case["patient"])) in names]
+        for side, names in sides.items()
+    }
+    split = describe(SplitOptions(method="file", split_file=workspace.split.name))
+    return {
+        "format": FORMAT,
+        "root": root,
+        "split": split,
+        **sections,
+        "test": [],
+        "files": files,
+        "sha256": hash_of_all(files),
+    }
+
+
+def options_of(workspace: Workspace, run: Path, wishes: Wishes) -> TrainOptions:
+    """Return the training that a retraining is: that of the first model, shorter and gentler.
+
+    Raises:
+        InputError: a wish that the config does not know, or a number that cannot be.
+    """
+    if wishes.epochs < 1:
+        raise InputError(f"A retraining takes at least 1 epoch, got max_epochs {wishes.epochs}.")
+    config = workspace.root / FIRST / "configs" / "train.json"
+    weights = workspace.model_folder().absolute() / "models" / "model.pt"
+    own = read_train_config(TrainOptions(run, run, config))
+    rate = wishes.learning_rate
+    settings = {
+        "epochs": wishes.epochs,
+        "val_interval": min(int(own.get("val_interval", 1)), wishes.epochs),
+        "learning_rate": float(own["learning_rate"]) * FINE_TUNING if rate is None else float(rate),
+        "pretrained": str(weights) if wishes.from_served else None,
+        "device": wishes.device,
+        **wishes.settings,
+    }
+    known = set(all_ids(own.get()))
+    unknown = sorted(set(wishes.settings) - known)
+    if unknown:
+        raise InputError(
+            f"The training config has no id {unknown[0]!r}; they are listed at the top of configs/train.yaml."
+        )
+    return TrainOptions(run / "datalist.json", run, config, settings)
+
+
+def outcome_of(
+    workspace: Workspace, run: Path, datalist: Mapping[str, Any], before: float, evaluation: Evaluation
+) -> dict[str, Any]:
+    """Return how a retraining ended; it is to be served only if it is better, and not if it is as good."""
+    after = float(evaluation.metrics["dice"]["per_patient_mean"])
+    name = run.relative_to(workspace.root).as_posix()
+    better = after > before
+    patients = [str(case["patient"]) for case in datalist["validation"]]
+    verdict = (
+        "It is better and is served from now on."
+        if better
+        else f"It is not better: the model before is served as before, the new one is kept in {name}."
+    )
+    return {
+        "run": name,
+        "published": better,
+        "dice": round(after, 6),
+        "dice_of_served": round(before, 6),
+        "validation_patients": patients,
+        "training_patients": len(datalist["training"]),
+        "model_sha256": evaluation.metrics["protocol"]["model_sha256"],
+        "says": f"Retraining {name}: mean volume Dice {after:.4f} against {before:.4f} of the served model, "
+        f"on {len(patients)} validation patients. {verdict}",
+    }
+
+
+def _score(segmenter: Segmenter, datalist: Mapping[str, Any]) -> float:
+    """Return the mean over the validation patients of the volume Dice."""
+    protocol = protocol_of(segmenter, "file", datalist["sha256"])
+    found = evaluate_cases(datalist["validation"], segmenter, protocol)
+    return float(found.metrics["dice"]["per_patient_mean"])

@@ -1,0 +1,116 @@
+"""A retraining is judged by the same patients as the model it wants to replace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from gliomaseg.networks import create_network
+from gliomaseg.serving import retraining
+from gliomaseg.serving.labelled import cases_of
+from gliomaseg.serving.retraining import Wishes, options_of, place_patients, retrain
+from gliomaseg.serving.studies import prepare_studies
+from gliomaseg.serving.workspace import Workspace
+from gliomaseg.workflows.files import InputError, sha256_of
+
+pytestmark = [
+    pytest.mark.slow,
+    # MONAI says so of a single slice, which either has lesion or has none.
+    pytest.mark.filterwarnings("ignore:Num foregrounds:UserWarning"),
+]
+
+STEP = {"passes": 1, "batch_cases": 2, "slices_per_case": 1, "device": "cpu"}
+
+
+@pytest.fixture
+def workspace(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> Workspace:
+    """Return a project on all made-up patients and one picture; its model was trained on six of them."""
+    project = Workspace(tmp_path / "project")
+    project.adopt(smoke_run)
+    prepare_studies(phantom_data, project.studies)
+    seen = json.loads((smoke_run / "datalist.json").read_text())["training"][0]["patient"]
+    later = f"{seen.rpartition('_')[0]}_20200101_3.tif"  # of the same person
+    for place, end in ((project.studies, ""), (project.studies / "labels/final", "_mask")):
+        shutil.copy(phantom_data / seen / f"{seen}_3{end}.tif", place / later)
+    return project
+
+
+def pairs(workspace: Workspace) -> list[dict[str, str]]:
+    labels = sorted((workspace.studies / "labels/final").iterdir())
+    return [{"image": str(workspace.studies / path.name), "label": str(path)} for path in labels]
+
+
+def test_patients_that_the_model_has_not_seen_validate(workspace: Workspace, smoke_run: Path) -> None:
+    validated = {
+        case["patient"] for case in json.loads((smoke_run / "datalist.json").read_text())["validation"]
+    }
+    sides = place_patients(workspace, cases_of(pairs(workspace)), 0.25)
+    assert set(sides["validation"]) == {name.rpartition("_")[0] for name in validated}
+
+
+def test_a_worse_model_is_kept_and_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining, "_score", lambda *_: 0.99)
+    before = sha256_of(workspace.model_folder() / "models/model.pt")
+    outcome = retrain(workspace, pairs(workspace), Wishes(1, device="cpu", settings=STEP))
+    assert outcome["published"] is False
+    assert "against 0.9900 of the served model, on 2 validation patients. It is not better" in outcome["says"]
+    assert sha256_of(workspace.model_folder() / "models/model.pt") == before
+    assert (workspace.root / "retrained/001/models/model.pt").is_file()
+    assert list((workspace.root / "retrained/001/tensorboard").iterdir())
+
+
+def test_an_equal_model_is_not_served(workspace: Workspace) -> None:
+    same = Wishes(epochs=1, learning_rate=0.0, device="cpu", settings={**STEP, "average_decay": 0.0})
+    weights = workspace.model_folder() / "models/model.pt"
+    state = create_network(
+        "resnext26_unet_tiny"
+    ).state_dict()  # finds nothing, and after no step still nothing
+    torch.save({name: torch.zeros_like(value) for name, value in state.items()}, weights)
+    outcome = retrain(workspace, pairs(workspace), same)
+    assert outcome["dice"] == outcome["dice_of_served"]
+    assert outcome["published"] is False
+    assert "It is not better: the model before is served as before, the new one is kept in" in outcome["says"]
+    assert workspace.model_folder().name == "model"
+    assert workspace.history() == [outcome]
+
+
+def test_a_better_model_is_served(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining, "_score", lambda *_: -0.01)
+    outcome = retrain(workspace, pairs(workspace), Wishes(1, device="cpu", settings=STEP))
+    assert outcome["published"] is True
+    assert "It is better and is served from now on." in outcome["says"]
+    assert workspace.model_folder() == workspace.root / outcome["run"]
+    assert sha256_of(workspace.model_folder() / "models/model.pt") == outcome["model_sha256"]
+
+
+def test_a_retraining_goes_on_from_the_served_weights_gently(workspace: Workspace) -> None:
+    workspace.record({"run": "retrained/001"}, publish=True)
+    options = options_of(workspace, workspace.root / "retrained/002", Wishes(epochs=3))
+    assert options.settings["pretrained"] == str(workspace.root / "retrained/001/models/model.pt")
+    assert options.settings["learning_rate"] == pytest.approx(1e-4)
+    assert options.settings["val_interval"] <= 3
+
+
+def test_too_few_labels_change_nothing(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match=r"final labels of at least 2 patients, .* got 1"):
+        retrain(workspace, pairs(workspace)[:1], Wishes())
+    assert not workspace.split.exists()
+    assert not (workspace.root / "retrained").exists()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        (Wishes(epochs=0), "at least 1 epoch, got max_epochs 0"),
+        (Wishes(settings={"epoch": 2}), "The training config has no id 'epoch'; they are listed at the top"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_changes_nothing(wishes: Wishes, words: str, workspace: Workspace) -> None:
+    with pytest.raises(InputError, match=words):
+        retrain(workspace, pairs(workspace), wishes)
+    assert not workspace.split.exists()
+    assert not (workspace.root / "retrained").exists()

@@ -1,0 +1,87 @@
+"""A labelling project keeps its own copy of the model and knows which one it serves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gliomaseg.serving.refusals import UnknownError, require_known
+from gliomaseg.serving.workspace import Workspace, patients_of
+from gliomaseg.workflows.files import InputError, sha256_of
+from gliomaseg.workflows.segment import Segmenter
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(smoke_run: Path, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path / "project")
+    workspace.adopt(smoke_run)
+    return workspace
+
+
+def test_a_project_serves_a_copy_of_its_first_model(smoke_run: Path, project: Workspace) -> None:
+    folder = project.model_folder()
+    assert folder == project.root / "model"
+    assert sha256_of(folder / "models/model.pt") == sha256_of(smoke_run / "models/model.pt")
+    assert Segmenter.from_name(folder).size == Segmenter.from_name(smoke_run).size == 64
+    assert project.history() == []
+
+
+def test_a_project_knows_whom_its_model_was_trained_on(smoke_run: Path, project: Workspace) -> None:
+    cases = json.loads((smoke_run / "datalist.json").read_text())["training"]
+    assert patients_of(project.root / "model", "training") == {case["patient"] for case in cases}
+
+
+def test_weights_alone_say_nothing_of_their_patients(smoke_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes((smoke_run / "models/model.pt").read_bytes())
+    workspace = Workspace(tmp_path / "project")
+    workspace.adopt(tmp_path / "w.pt")
+    assert patients_of(workspace.root / "model", "training") == set()
+    assert Segmenter.from_name(workspace.model_folder()).network_name == "resnext26_unet_tiny"
+
+
+def test_a_project_goes_on_with_its_model(smoke_run: Path, project: Workspace) -> None:
+    project.record({"run": "retrained/001", "dice": 0.5}, publish=True)
+    project.adopt(None)
+    project.adopt(smoke_run)
+    assert project.model_folder() == project.root / "retrained/001"
+
+
+def test_other_weights_are_refused(project: Workspace, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "configs").mkdir(parents=True)
+    (other / "models").mkdir()
+    (other / "models/model.pt").write_bytes(b"other")
+    (other / "configs/inference.json").write_text("{}")
+    with pytest.raises(InputError, match=r"project began with other weights than .*model\.pt; leave --model"):
+        project.adopt(other)
+
+
+def test_only_a_better_model_is_served(project: Workspace) -> None:
+    project.record({"run": "retrained/001", "dice": 0.5}, publish=False)
+    assert project.model_folder() == project.root / "model"
+    project.record({"run": "retrained/002", "dice": 0.7}, publish=True)
+    assert project.model_folder() == project.root / "retrained/002"
+    assert [one["run"] for one in project.history()] == ["retrained/001", "retrained/002"]
+
+
+def test_numbers_of_retrainings_are_not_used_twice(project: Workspace) -> None:
+    assert project.next_run().name == "001"
+    (project.root / "retrained/004").mkdir(parents=True)
+    assert project.next_run().name == "005"
+
+
+def test_a_folder_that_is_no_project_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no labelling project: it has no served\.json; make one with"):
+        Workspace(tmp_path).model_folder()
+
+
+def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+    require_known("model", "a", ["a", "b"])
+    with pytest.raises(UnknownError, match="There is no model 'c'; there are a, b"):
+        require_known("model", "c", ["a", "b"])
+    with pytest.raises(UnknownError, match="There is no strategy None; there is none"):
+        require_known("strategy", None, [])
