@@ -249,7 +249,7 @@ def normalized(pixels: torch.Tensor, statistics: torch.Tensor) -> torch.Tensor:
 
 
 def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]) -> torch.Tensor:
-    """Do what ``normalized`` does, to the bit, channel by channel: numbers are faster than columns of them."""
+    """Do what ``normalized`` does, to the bit, channel by channel: plain numbers are faster than columns."""
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
     values = torch.empty_like(pixels, dtype=torch.float32)
     rows = np.asarray(statistics, dtype=np.float32).tolist()
