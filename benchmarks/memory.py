@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import multiprocessing
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,6 +47,7 @@ def weigh(sizes: Mapping[str, Any]) -> Finding:
         raw_mbytes=sizes["raw"] / 1e6,
         resident_mbytes=added / 1e6,
         cached_mbytes=sizes["cached"] / 1e6,
+        over_what_is_cached=added / sizes["cached"],
         after_giving_back=(sizes["trimmed"] - sizes["before"]) / sizes["raw"],
         fill_seconds=sizes["seconds"],
     )
@@ -58,20 +56,20 @@ def weigh(sizes: Mapping[str, Any]) -> Finding:
 def fill_cache(cases: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
     """Return resident bytes before and after, raw bytes, slices and seconds; for a fresh process."""
     from gliomaseg.workflows.draws import DrawDataset
+    from gliomaseg.workflows.memory import give_back_freed_memory
 
     from .shipped import shipped_parser
 
     transform = shipped_parser(folder).get_parsed_content("train::preprocessing")
     options = {"num_workers": 2, "progress": False}
     DrawDataset(cases[:1], transform, **options)  # what is imported and set up at first use
-    give_back()
+    give_back_freed_memory()
     before = resident_bytes()
     started = time.perf_counter()
     dataset = DrawDataset(cases, transform, **options)
     seconds = time.perf_counter() - started
-    gc.collect()
     after = resident_bytes()
-    give_back()
+    give_back_freed_memory()
     raw = [raw_bytes(case, cached) for case, cached in zip(cases, dataset._cache, strict=True)]
     return {
         "before": before,
@@ -101,12 +99,3 @@ def resident_bytes() -> int:
     lines = STATUS.read_text(encoding="utf-8").splitlines()
     kilobytes = next(line.split()[1] for line in lines if line.startswith("VmRSS:"))
     return int(kilobytes) * 1024
-
-
-def give_back() -> None:
-    """Free what nobody holds and give it back to the system, where the C library can."""
-    gc.collect()
-    if sys.platform.startswith("linux"):
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

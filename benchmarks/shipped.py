@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -38,6 +39,7 @@ class Shipped:
         self["train::dataset"]
         self.fill_seconds = time.perf_counter() - started
         self.batches = endless(self["train::dataloader"])
+        self.count = SimpleNamespace(state=SimpleNamespace(iteration=0))
         self.loading: list[float] = []
 
     def __getitem__(self, name: str) -> Any:
@@ -56,11 +58,13 @@ class Shipped:
         return self.fill_seconds / (len(self["train::dataset"]) * uses)
 
     def step(self) -> None:
-        """Load a batch and train on it, without engine or handlers; loading includes augmentation."""
+        """Load a batch, train on it, move the average of the weights: all but engine and reports."""
         started = time.perf_counter()
         images, labels = self.load()
         self.loading.append(time.perf_counter() - started)
         self.train_on(images, labels)
+        self.count.state.iteration += 1
+        self["average"](self.count)
 
     def load(self) -> tuple[Any, Any]:
         """Return the next batch as the network gets it."""

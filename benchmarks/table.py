@@ -63,6 +63,13 @@ def steps(findings: Mapping[str, Any], limits: Mapping[str, Any]) -> list[str]:
             f"loader {details['loaders_left_out']['median']:.2f} x. Our convolutions run at {rate:.0f} "
             f"GFLOP/s, {100 * rate / top:.0f} % of the {kind} matrix products."
         )
+    memory = findings.get("memory", {}).get("details")
+    if memory and "cached_mbytes" in memory:
+        sentences.append(
+            f"- The cache holds {memory['slices']} slices in {memory['cached_mbytes']:.0f} MB at the size of "
+            f"the network, where the files hold {memory['raw_mbytes']:.0f} MB. Resident memory grew by "
+            f"{memory['resident_mbytes']:.0f} MB, {memory['over_what_is_cached']:.2f} x what is cached."
+        )
     return sentences
 
 

@@ -139,3 +139,23 @@ def test_neighbours_decide_the_channels_of_a_sample_and_of_the_network(phantom_d
     assert sample[keys.LABEL].shape == (1, 32, 32)
     assert parser.get_parsed_content("network_def").in_channels == 15
     assert training(network_name="resnext26_unet_tiny").get_parsed_content("network_def").in_channels == 3
+
+
+def test_training_sees_a_slice_as_validation_does_but_for_whole_grey_values(phantom_data: Path) -> None:
+    from gliomaseg.workflows.inferers import StudyInferer
+
+    plain = {"train::augmentation::flip": 0, "train::augmentation::missing": 0}
+    off = {**plain, "train::augmentation::flair_alone": 0, "augmentation": 0, "slice_statistics": 0}
+    parser = training(size=32, network_name="resnext26_unet_tiny", batch_cases=1, device="cpu", **off)
+    record = find_cases(phantom_data)[0]
+    parser["datalist"] = {"training": [record], "validation": []}
+    batch = next(iter(parser.get_parsed_content("train::dataloader")))
+    image, _ = parser.get_parsed_content("train::trainer").prepare_batch(batch, "cpu")
+    shown: list[torch.Tensor] = []
+    whole = parser.get_parsed_content("validate::preprocessing")(record)[keys.IMAGE]
+    StudyInferer(size=32, batch_size=100)(
+        whole[None], lambda slices: (shown.append(slices), slices[:, :1])[1]
+    )
+    grey = (1 / batch[keys.STATISTICS][0, :, 3]).max()
+    for drawn in image:
+        assert min(float((drawn - one).abs().max()) for one in shown[0].float()) <= 0.51 * float(grey)

@@ -6,11 +6,13 @@ Nothing here imports any other part of the project.
 from .augment import RandNumbersd, SliceAugmentation
 from .cleanup import RemoveFindingsd
 from .intensity import (
+    ClipForegroundd,
     EndOfCached,
     FillMissingSequencesd,
     ForegroundStatisticsd,
     NormalizeForegroundd,
     RandSliceStatisticsd,
+    SliceStatisticsd,
     foreground_statistics,
 )
 from .load import LoadStudyd, SliceStackReader
@@ -22,6 +24,7 @@ from .shrink import ShrinkStudyd
 from .square import PadToSquared
 
 __all__ = [
+    "ClipForegroundd",
     "EndOfCached",
     "FillMissingSequencesd",
     "ForegroundStatisticsd",
@@ -39,5 +42,6 @@ __all__ = [
     "SliceAugmentation",
     "SliceIndicesd",
     "SliceStackReader",
+    "SliceStatisticsd",
     "foreground_statistics",
 ]

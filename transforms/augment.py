@@ -61,8 +61,8 @@ class SliceAugmentation:
     leaves its slice as it is, to the bit.
 
     Args:
-        strength: multiplies ranges and probabilities, but not of missing sequences; mirroring grows no
-            more often.
+        strength: multiplies ranges and probabilities, but not those of mirroring, of missing sequences and
+            of the width of a blur.
         flip: probability of mirroring.
         affine: probability of rotating, scaling, shearing and shifting.
         rotate: largest angle in radians.
@@ -111,7 +111,7 @@ class SliceAugmentation:
     ) -> None:
         if strength < 0:
             raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
-        self.flip = min(flip, flip * strength)
+        self.flip = flip
         self.affine, self.smooth, self.contrast = (p * strength for p in (affine, smooth, contrast))
         self.brightness, self.bias, self.noise = (p * strength for p in (brightness, bias, noise))
         self.rotate, self.scale, self.shear = (r * strength for r in (rotate, scale, shear))
@@ -169,7 +169,9 @@ class SliceAugmentation:
         if (which := np.flatnonzero(row["smooth"] < self.smooth)).size:
             low, high = self.sigma
             sigmas = [low + (high - low) * row[name][which] for name in ("sigma_y", "sigma_x")]
-            image[which] = smoothed(image[which], *(torch.from_numpy(s).to(image) for s in sigmas))
+            image[which] = smoothed(
+                image[which], *(torch.from_numpy(s).to(image) for s in sigmas), widest=high
+            )
 
     def _stretch(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if (which := np.flatnonzero(row["contrast"] < self.contrast)).size:
@@ -206,12 +208,19 @@ class SliceAugmentation:
                 image[which, first + channel] = image[which, first + keys.FLAIR]
 
 
-def smoothed(image: Tensor, sigma_y: Tensor, sigma_x: Tensor) -> Tensor:
-    """Blur each slice of ``(n, C, H, W)`` by Gaussians of its own, ``(n,)`` in pixels; the border goes on."""
+def smoothed(image: Tensor, sigma_y: Tensor, sigma_x: Tensor, widest: float) -> Tensor:
+    """Blur each slice by Gaussians of its own; beyond the picture its border goes on.
+
+    Args:
+        image: ``(n, C, H, W)``.
+        sigma_y: ``(n,)`` deviations in pixels, downwards.
+        sigma_x: the same across.
+        widest: deviation in pixels; all are cut off at four times this.
+    """
     count, channels, height, width = image.shape
     flat = image.reshape(1, count * channels, height, width)
     for sigma, down in ((sigma_y, True), (sigma_x, False)):
-        taps = _gaussian(sigma).repeat_interleave(channels, dim=0)
+        taps = _gaussian(sigma, widest).repeat_interleave(channels, dim=0)
         radius = taps.shape[1] // 2
         kernel = taps[:, None, :, None] if down else taps[:, None, None, :]
         padding = (0, 0, radius, radius) if down else (radius, radius, 0, 0)
@@ -238,9 +247,9 @@ def _legendre(place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.ones_like(place), place, (3 * place**2 - 1) / 2
 
 
-def _gaussian(sigma: Tensor) -> Tensor:
-    """Return ``(n, taps)`` weights that add up to 1, cut off at four deviations of the widest."""
-    radius = max(1, math.ceil(4 * float(sigma.max())))
+def _gaussian(sigma: Tensor, widest: float) -> Tensor:
+    """Return ``(n, taps)`` weights that add up to 1."""
+    radius = max(1, math.ceil(4 * widest))
     place = torch.arange(-radius, radius + 1, device=sigma.device, dtype=sigma.dtype)
     weights = torch.exp(-0.5 * (place[None, :] / sigma[:, None]) ** 2)
     return weights / weights.sum(dim=1, keepdim=True)

@@ -62,6 +62,41 @@ class ForegroundStatisticsd(MapTransform):  # type: ignore[misc]
         return result
 
 
+class SliceStatisticsd(MapTransform):  # type: ignore[misc]
+    """Measure the foreground of each slice alone and keep the results under ``keys.SLICE_STATISTICS``.
+
+    Reads ``(C, H, W, D)`` of any number type; leaves the image alone. The result is ``(D, C, 4)`` float32,
+    see ``foreground_statistics``.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the statistics added."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            slices = np.moveaxis(np.asarray(result[key]), -1, 0)
+            result[keys.SLICE_STATISTICS] = np.stack([foreground_statistics(one) for one in slices])
+        return result
+
+
+class ClipForegroundd(MapTransform):  # type: ignore[misc]
+    """Clip each channel to its foreground's percentiles, and keep its dtype.
+
+    Normalising does the same first. Done before pixels are averaged, the mean of an area does not hold what
+    is brighter than the brightest or darker than the darkest that the network is to see.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the image clipped; ``keys.STATISTICS`` tells to what."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            image = result[key].clone()
+            for channel, (low, high, _, _) in enumerate(np.asarray(result[keys.STATISTICS]).tolist()):
+                clipped = image[channel].to(torch.float32).clamp_(low, high)
+                image[channel] = clipped if image.is_floating_point() else clipped.round_()
+            result[key] = image
+        return result
+
+
 class EndOfCached(Transform, RandomizableTrait):  # type: ignore[misc]
     """Do nothing, but make ``CacheDataset`` stop here, as it does before a random transform.
 
@@ -96,10 +131,11 @@ class NormalizeForegroundd(MapTransform):  # type: ignore[misc]
 
 
 class RandSliceStatisticsd(RandomizableTransform, MapTransform):  # type: ignore[misc]
-    """Now and then, replace the patient's statistics by those of the drawn slices alone.
+    """Now and then, replace the patient's statistics by those of the drawn slice alone.
 
     A single slice sent for inference is normalised by itself; a network that never saw that in training
-    would be surprised. Leaves the image alone.
+    would be surprised. Takes what ``SliceStatisticsd`` measured, or measures the image where that is not
+    there. Leaves the image alone.
 
     Args:
         keys: the image.
@@ -120,7 +156,9 @@ class RandSliceStatisticsd(RandomizableTransform, MapTransform):  # type: ignore
         self.randomize(None)
         if self._do_transform:
             for key in self.key_iterator(result):
-                result[self.statistics_key] = foreground_statistics(np.asarray(result[key]))
+                known = result.get(keys.SLICE_STATISTICS)
+                measured = foreground_statistics(np.asarray(result[key])) if known is None else known
+                result[self.statistics_key] = measured
         return result
 
 

@@ -20,6 +20,9 @@ PATIENT: Final = "patient"
 STATISTICS: Final = "statistics"
 """Foreground statistics of a case, ``(C, 4)`` float32: low and high percentile, mean, standard deviation."""
 
+SLICE_STATISTICS: Final = "slice_statistics"
+"""The same of each slice alone, ``(D, C, 4)``; of a drawn slice, ``(C, 4)``."""
+
 DRAWN: Final = "drawn"
 """Random numbers in [0, 1) that decide how a sample is varied, see ``transforms.augment.COLUMNS``."""
 

@@ -94,7 +94,11 @@ class RandSlicesd(RandCropByPosNegLabeld):  # type: ignore[misc]
         return [self._sample(case, depth) for depth in depths]
 
     def _sample(self, case: Mapping[Hashable, Any], depth: int) -> dict[Hashable, Any]:
-        sample = {key: deepcopy(value) for key, value in case.items() if key not in self.keys}
+        known = dict(case)
+        slices = known.pop(keys.SLICE_STATISTICS, None)
+        sample = {key: deepcopy(value) for key, value in known.items() if key not in self.keys}
+        if slices is not None:
+            sample[keys.SLICE_STATISTICS] = slices[depth].copy()
         for key in self.key_iterator(dict(case)):
             volume: Tensor = case[key].as_tensor() if hasattr(case[key], "as_tensor") else case[key]
             if key == self.label_key:

@@ -16,6 +16,7 @@ from monai.data import CacheDataset
 from torch.utils.data import Sampler
 
 from ..transforms import keys
+from .memory import give_back_freed_memory
 
 
 class Draw(NamedTuple):
@@ -98,6 +99,7 @@ class DrawDataset(CacheDataset):  # type: ignore[misc]
     ) -> None:
         self.seed = seed
         super().__init__(data=data, transform=transform, **{"copy_cache": False, **options})
+        give_back_freed_memory()
 
     def __getitem__(self, index: Any) -> Any:
         """Return the sample (or list of samples) of a draw."""

@@ -257,7 +257,9 @@ class StopOnSignal:
             Interrupted: always when it leaves.
         """
         length = engine.state.epoch_length
-        if not (length and engine.state.iteration % length == 0):
+        step = engine.state.iteration % length if length else engine.state.iteration
+        between = step % getattr(engine, "accumulation_steps", 1)  # gradients are not in a checkpoint
+        if not (length and step == 0) and not between:
             self.after_epoch(engine)
 
     def after_epoch(self, engine: Engine) -> None:

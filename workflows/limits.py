@@ -54,7 +54,7 @@ RECIPE = {
     "lesion_share": Limits(),
     "other_share": Limits(),
     "accumulation": Limits(low=1, whole=True),
-    "augmentation": Limits(),
+    "augmentation": Limits(high=4.0),
     "slice_statistics": SHARE,
     "lambda_dice": Limits(),
     "lambda_ce": Limits(),

@@ -8,6 +8,7 @@ is about a tenth of a step. Nothing changes in the results.
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -28,3 +29,16 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     wishes = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _PAD))
     return all([mallopt(name, value) == 1 for name, value in wishes])
+
+
+def give_back_freed_memory() -> bool:
+    """Free what nobody holds and hand it back to the system, such as what filling a cache leaves behind.
+
+    Returns:
+        Whether it could be handed back: glibc can, other C libraries are left as they are.
+    """
+    gc.collect()
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    ctypes.CDLL(None).malloc_trim(0)
+    return True

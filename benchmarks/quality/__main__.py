@@ -55,7 +55,7 @@ def make_lock(asked: argparse.Namespace) -> None:
     """Draw the lock."""
     lock = locking.make_lock(asked.data, asked.lock)
     print(f"Locked {len(lock.locked)} patients; {len(lock.free)} are left in {len(lock.folds)} folds.")
-    print(f"Wrote {asked.lock}; commit it before anything is trained.")
+    print(f"Wrote {asked.lock}; commit it before anything of the table is trained.")
 
 
 def show(asked: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """A data set in, the patients that nothing may be trained or chosen on, and the folds of the others, out.
 
-The lock is drawn once, before anything is trained, and saved in git. Every cell of the table asks it.
+The lock is drawn once, before anything of the table is trained, and saved in git. Every cell of it
+asks the lock.
 """
 
 from __future__ import annotations

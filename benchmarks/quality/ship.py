@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import jinja2
 import torch
+from monai.bundle import ConfigParser
 
 from gliomaseg.networks import network_names
 from gliomaseg.networks.checkpoint import read_state
@@ -20,10 +21,13 @@ from gliomaseg.transforms import keys
 from gliomaseg.workflows import files
 from gliomaseg.workflows.bundle_metadata import package_metadata
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.run import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock
 from .origin import read_origin
+from .protocols import LOCKED
 from .several import seen_by
 from .soft import INFORMATION
 
@@ -31,6 +35,8 @@ TARGET: Final = ROOT / "models" / "default"
 MOST_BYTES: Final = 8_000_000
 MOST_PARAMETERS: Final = 4_000_000
 LICENCE_NAME: Final = "CC BY-NC-SA 4.0"
+OF_THE_RUN: Final = {*SHARED_IDS, "temperature", "check_below"} - {"network_def"}
+"""Ids whose values ship as the run has them; the wiring is that of the package."""
 
 
 def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) -> Path:
@@ -47,7 +53,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
             other weights.
     """
     origin = read_origin(run) or {}
-    inference = json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))
+    inference = renewed(json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8")))
     state, _ = read_state(run / "models" / "model.pt")
     _check(run, inference, state, cell)
     seen = _seen(run, origin, lock)
@@ -70,6 +76,12 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return target
+
+
+def renewed(inference: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the package's inference config with a run's own numbers in it, as a run of today has it."""
+    config = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
+    return {**config, **{name: inference[name] for name in OF_THE_RUN if name in inference}}
 
 
 def halved(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -106,6 +118,11 @@ def _check(
         raise InputError(
             f"Weights that ship have at most {MOST_PARAMETERS} parameters, but {name} has "
             f"{cell['parameters']}; ship resnext26_unet_tiny."
+        )
+    if cell["protocol"] != LOCKED:
+        raise InputError(
+            f"The model card tells of the locked patients, but the cell is of {cell['protocol']}; evaluate "
+            "the run with `together locked`."
         )
     own = files.sha256_of(run / "models" / "model.pt")
     if cell.get("models") != [own]:
@@ -154,7 +171,7 @@ def _protocol(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         **cell["metrics"]["protocol"],
         "section": "test",
         "size": None,
-        "note": "Patients that nothing was trained or chosen on; measured before the weights were halved.",
+        "note": "These weights were neither trained nor chosen on them; measured before they were halved.",
         "model_sha256": files.sha256_of(folder / "models" / "model.pt"),
         "data_sha256": None,
     }
@@ -175,6 +192,7 @@ def _facts(
         "trained_on": len(seen["training"]),
         "chose": len(seen["validation"]),
         "tested_on": cell["patients"]["test"],
+        "times": len(cell.get("earlier", ())) + 1,
         "taught": taught,
         "licence": LICENCE_NAME,
     }

@@ -43,9 +43,9 @@ def test_without_any_chance_a_batch_stays_as_it_is_to_the_bit() -> None:
     assert torch.equal(moved_label, label)
 
 
-def test_strength_zero_leaves_all_but_missing_sequences() -> None:
+def test_strength_zero_changes_nothing_else() -> None:
     image, label = batch()
-    none = SliceAugmentation(strength=0.0, missing=0.0, flair_alone=0.0)
+    none = SliceAugmentation(strength=0.0, flip=0.0, missing=0.0, flair_alone=0.0)
     moved, moved_label = none(image.clone(), label.clone(), torch.zeros(3, len(COLUMNS)))
     assert torch.equal(moved, image)
     assert torch.equal(moved_label, label)
@@ -56,9 +56,10 @@ def test_a_negative_strength_is_refused() -> None:
         SliceAugmentation(-1.0)
 
 
-def test_more_strength_mirrors_no_more_often() -> None:
-    assert SliceAugmentation(3.0).flip == 0.5
-    assert SliceAugmentation(0.5).flip == 0.25
+@pytest.mark.parametrize("strength", [0.0, 0.5, 3.0])
+def test_mirroring_and_missing_sequences_are_no_matter_of_strength(strength: float) -> None:
+    augmentation = SliceAugmentation(strength)
+    assert (augmentation.flip, augmentation.missing, augmentation.flair_alone) == (0.5, 0.1, 0.15)
 
 
 def test_mirroring_alone_is_exact_and_takes_the_label_along() -> None:
@@ -153,10 +154,10 @@ def test_a_sample_is_the_same_alone_and_in_a_batch() -> None:
 def test_blurring_keeps_a_constant_and_the_sum_of_a_point() -> None:
     sigma = torch.tensor([0.5, 2.0])
     flat = torch.full((2, 3, SIDE, SIDE), 1.5)
-    torch.testing.assert_close(smoothed(flat, sigma, sigma), flat)
+    torch.testing.assert_close(smoothed(flat, sigma, sigma, widest=2.0), flat)
     point = torch.zeros(2, 1, SIDE, SIDE)
     point[:, :, 16, 16] = 1.0
-    blurred = smoothed(point, sigma, sigma)
+    blurred = smoothed(point, sigma, sigma, widest=2.0)
     assert blurred.sum(dim=(1, 2, 3)).tolist() == pytest.approx([1.0, 1.0])
     assert float(blurred[1, 0, 16, 16]) == pytest.approx(1 / (2 * np.pi * 4), rel=0.02)
     assert float(blurred[0, 0, 16, 16]) > float(blurred[1, 0, 16, 16])
@@ -165,7 +166,7 @@ def test_blurring_keeps_a_constant_and_the_sum_of_a_point() -> None:
 def test_each_slice_is_blurred_in_its_own_directions() -> None:
     point = torch.zeros(1, 1, SIDE, SIDE)
     point[:, :, 16, 16] = 1.0
-    blurred = smoothed(point, torch.tensor([2.0]), torch.tensor([0.3]))[0, 0]
+    blurred = smoothed(point, torch.tensor([2.0]), torch.tensor([0.3]), widest=2.0)[0, 0]
     assert float(blurred[13, 16]) > 10 * float(blurred[16, 13])
 
 

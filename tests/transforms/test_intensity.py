@@ -10,11 +10,13 @@ from monai.data import CacheDataset, MetaTensor
 from monai.transforms import Compose
 
 from gliomaseg.transforms import (
+    ClipForegroundd,
     EndOfCached,
     FillMissingSequencesd,
     ForegroundStatisticsd,
     NormalizeForegroundd,
     RandSliceStatisticsd,
+    SliceStatisticsd,
     foreground_statistics,
     keys,
 )
@@ -225,3 +227,30 @@ def test_counting_in_blocks_is_counting(monkeypatch: pytest.MonkeyPatch) -> None
     whole = foreground_statistics(values)
     monkeypatch.setattr("gliomaseg.transforms.intensity._BLOCK", 7)
     assert np.array_equal(foreground_statistics(values), whole)
+
+
+def test_each_slice_is_measured_as_if_it_were_alone() -> None:
+    measured = SliceStatisticsd(keys.IMAGE)(case())[keys.SLICE_STATISTICS]
+    image = np.asarray(case()[keys.IMAGE])
+    assert measured.shape == (image.shape[-1], 3, 4)
+    for depth in range(image.shape[-1]):
+        assert measured[depth].tolist() == foreground_statistics(image[..., depth]).tolist()
+
+
+def test_statistics_that_were_measured_before_are_taken_over() -> None:
+    known = np.full((3, 4), 7.0, dtype=np.float32)
+    given = {**ForegroundStatisticsd()(case()), keys.SLICE_STATISTICS: known}
+    assert RandSliceStatisticsd(prob=1.0)(given)[keys.STATISTICS] is known
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_clipping_before_changes_nothing_of_what_normalising_gives(dtype: torch.dtype) -> None:
+    measured = ForegroundStatisticsd()(case(dtype))
+    clipped = ClipForegroundd(keys.IMAGE)(measured)
+    assert clipped[keys.IMAGE].dtype == dtype
+    low, high = clipped[keys.STATISTICS][keys.FLAIR][:2]
+    assert low <= float(clipped[keys.IMAGE][keys.FLAIR].min()) < float(clipped[keys.IMAGE][keys.FLAIR].max())
+    assert float(clipped[keys.IMAGE][keys.FLAIR].max()) <= high
+    one, other = (NormalizeForegroundd()(given)[keys.IMAGE] for given in (measured, clipped))
+    assert torch.equal(one.as_tensor(), other.as_tensor())
+    assert not torch.equal(measured[keys.IMAGE].as_tensor(), clipped[keys.IMAGE].as_tensor())

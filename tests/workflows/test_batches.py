@@ -22,7 +22,7 @@ def compact(neighbours: int = 0) -> dict[str, torch.Tensor]:
 
 
 def plain(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    return AugmentBatch(SliceAugmentation(0.0, missing=0.0, flair_alone=0.0))(batch, "cpu")
+    return AugmentBatch(SliceAugmentation(0.0, flip=0.0, missing=0.0, flair_alone=0.0))(batch, "cpu")
 
 
 def test_an_image_is_normalised_as_for_inference() -> None:

@@ -33,3 +33,4 @@ def test_freed_memory_is_used_again_without_asking_the_system() -> None:
 def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("musl", "1.2"))
     assert memory.keep_freed_memory() is False
+    assert memory.give_back_freed_memory() is False
