@@ -101,7 +101,7 @@ def measure_validation(ours: Shipped, plan: Plan) -> Finding:
         for images in batches:
             inferer.forward(images, network)
 
-    taken = take_turns({"engine": evaluator.run, "bare": bare}, plan.seconds / 2, plan.at_least)
+    taken = take_turns({"engine": evaluator.run, "bare": bare}, plan.seconds, plan.at_least)
     return found(
         VALIDATION,
         surplus(taken["engine"], taken["bare"]),

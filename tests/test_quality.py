@@ -505,6 +505,13 @@ def test_a_student_learns_from_soft_labels_and_can_be_shipped(taught: Any, tmp_p
         shipping.ship(run, {**measured, "models": ["0" * 64]}, taught.lock, tmp_path / "other")
     with pytest.raises(InputError, match="at most 4000000 parameters, but resnext26_unet_tiny has 5000000"):
         shipping.ship(run, {**measured, "parameters": 5_000_000}, taught.lock, tmp_path / "other")
+    with pytest.raises(
+        InputError, match="of the locked patients, but the cell is of fold1; evaluate the run"
+    ):
+        shipping.ship(run, {**measured, "protocol": "fold1"}, taught.lock, tmp_path / "other")
+    assert "Measured once on" in (target / "README.md").read_text(encoding="utf-8")
+    again = shipping.ship(run, {**measured, "earlier": [{}]}, taught.lock, tmp_path / "again")
+    assert "Measured 2 times on" in (again / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -586,9 +593,6 @@ def check_shipped(folder: Path, lock: Any) -> None:
 
 
 def test_the_weights_that_ship_are_what_they_should_be() -> None:
-    if not (shipping.TARGET / "models" / "model.pt").is_file():
-        assert not shipping.TARGET.is_dir(), "models/default is half there"
-        return
     check_shipped(shipping.TARGET, locking.read_lock())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from typer.testing import CliRunner
 
 from gliomaseg.workflows import cli, evaluate_command, models
@@ -112,11 +113,17 @@ def test_where_nothing_ships_the_sentence_says_what_to_name() -> None:
             ask()
 
 
-def test_what_ships_if_anything_does_can_be_opened() -> None:
-    there = (models.default_folder() / "models" / "model.pt").is_file()
-    if not there:
-        assert not models.default_folder().is_dir(), "models/default is half there"
-        return
+def test_what_ships_can_be_opened() -> None:
     assert "CC BY-NC-SA 4.0" in models.describe_default()
     segmenter = Segmenter.from_name(None, "cpu")
     assert segmenter.network_name == "resnext26_unet_tiny"
+
+
+def test_what_ships_is_wired_as_the_package_is() -> None:
+    folder = models.default_folder()
+    shipped = json.loads((folder / "configs" / "inference.json").read_text(encoding="utf-8"))
+    package = ConfigParser.load_config_file(str(models.configs_folder() / "inference.yaml"))
+    assert list(shipped) == list(package)
+    assert {name for name in package if shipped[name] != package[name]} <= {
+        *("network_name", "size", "threshold", "temperature", "cleanup_share", "check_below"),
+    }
