@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from gliomaseg.networks import create_network, network_names
+from gliomaseg.transforms import SliceAugmentation, keys
+from gliomaseg.transforms.augment import COLUMNS
+from gliomaseg.workflows.batches import AugmentBatch
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.inferers import BatchInferer, StudyInferer, on_device, pick_device
@@ -68,3 +71,27 @@ def test_a_run_goes_on_from_its_checkpoint(gpu_run: Path, phantom_data: Path, tm
 
 def test_auto_picks_the_gpu() -> None:
     assert pick_device("auto").type == "cuda"
+
+
+def test_a_batch_is_varied_on_the_gpu_as_on_the_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch = {
+        keys.IMAGE: torch.randint(0, 255, (8, 3, 64, 64), generator=generator, dtype=torch.uint8),
+        keys.LABEL: torch.randint(0, 255, (8, 1, 64, 64), generator=generator, dtype=torch.uint8),
+        keys.STATISTICS: torch.tensor([5.0, 240.0, 120.0, 40.0]).repeat(8, 3, 1),
+        keys.DRAWN: torch.rand(8, len(COLUMNS), generator=generator, dtype=torch.float64),
+    }
+    prepare = AugmentBatch(SliceAugmentation(smooth=1.0, contrast=1.0, brightness=1.0, bias=1.0, noise=0.0))
+    for here, there in zip(prepare(batch, "cpu"), prepare(batch, "cuda:0", non_blocking=True), strict=True):
+        assert there.device.type == "cuda"
+        torch.testing.assert_close(there.cpu(), here, atol=2e-3, rtol=2e-3)
+
+
+def test_noise_on_the_gpu_is_a_function_of_its_seed() -> None:
+    drawn = torch.full((2, len(COLUMNS)), 0.5, dtype=torch.float64)
+    noisy = SliceAugmentation(affine=0.0, flip=0.0, noise=1.0, deviation=0.2, missing=0.0, flair_alone=0.0)
+    images, labels = torch.zeros(2, 3, 32, 32, device="cuda:0"), torch.zeros(2, 1, 32, 32, device="cuda:0")
+    first, _ = noisy(images.clone(), labels, drawn)
+    second, _ = noisy(images.clone(), labels, drawn)
+    assert torch.equal(first, second)
+    assert float(first.std()) == pytest.approx(0.1, rel=0.1)

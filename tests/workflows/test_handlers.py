@@ -418,6 +418,16 @@ def test_a_signal_in_the_last_step_of_an_epoch_waits_for_the_validation() -> Non
 
 
 @in_main_thread
+def test_a_signal_waits_until_gradients_that_are_added_up_have_moved_the_weights() -> None:
+    engine, checkpoint = engine_of(send_at((4, signal.SIGTERM))), Saves()
+    engine.accumulation_steps = 3
+    StopOnSignal(checkpoint).attach(engine)
+    with pytest.raises(Interrupted, match=r"Stopped at step 6, in epoch 1\."):
+        engine.run([1.0] * 10, max_epochs=1)
+    assert checkpoint.steps == [6]
+
+
+@in_main_thread
 def test_a_signal_during_validation_ends_the_run_behind_it() -> None:
     engine, checkpoint = engine_of(), Saves()
     send = send_at((3, signal.SIGTERM))
