@@ -12,6 +12,7 @@ from ..workflows.case_split import SplitOptions, describe
 from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
 from ..workflows.files import InputError
+from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
 from ..workflows.run import TrainOptions, read_train_config, train
 from ..workflows.segment import Segmenter
@@ -126,13 +127,42 @@ def options_of(workspace: Workspace, run: Path, wishes: Wishes) -> TrainOptions:
         "device": wishes.device,
         **wishes.settings,
     }
+    for name, value in wishes.settings.items():
+        _require_plain(name, value)
     known = set(all_ids(own.get()))
     unknown = sorted(set(wishes.settings) - known)
     if unknown:
         raise InputError(
             f"The training config has no id {unknown[0]!r}; they are listed at the top of configs/train.yaml."
         )
+    worked_out = [name for name in wishes.settings if is_expression(own.get(name))]
+    if worked_out:
+        raise InputError(
+            f"`{worked_out[0]}` is worked out from other ids, {own.get(worked_out[0])!r}; leave it out of "
+            "`settings`."
+        )
     return TrainOptions(run / "datalist.json", run, config, settings)
+
+
+def _require_plain(name: str, value: Any) -> None:
+    """Refuse what MONAI would run as a program, or take for a part of the config: settings come by network.
+
+    Raises:
+        InputError: an expression, a reference, a part with a ``_target_``, or an id inside a part.
+    """
+    if "::" in name or (isinstance(value, str) and is_expression(value.strip())):
+        raise InputError(
+            f"A setting of a retraining is an id of the first level and a plain value, got {name}: {value!r}; "
+            "expressions and parts of the config can be set with gliomaseg train only."
+        )
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if str(key).startswith("_") and str(key).endswith("_"):
+                _require_plain(f"{name}::{key}", part)
+            _require_plain(str(key), part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _require_plain(name, part)
 
 
 def outcome_of(
