@@ -103,6 +103,7 @@ def command_of(python: Path, workspace: Workspace, options: LabelOptions) -> lis
         "--host", options.host,
         "--port", str(options.port),
         "--conf", "workspace", str(workspace.root),
+        "--conf", "host", options.host,
         "--uvicorn_app", "gliomaseg.serving.label_app.server:app",
     ]  # fmt: skip
 

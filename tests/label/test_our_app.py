@@ -69,6 +69,27 @@ def test_other_web_pages_cannot_read_the_answers(client) -> None:
         assert response.headers["Access-Control-Allow-Origin"] is None
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("POST", "/train/gliomaseg", "text/plain"),  # a form needs nobody's leave
+        ("POST", "/infer/gliomaseg?image=a", "application/x-www-form-urlencoded"),
+        ("DELETE", "/datastore/image?id=a", "application/json"),
+    ],
+)
+def test_other_web_pages_cannot_change_anything(method: str, path: str, kind: str, client) -> None:
+    answer = client.send(method, path, b"{}", kind, Origin="https://elsewhere.example")
+    assert answer.status == 403
+    assert f"a page of https://elsewhere.example sent {method}" in answer.json["detail"]
+    own = client.send("DELETE", "/datastore/image?id=a", Origin=client.base)
+    assert own.status == 404  # there is no such study
+
+
+def test_a_name_that_was_bent_to_this_machine_is_not_answered(client) -> None:
+    answer = client.send("GET", "/datastore/?output=all", Host="elsewhere.example")
+    assert (answer.status, "'elsewhere.example' was called" in answer.json["detail"]) == (403, True)
+
+
 # The same study through both doors
 
 
@@ -286,6 +307,7 @@ def test_training_without_labels_is_refused_at_once(client, made, tmp_path: Path
         ({"settings": {"epoch": 3}}, "The training config has no id 'epoch'"),
         ({"max_epochs": "many"}, "max_epochs, learning_rate and val_split are numbers: invalid literal"),
         ({"max_epochs": 0}, "A retraining takes at least 1 epoch, got max_epochs 0"),
+        ({"settings": {"size": "$__import__('os').abort()"}}, "a plain value, got size: \"$__import__"),
         ({"settings": [1]}, "`settings` maps ids of the training config to values"),
         ({"val_split": 2}, "The part that validates lies between 0 and 1, got 2.0"),
     ],
