@@ -110,7 +110,10 @@ def command_of(python: Path, workspace: Workspace, options: LabelOptions) -> lis
 
 def environment_of(workspace: Workspace, before: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of the server."""
-    return {**before, **OFFLINE, "MONAI_LABEL_SESSION_PATH": str(workspace.root / "sessions")}
+    spared = {
+        name: ",".join(filter(None, [before.get(name), "127.0.0.1,localhost"])) for name in ("NO_PROXY", "no_proxy")
+    }  # a training asks the server itself for new scores
+    return {**before, **OFFLINE, **spared, "MONAI_LABEL_SESSION_PATH": str(workspace.sessions)}
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -141,9 +144,10 @@ def serve(options: LabelOptions, python: Path) -> int:
     """
     require_free_port(options.host, options.port)
     workspace = Workspace(options.output.absolute())
+    workspace.nowhere.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen(
         command_of(python, workspace, options),
-        cwd=workspace.root,
+        cwd=workspace.nowhere,
         env=environment_of(workspace, os.environ),
         start_new_session=True,  # so that a training in the background is stopped along
     )

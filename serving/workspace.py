@@ -44,6 +44,16 @@ class Workspace:
         return self.root / "app"
 
     @property
+    def sessions(self) -> Path:
+        """Scans that viewers have sent without putting them into the datastore."""
+        return self.root / "sessions"
+
+    @property
+    def nowhere(self) -> Path:
+        """An empty folder for the server to stand in: MONAI Label takes a study for a file of that name."""
+        return self.app / "nowhere"
+
+    @property
     def split(self) -> Path:
         """Who validates, in every retraining."""
         return self.root / "split.json"

@@ -341,7 +341,8 @@ def ours(made: Made, project: Path) -> Iterator[Server]:
         shutil.which("gliomaseg") or "gliomaseg", "label", "--studies", str(made.studies),
         "--model", str(made.run), "--output", str(project), "--port", str(port), "--environment", ENVIRONMENT,
     ]  # fmt: skip
-    server = Server(command, project.parent, Client(f"http://127.0.0.1:{port}", "gliomaseg"))
+    proxy = {"http_proxy": "http://127.0.0.1:9"}  # at which nobody answers
+    server = Server(command, project.parent, Client(f"http://127.0.0.1:{port}", "gliomaseg"), proxy)
     server.start()
     yield server
     server.stop()

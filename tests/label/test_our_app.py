@@ -285,6 +285,35 @@ def test_an_upload_that_cannot_be_a_study_is_refused(study: str, name: str, word
     assert words in answer.json["detail"]
 
 
+def test_an_upload_over_another_study_is_refused(client, head, tmp_path: Path) -> None:
+    path = head.write("volume", tmp_path)
+    client.upload("twice", path)
+    assert client.save_label("twice", write_nifti(tmp_path / "l.nii.gz", head.truth(), head.affine)).status == 200
+    answer = client.upload("twice", head.write("flair", tmp_path))
+    assert answer.status == 422
+    assert "There is a study 'twice' already; delete it first with DELETE" in answer.json["detail"]
+    assert client.send("GET", "/datastore/image?image=twice").body == path.read_bytes()
+    client.send("DELETE", "/datastore/image?id=twice")
+    assert client.upload("twice", path).status == 200
+    assert client.get("/datastore/?output=all")["objects"]["twice"]["labels"] == {}
+    client.send("DELETE", "/datastore/image?id=twice")
+
+
+def test_a_study_may_be_called_like_a_folder_of_the_project(client, head, tmp_path: Path) -> None:
+    client.upload("model", head.write("volume", tmp_path))
+    answer = client.infer("model")
+    client.send("DELETE", "/datastore/image?id=model")
+    assert answer.status == 200
+
+
+def test_a_file_of_the_project_is_no_study(client, project, made) -> None:
+    label = f"{project}/sessions/../studies/labels/final/{made.patients[0]}.nii.gz"
+    answer = client.infer(label)
+    assert (answer.status, "There is no study" in answer.json["detail"]) == (404, True)
+    answer = client.infer("x", image=["/etc/passwd"])
+    assert (answer.status, "`image` is the name of a study" in answer.json["detail"]) == (422, True)
+
+
 def test_training_without_labels_is_refused_at_once(client, made, tmp_path: Path) -> None:
     objects = client.get("/datastore/?output=all")["objects"]
     kept: dict[str, Path] = {}

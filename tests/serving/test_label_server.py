@@ -66,6 +66,16 @@ def test_the_server_asks_nobody_on_the_network_and_listens_at_home(tmp_path: Pat
     assert variables["HF_HUB_OFFLINE"] == "1"
     assert variables["MONAI_LABEL_TRACKING_ENABLED"] == "false"
     assert variables["HOME"] == "/home/me"
+    assert variables["NO_PROXY"] == variables["no_proxy"] == "127.0.0.1,localhost"
+    behind = environment_of(workspace, {"no_proxy": "a.example", "http_proxy": "http://b.example"})
+    assert behind["no_proxy"] == "a.example,127.0.0.1,localhost"
+
+
+def test_the_server_stands_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import os, sys; sys.exit(len(os.listdir()) or os.path.basename(os.getcwd()) != 'nowhere')"
+    monkeypatch.setattr(label_server, "command_of", lambda *_: [sys.executable, "-c", program])
+    (tmp_path / "project/model").mkdir(parents=True)
+    assert serve(options(tmp_path, port=0), Path(sys.executable)) == 0
 
 
 def test_a_port_that_is_taken_is_told() -> None:
