@@ -56,6 +56,11 @@ def prepare_project(options: LabelOptions) -> Prepared:
     """
     if not options.studies.exists():
         raise InputError(f"There are no studies at {options.studies}; check the path.")
+    if options.output.resolve().is_relative_to(options.studies.resolve()):
+        raise InputError(
+            f"The studies are only read, but the labelling project {options.output} lies in {options.studies}; "
+            "choose an --output outside it."
+        )
     workspace = Workspace(options.output.absolute())
     workspace.adopt(options.model)
     prepared = prepare_studies(options.studies, workspace.studies)
@@ -111,7 +116,8 @@ def command_of(python: Path, workspace: Workspace, options: LabelOptions) -> lis
 def environment_of(workspace: Workspace, before: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of the server."""
     spared = {
-        name: ",".join(filter(None, [before.get(name), "127.0.0.1,localhost"])) for name in ("NO_PROXY", "no_proxy")
+        name: ",".join(filter(None, [before.get(name), "127.0.0.1,localhost"]))
+        for name in ("NO_PROXY", "no_proxy")
     }  # a training asks the server itself for new scores
     return {**before, **OFFLINE, **spared, "MONAI_LABEL_SESSION_PATH": str(workspace.sessions)}
 

@@ -40,7 +40,9 @@ def require_image(image: Any, known: Container[str], sessions: Path) -> None:
         UnknownError: there is no such study.
     """
     if not isinstance(image, str):
-        raise InputError(f"`image` is the name of a study, got {image!r}; GET /datastore/?output=all lists them.")
+        raise InputError(
+            f"`image` is the name of a study, got {image!r}; GET /datastore/?output=all lists them."
+        )
     if image in known:
         return
     path = Path(image)

@@ -27,6 +27,12 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": words}, status_code=404 if isinstance(error, UnknownError) else 422)
 
 
+def answer_broken(request: Request, error: Exception) -> JSONResponse:
+    """Return the sentence for ``params`` that MONAI Label could not read."""
+    words = f"`params` is JSON, such as {{}}, but: {error}; put quotes around its names."
+    return JSONResponse({"detail": words}, status_code=422)
+
+
 async def _options(request: Request) -> Mapping[str, Any]:
     """Return the options of a training; without any, none."""
     try:
@@ -69,5 +75,6 @@ async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[
 app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
 app.add_exception_handler(InputError, answer)
 app.add_exception_handler(MONAILabelException, answer)
+app.add_exception_handler(json.JSONDecodeError, answer_broken)
 app.middleware("http")(refuse_at_once)
 app.middleware("http")(refuse_other_pages)  # the last one added is asked first

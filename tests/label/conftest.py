@@ -354,7 +354,10 @@ def stock(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     from gliomaseg.workflows.export import export_model
 
     folder, name = tmp_path_factory.mktemp("stock"), "glioma_mri_segmentation"
-    python, alone = str(Path(ENVIRONMENT) / "bin" / "python"), {"PYTHONPATH": ""}
+    poison = folder / "poison" / "gliomaseg" / "__init__.py"  # found before any that is installed
+    poison.parent.mkdir(parents=True)
+    poison.write_text("raise ImportError('The bundle needs gliomaseg.')\n")
+    python, alone = str(Path(ENVIRONMENT) / "bin" / "python"), {"PYTHONPATH": str(folder / "poison")}
     words = ["apps", "--download", "--name", "monaibundle", "--output", str(folder)]
     subprocess.run([python, "-m", "monailabel.main", *words], check=True, env={**os.environ, **alone})
     export_model(made.run, "bundle", folder / "monaibundle" / "model" / name)

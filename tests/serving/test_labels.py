@@ -68,7 +68,9 @@ def test_the_mask_of_a_picture_that_a_viewer_asked_for_comes_back_upright(
     Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(tmp_path / "square.png")
     mask = np.zeros((*shape, 1), np.uint8)
     mask[5:9, 20:36] = 1
-    said = Segmentation(np.zeros((3, *mask.shape), np.uint8), mask, mask * 1.0, SLICE_AFFINE.copy(), None, 1.0)
+    said = Segmentation(
+        np.zeros((3, *mask.shape), np.uint8), mask, mask * 1.0, SLICE_AFFINE.copy(), None, 1.0
+    )
     written = write_answer(record_of(tmp_path / "square.png"), said, ending)
     found = np.asarray(Image.open(standard_label(tmp_path / "square.png", written)))
     assert np.array_equal(found, mask[..., 0] * np.uint8(255))

@@ -15,7 +15,12 @@ from gliomaseg.workflows.files import InputError
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project with an uploaded scan, beside a temporary folder with one sent along, and a secret."""
-    for place in ("project/sessions/a/scan.nii.gz", "project/model/model.pt", "temporary/tmpx.nii.gz", "secret"):
+    for place in (
+        "project/sessions/a/scan.nii.gz",
+        "project/model/model.pt",
+        "temporary/tmpx.nii.gz",
+        "secret",
+    ):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_bytes(b"x")
     (tmp_path / "temporary/tmplink").symlink_to(tmp_path / "secret")

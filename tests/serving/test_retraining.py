@@ -140,10 +140,16 @@ def test_too_few_labels_change_nothing(workspace: Workspace) -> None:
         (Wishes(settings={"size": " @epochs"}), "a plain value, got size: ' @epochs'; expressions"),
         (Wishes(settings={"size": "%/etc/passwd.json"}), "a plain value, got size: '%/etc/passwd"),
         (Wishes(settings={"imports": [["$1"]]}), r"a plain value, got imports: '\$1'"),
-        (Wishes(settings={"loss": {"_target_": "os.abort"}}), "a plain value, got loss::_target_: 'os.abort'"),
+        (
+            Wishes(settings={"loss": {"_target_": "os.abort"}}),
+            "a plain value, got loss::_target_: 'os.abort'",
+        ),
         (Wishes(settings={"loss": {"a": [{"_mode_": 1}]}}), "a plain value, got a::_mode_: 1"),
         (Wishes(settings={"imports::0": "x"}), "an id of the first level and .* got imports::0: 'x'"),
-        (Wishes(settings={"ckpt_dir": "/elsewhere"}), r"`ckpt_dir` is worked out from other ids, .* leave it out"),
+        (
+            Wishes(settings={"ckpt_dir": "/elsewhere"}),
+            r"`ckpt_dir` is worked out from other ids, .* leave it out",
+        ),
     ],
 )
 def test_a_wish_that_cannot_be_met_changes_nothing(wishes: Wishes, words: str, workspace: Workspace) -> None:

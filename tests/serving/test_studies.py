@@ -107,14 +107,14 @@ def test_single_slices_of_different_patients_stay_apart(phantom_data: Path, tmp_
     for name in ("case_12", "case_13"):
         (tmp_path / "in" / name).mkdir(parents=True)
         for end in (".tif", "_mask.tif"):
-            shutil.copy(phantom_data / patient / f"{patient}_3{end}", tmp_path / "in" / name / f"{name}_7{end}")
+            shutil.copy(
+                phantom_data / patient / f"{patient}_3{end}", tmp_path / "in" / name / f"{name}_7{end}"
+            )
     done = prepare_studies(tmp_path / "in", tmp_path / "store")
     assert sorted(done.added) == ["case_12_7", "case_13_7"]
     assert prepare_studies(tmp_path / "in", tmp_path / "store").kept == 2
     labels = tmp_path / "store/labels/final"
-    pairs = [
-        {"image": str(tmp_path / "store" / path.name), "label": str(path)} for path in labels.iterdir()
-    ]
+    pairs = [{"image": str(tmp_path / "store" / path.name), "label": str(path)} for path in labels.iterdir()]
     assert [case["patient"] for case in cases_of(pairs)] == ["case_12", "case_13"]
 
 
