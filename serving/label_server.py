@@ -58,8 +58,8 @@ def prepare_project(options: LabelOptions) -> Prepared:
         raise InputError(f"There are no studies at {options.studies}; check the path.")
     if options.output.resolve().is_relative_to(options.studies.resolve()):
         raise InputError(
-            f"The studies are only read, but the labelling project {options.output} lies in {options.studies}; "
-            "choose an --output outside it."
+            f"The studies are only read, but the labelling project {options.output} lies in "
+            f"{options.studies}; choose an --output outside it."
         )
     workspace = Workspace(options.output.absolute())
     workspace.adopt(options.model)

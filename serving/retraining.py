@@ -169,8 +169,8 @@ def _require_plain(name: str, value: Any) -> None:
     """
     if "::" in name or (isinstance(value, str) and is_expression(value.strip())):
         raise InputError(
-            f"A setting of a retraining is an id of the first level and a plain value, got {name}: {value!r}; "
-            "expressions and parts of the config can be set with gliomaseg train only."
+            "A setting of a retraining is an id of the first level and a plain value, got "
+            f"{name}: {value!r}; expressions and parts of the config can be set with gliomaseg train only."
         )
     if isinstance(value, Mapping):
         for key, part in value.items():

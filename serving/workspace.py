@@ -125,8 +125,8 @@ class Workspace:
         files.write_json(self.served, {"model": FIRST, "first_sha256": model.sha256, "retrainings": []})
         if not (self.root / FIRST / "datalist.json").is_file():
             logger.warning(
-                "%s comes without a datalist.json, so nobody knows which patients it was trained on; if any of "
-                "them are labelled here, they may validate and flatter it.",
+                "%s comes without a datalist.json, so nobody knows which patients it was trained on; if any "
+                "of them are labelled here, they may validate and flatter it.",
                 model.weights,
             )
 

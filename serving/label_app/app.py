@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import requests
 import torch
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
@@ -157,6 +156,6 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
         """Ask the server for a task; a training that has ended well does not fail because nobody answers."""
         try:
             return super()._local_request(url, params, action)
-        except requests.RequestException as error:
+        except OSError as error:  # such as any that requests raises
             logger.warning("%s was not started, ask for it with POST %s: %s", action, url, error)
             return None

@@ -64,8 +64,8 @@ class StudyDatastore(LocalDatastore):  # type: ignore[misc]
             name = image_id or self._to_id(Path(image_filename).name)[0]
             if name in self._datastore.objects:  # whose labels were drawn on another scan
                 raise InputError(
-                    f"There is a study {name!r} already; delete it first with DELETE /datastore/image?id={name}, "
-                    "or choose another name."
+                    f"There is a study {name!r} already; delete it first with DELETE "
+                    f"/datastore/image?id={name}, or choose another name."
                 )
             return str(super().add_image(image_id, image_filename, image_info))
 
