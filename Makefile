@@ -29,7 +29,7 @@ demo: setup ## Train on made-up patients and open a report, without any data (OU
 setup-label: ## Make .venv-label ready: MONAI Label, which needs Python 3.11 (about 8 GB)
 	@scripts/setup_label.sh
 
-label: setup ## Serve STUDIES=DIR to 3D Slicer and OHIF (MODEL=runs/first, PROJECT=runs/label)
+label: setup ## Serve STUDIES=DIR to 3D Slicer through MONAI Label (MODEL=runs/first, PROJECT=runs/label)
 	@test -n "$(STUDIES)" || { echo "Name the studies: make label STUDIES=DIR" >&2; exit 2; }
 	@$(VENV)/bin/gliomaseg label --studies "$(STUDIES)" $(if $(MODEL),--model "$(MODEL)") --output "$(PROJECT)"
 

@@ -111,7 +111,7 @@ def _write_as(path: Path, segmentation: Segmentation, dtype: str) -> None:
             "result_dtype out."
         )
     writer = ITKWriter(output_dtype=np.dtype(dtype), affine_lps_to_ras=True)
-    writer.set_data_array(segmentation.mask, channel_dim=None)
+    writer.set_data_array(segmentation.mask, channel_dim=None, squeeze_end_dims=False)
     writer.set_metadata({"affine": segmentation.affine}, resample=False)
     writer.write(str(path))
 

@@ -56,6 +56,11 @@ def prepare_project(options: LabelOptions) -> Prepared:
     """
     if not options.studies.exists():
         raise InputError(f"There are no studies at {options.studies}; check the path.")
+    if options.output.resolve().is_relative_to(options.studies.resolve()):
+        raise InputError(
+            f"The studies are only read, but the labelling project {options.output} lies in "
+            f"{options.studies}; choose an --output outside it."
+        )
     workspace = Workspace(options.output.absolute())
     workspace.adopt(options.model)
     prepared = prepare_studies(options.studies, workspace.studies)
@@ -103,13 +108,18 @@ def command_of(python: Path, workspace: Workspace, options: LabelOptions) -> lis
         "--host", options.host,
         "--port", str(options.port),
         "--conf", "workspace", str(workspace.root),
+        "--conf", "host", options.host,
         "--uvicorn_app", "gliomaseg.serving.label_app.server:app",
     ]  # fmt: skip
 
 
 def environment_of(workspace: Workspace, before: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of the server."""
-    return {**before, **OFFLINE, "MONAI_LABEL_SESSION_PATH": str(workspace.root / "sessions")}
+    spared = {
+        name: ",".join(filter(None, [before.get(name), "127.0.0.1,localhost"]))
+        for name in ("NO_PROXY", "no_proxy")
+    }  # a training asks the server itself for new scores
+    return {**before, **OFFLINE, **spared, "MONAI_LABEL_SESSION_PATH": str(workspace.sessions)}
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -140,9 +150,10 @@ def serve(options: LabelOptions, python: Path) -> int:
     """
     require_free_port(options.host, options.port)
     workspace = Workspace(options.output.absolute())
+    workspace.nowhere.mkdir(parents=True, exist_ok=True)
     server = subprocess.Popen(
         command_of(python, workspace, options),
-        cwd=workspace.root,
+        cwd=workspace.nowhere,
         env=environment_of(workspace, os.environ),
         start_new_session=True,  # so that a training in the background is stopped along
     )

@@ -46,7 +46,8 @@ def standard_label(scan: Path, label: Path) -> Path:
     mask = np.asarray(drawn.numpy()[0] != 0, dtype=np.uint8)
     if scan.suffix.lower() in SLICE_ENDINGS:
         is_picture = label.suffix.lower() in SLICE_ENDINGS
-        return _write_picture(scan, _flat(mask, image, is_picture, label.name))
+        columns_first = not is_picture and _columns_first(np.asarray(drawn.affine))
+        return _write_picture(scan, _flat(mask, image, columns_first, label.name))
     _require_same_place(image, drawn, label.name)
     target = _temporary(".nii.gz")
     write_nifti(target, mask, np.asarray(image.affine, dtype=np.float64))
@@ -90,9 +91,19 @@ def _require_same_place(scan: MetaTensor, label: MetaTensor, name: str) -> None:
         )
 
 
-def _flat(mask: Mask, scan: MetaTensor, is_picture: bool, name: str) -> Mask:
-    """Return ``(H, W)`` of the label of a picture; volumes that viewers make of one count columns first."""
-    flat = mask[..., 0] if is_picture else mask.reshape(mask.shape[:2]).T if mask.shape[-1] == 1 else mask[0]
+def _columns_first(affine: npt.NDArray[np.float64]) -> bool:
+    """Return whether the first axis runs along the columns of the picture.
+
+    It does in the volume that a viewer makes of a picture. It does not in our own volume of one, whose
+    affine says so, see ``transforms.load.SLICE_AFFINE``; a label drawn upon that has it too.
+    """
+    return bool(abs(affine[0, 0]) >= abs(affine[1, 0]))
+
+
+def _flat(mask: Mask, scan: MetaTensor, columns_first: bool, name: str) -> Mask:
+    """Return ``(H, W)`` of the label of a picture."""
+    flat = mask[..., 0] if mask.shape[-1] == 1 else mask[0]
+    flat = flat.T if columns_first else flat
     shape = tuple(scan.shape[1:3])
     if flat.shape != shape:
         raise InputError(

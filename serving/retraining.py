@@ -12,6 +12,7 @@ from ..workflows.case_split import SplitOptions, describe
 from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
 from ..workflows.files import InputError
+from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
 from ..workflows.run import TrainOptions, read_train_config, train
 from ..workflows.segment import Segmenter
@@ -19,6 +20,7 @@ from ..workflows.slices import person_of
 from ..workflows.studies import Record
 from .fixed_split import Sides, extend_split, read_sides, write_sides
 from .labelled import Pair, cases_of, labelled_persons
+from .studies import safe_name
 from .workspace import FIRST, Workspace, patients_of
 
 logger = logging.getLogger(__name__)
@@ -64,13 +66,15 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
     sides = place_patients(workspace, cases, wishes.validation_share)
     run = workspace.next_run()
     options = options_of(workspace, run, wishes)
+    device = str(options.settings["device"])
     datalist = datalist_of(cases, sides, workspace)
-    write_sides(workspace.split, sides)
-    write_datalist(datalist, run / "datalist.json")
-    before = _score(Segmenter.from_name(workspace.model_folder(), wishes.device), datalist)
+    before = _score(Segmenter.from_name(workspace.model_folder(), device), datalist)
     logger.warning("The served model has Dice %.4f on %d patients.", before, len(datalist["validation"]))
+    write_datalist(datalist, run / "datalist.json")
+    write_sides(workspace.split, sides)
     evaluation = train(options)
-    outcome = outcome_of(workspace, run, datalist, before, evaluation)
+    after = _score(Segmenter.from_name(run, device), datalist)  # as before, and on the same device
+    outcome = outcome_of(workspace, run, datalist, before, after, evaluation)
     workspace.record(outcome, publish=outcome["published"])
     logger.warning("%s", outcome["says"])
     return outcome
@@ -82,8 +86,20 @@ def place_patients(workspace: Workspace, cases: list[Record], share: float) -> S
     Raises:
         InputError: there are too few labelled patients.
     """
-    seen = {person_of(name) for name in patients_of(workspace.root / FIRST, "training")}
-    return extend_split(read_sides(workspace.split), labelled_persons(cases), share, seen=seen)
+    trained = {_alike(name) for name in patients_of(workspace.root / FIRST, "training")}
+    persons = labelled_persons(cases)
+    seen = {person.name for person in persons if _alike(person.name) in trained}
+    return extend_split(read_sides(workspace.split), persons, share, seen=seen)
+
+
+def _alike(patient: str) -> str:
+    """Return what the names of a person have in common: the datastore has names that are one file.
+
+    Example:
+        >>> _alike("TCGA-DU-5851 1995") == _alike("tcga_du_5851")
+        True
+    """
+    return person_of(safe_name(patient).replace("-", "_")).lower()
 
 
 def datalist_of(cases: list[Record], sides: Sides, workspace: Workspace) -> dict[str, Any]:
@@ -126,20 +142,55 @@ def options_of(workspace: Workspace, run: Path, wishes: Wishes) -> TrainOptions:
         "device": wishes.device,
         **wishes.settings,
     }
+    for name, value in wishes.settings.items():
+        _require_plain(name, value)
     known = set(all_ids(own.get()))
     unknown = sorted(set(wishes.settings) - known)
     if unknown:
         raise InputError(
             f"The training config has no id {unknown[0]!r}; they are listed at the top of configs/train.yaml."
         )
-    return TrainOptions(run / "datalist.json", run, config, settings)
+    worked_out = [name for name in wishes.settings if is_expression(own.get(name))]
+    if worked_out:
+        raise InputError(
+            f"`{worked_out[0]}` is worked out from other ids, {own.get(worked_out[0])!r}; leave it out of "
+            "`settings`."
+        )
+    options = TrainOptions(run / "datalist.json", run, config, settings)
+    read_train_config(options)  # which refuses a number that no run can be made with
+    return options
+
+
+def _require_plain(name: str, value: Any) -> None:
+    """Refuse what MONAI would run as a program, or take for a part of the config: settings come by network.
+
+    Raises:
+        InputError: an expression, a reference, a part with a ``_target_``, or an id inside a part.
+    """
+    if "::" in name or (isinstance(value, str) and is_expression(value.strip())):
+        raise InputError(
+            "A setting of a retraining is an id of the first level and a plain value, got "
+            f"{name}: {value!r}; expressions and parts of the config can be set with gliomaseg train only."
+        )
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if str(key).startswith("_") and str(key).endswith("_"):
+                _require_plain(f"{name}::{key}", part)
+            _require_plain(str(key), part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _require_plain(name, part)
 
 
 def outcome_of(
-    workspace: Workspace, run: Path, datalist: Mapping[str, Any], before: float, evaluation: Evaluation
+    workspace: Workspace,
+    run: Path,
+    datalist: Mapping[str, Any],
+    before: float,
+    after: float,
+    evaluation: Evaluation,
 ) -> dict[str, Any]:
     """Return how a retraining ended; it is to be served only if it is better, and not if it is as good."""
-    after = float(evaluation.metrics["dice"]["per_patient_mean"])
     name = run.relative_to(workspace.root).as_posix()
     better = after > before
     patients = [str(case["patient"]) for case in datalist["validation"]]

@@ -70,7 +70,7 @@ def prepare_studies(source: Path, store: Path) -> Prepared:
     taken: dict[str, str] = {}
     bar = tqdm(records, desc="preparing", unit="study", dynamic_ncols=True, disable=len(records) < 2)
     for record in bar:
-        place, name = place_of(record), safe_name(str(record[keys.PATIENT]))
+        place, name = place_of(record), _name_of(record)
         try:
             _refuse_taken(name, place, taken)
             _prepare(record, name, store, done)
@@ -98,6 +98,16 @@ def study_file(store: Path, name: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def _name_of(record: Record) -> str:
+    """Return the name of a study; a single slice bears its number, without which ``case_12`` would be one."""
+    name = safe_name(str(record[keys.PATIENT]))
+    return f"{name}_{record['slices'][0]}" if _is_picture(record) else name
+
+
+def _is_picture(record: Record) -> bool:
+    return is_slice_stack(record) and len(record[keys.IMAGE]) == 1
+
+
 def _refuse_taken(name: str, place: str, taken: dict[str, str]) -> None:
     if name in taken:
         raise InputError(
@@ -115,7 +125,7 @@ def _prepare(record: Record, name: str, store: Path, done: Prepared) -> None:
     scan, label = _load(record), _label_of(record)
     if label is not None:
         _require_one_grid(scan, label, place_of(record))
-    picture = is_slice_stack(record) and len(record[keys.IMAGE]) == 1
+    picture = _is_picture(record)
     source = Path(record[keys.IMAGE] if isinstance(record[keys.IMAGE], str) else record[keys.IMAGE][0])
     ending = source.suffix.lower() if picture else ".nii.gz"
     if label is not None:  # before the scan, whose presence says that the study is complete

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
 from ..workflows.files import InputError
 from ..workflows.models import Model, configs_folder, open_model
+
+logger = logging.getLogger(__name__)
 
 FIRST = "model"
 """Name of the model that a project starts with, in ``served.json`` and as a folder."""
@@ -40,6 +44,16 @@ class Workspace:
         return self.root / "app"
 
     @property
+    def sessions(self) -> Path:
+        """Scans that viewers have sent without putting them into the datastore."""
+        return self.root / "sessions"
+
+    @property
+    def nowhere(self) -> Path:
+        """An empty folder for the server to stand in: MONAI Label takes a study for a file of that name."""
+        return self.app / "nowhere"
+
+    @property
     def split(self) -> Path:
         """Who validates, in every retraining."""
         return self.root / "split.json"
@@ -53,13 +67,27 @@ class Workspace:
         """Return the folder of the model that is served."""
         return self.root / str(self._state()["model"])
 
+    def require_weights(self) -> Path:
+        """Return the weights that are served.
+
+        Raises:
+            InputError: somebody has taken them away; MONAI Label renames a model that it is told to delete.
+        """
+        path = self.model_folder() / "models" / "model.pt"
+        if not path.is_file():
+            raise InputError(
+                f"The weights of {self._state()['model']} are gone; put them back from {path}.*.deleted."
+            )
+        return path
+
     def history(self) -> list[dict[str, Any]]:
         """Return how the retrainings ended, oldest first."""
         return list(self._state()["retrainings"])
 
     def next_run(self) -> Path:
         """Return the folder of the next retraining; numbers are not used twice."""
-        taken = [int(path.name) for path in (self.root / "retrained").glob("[0-9]*")]
+        names = (path.name for path in (self.root / "retrained").glob("[0-9]*"))
+        taken = [int(name) for name in names if re.fullmatch(r"[0-9]+", name)]
         return self.root / "retrained" / f"{max(taken, default=0) + 1:03d}"
 
     def record(self, outcome: Mapping[str, Any], publish: bool) -> None:
@@ -73,25 +101,37 @@ class Workspace:
         """
         state = self._state()
         model = str(outcome["run"]) if publish else state["model"]
-        files.write_json(self.served, {"model": model, "retrainings": [*state["retrainings"], dict(outcome)]})
+        retrainings = [*state["retrainings"], dict(outcome)]
+        files.write_json(self.served, {**state, "model": model, "retrainings": retrainings})
 
     def adopt(self, name: str | Path | None) -> None:
-        """Copy a model into the project, so that nothing that happens here changes the original.
+        """Copy a model into a new project, so that nothing that happens here changes the original.
+
+        A project that is there keeps its model and its history.
 
         Args:
             name: see ``models.open_model``; None keeps the model that the project has, if it has one.
 
         Raises:
-            InputError: there is no such model, or the project began with another one.
+            InputError: there is no such model, the project began with another one, or has lost its own.
         """
-        kept = self.root / FIRST / "models" / "model.pt"
-        if name is None and kept.is_file():
+        if self.served.is_file():
+            self.require_weights()
+            if name is not None:
+                self._require_first(open_model(name))
             return
         model = open_model(name)
-        if not kept.is_file():
-            copy_model(model, self.root / FIRST)
-            files.write_json(self.served, {"model": FIRST, "retrainings": []})
-        elif files.sha256_of(kept) != model.sha256:
+        copy_model(model, self.root / FIRST)
+        files.write_json(self.served, {"model": FIRST, "first_sha256": model.sha256, "retrainings": []})
+        if not (self.root / FIRST / "datalist.json").is_file():
+            logger.warning(
+                "%s comes without a datalist.json, so nobody knows which patients it was trained on; if any "
+                "of them are labelled here, they may validate and flatter it.",
+                model.weights,
+            )
+
+    def _require_first(self, model: Model) -> None:
+        if self._state()["first_sha256"] != model.sha256:
             raise InputError(
                 f"The labelling project in {self.root} began with other weights than {model.weights}; leave "
                 "--model out to go on with it, or choose another --output."

@@ -168,10 +168,9 @@ class SliceAugmentation:
     def _smooth(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if (which := np.flatnonzero(row["smooth"] < self.smooth)).size:
             low, high = self.sigma
-            sigmas = [low + (high - low) * row[name][which] for name in ("sigma_y", "sigma_x")]
-            image[which] = smoothed(
-                image[which], *(torch.from_numpy(s).to(image) for s in sigmas), widest=high
-            )
+            drawn = [low + (high - low) * row[name][which] for name in ("sigma_y", "sigma_x")]
+            sigma_y, sigma_x = (torch.from_numpy(values).to(image) for values in drawn)
+            image[which] = smoothed(image[which], sigma_y, sigma_x, widest=high)
 
     def _stretch(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if (which := np.flatnonzero(row["contrast"] < self.contrast)).size:

@@ -300,10 +300,15 @@ def label(
         bool, typer.Option("--prepare-only", help="Bring studies and model together; start nothing.")
     ] = False,
 ) -> None:
-    """Serve studies to 3D Slicer and OHIF through MONAI Label: segment, correct, retrain, choose the next."""
-    from ..serving.label_server import LabelOptions, prepare_project, python_of, serve
+    """Serve studies to 3D Slicer through MONAI Label: segment, correct, retrain, choose the next."""
+    from ..serving.label_server import LabelOptions, prepare_project, python_of, require_free_port, serve
     from ..serving.studies import describe
+    from ..serving.workspace import Workspace
 
+    if not prepare_only:
+        require_free_port(host, port)  # before studies are converted, which takes a while
+    if not Workspace(output).served.is_file():
+        _name_default(model)
     options = LabelOptions(studies, output, model, host, port, environment)
     for line in describe(prepare_project(options)):
         typer.echo(line)

@@ -11,6 +11,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from ...workflows.files import InputError
 from ..answers import record_of
+from ..refusals import UnknownError
 from ..uncertainty import SCORE, least_sure, uncertainty_of, unscored, waiting_for_score
 from .datastore import StudyDatastore
 from .infer import SegmenterTask
@@ -55,7 +56,11 @@ class UncertaintyScoring(ScoringMethod):  # type: ignore[misc]
             except InputError as error:
                 logger.warning("No score for %s: %s", name, error)
                 score = unscored(self.task.sha256())
-            datastore.update_image_info(name, score)
+            try:
+                datastore.update_image_info(name, score)
+            except UnknownError as error:
+                logger.warning("Nobody waits for the score of %s any more: %s", name, error)
+                continue
             if score[SCORE] is not None:
                 scores[name] = score[SCORE]
         logger.warning("Scored %d studies.", len(scores))

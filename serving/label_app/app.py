@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from ...workflows.environment import version_of
 from ...workflows.files import InputError
 from ..labelled import cases_of
-from ..refusals import UnknownError, require_known
+from ..refusals import require_image, require_known
 from ..retraining import options_of, place_patients
 from ..uncertainty import waiting_for_score
 from ..workspace import Workspace
@@ -151,11 +150,12 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
 
     def _require_image(self, image: Any) -> None:
         """Let through what the datastore knows and what was uploaded; no other file of the machine."""
-        if not isinstance(image, str) or image in self.datastore().list_images():
-            return
-        path = Path(image)
-        uploaded = path.parent == Path(tempfile.gettempdir()) and path.name.startswith("tmp")
-        if not ((uploaded or self.workspace.root in path.parents) and path.exists()):
-            raise UnknownError(
-                f"There is no study {image!r} in the datastore; GET /datastore/?output=all lists them."
-            )
+        require_image(image, self.datastore().list_images(), self.workspace.sessions)
+
+    def _local_request(self, url: str, params: Any, action: str) -> Any:
+        """Ask the server for a task; a training that has ended well does not fail because nobody answers."""
+        try:
+            return super()._local_request(url, params, action)
+        except OSError as error:  # such as any that requests raises
+            logger.warning("%s was not started, ask for it with POST %s: %s", action, url, error)
+            return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
 
+from ...workflows import files
 from ...workflows.files import InputError
 from ..labels import standard_label
 from ..refusals import UnknownError
@@ -35,6 +37,8 @@ class StudyDatastore(LocalDatastore):  # type: ignore[misc]
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._writers = FileLock(str(Path(folder) / ".writers"))
         super().__init__(folder, extensions=[f"*{ending}" for ending in ENDINGS], auto_reload=auto_reload)
+        if auto_reload:  # what another process writes is moved into place, which MONAI Label does not watch
+            self._handler.on_moved = lambda event: self._init_from_datastore_file()
 
     def known(self, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return what is known of studies, as it is on the disk now."""
@@ -45,7 +49,7 @@ class StudyDatastore(LocalDatastore):  # type: ignore[misc]
         """Take a scan in.
 
         Raises:
-            InputError: a name or a kind of file that cannot be.
+            InputError: a name or a kind of file that cannot be, or a name that is taken.
         """
         if not image_filename.lower().endswith(ENDINGS):
             raise InputError(
@@ -57,6 +61,12 @@ class StudyDatastore(LocalDatastore):  # type: ignore[misc]
                 f"The name of a study has letters, digits and _ . + -, got {image_id!r}; rename it."
             )
         with self._alone():
+            name = image_id or self._to_id(Path(image_filename).name)[0]
+            if name in self._datastore.objects:  # whose labels were drawn on another scan
+                raise InputError(
+                    f"There is a study {name!r} already; delete it first with DELETE "
+                    f"/datastore/image?id={name}, or choose another name."
+                )
             return str(super().add_image(image_id, image_filename, image_info))
 
     def save_label(
@@ -81,6 +91,7 @@ class StudyDatastore(LocalDatastore):  # type: ignore[misc]
         """Take a study out."""
         self._require(image_id)
         super().remove_image(image_id)
+        self.refresh()  # now, and not when the watcher of the folder gets round to it
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Add to what is known of a study."""
@@ -96,6 +107,14 @@ class StudyDatastore(LocalDatastore):  # type: ignore[misc]
     def _reconcile_datastore(self) -> None:
         with self._alone():
             super()._reconcile_datastore()
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        """Write the list of studies, whole or not at all: with half of it, no label would be known."""
+        guard: Any = FileLock(self._lock_file) if lock else contextlib.nullcontext()
+        with guard:
+            content = self._datastore.model_dump(exclude={"base_path"})
+            files.write_json(self._datastore_config_path, json.loads(json.dumps(content, default=str)))
+            self._config_ts = Path(self._datastore_config_path).stat().st_mtime
 
     def _require(self, image_id: str) -> None:
         if image_id not in self._datastore.objects:

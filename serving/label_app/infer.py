@@ -13,7 +13,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, name_to_device
 
 from ...transforms import keys
-from ...workflows.files import InputError, sha256_of
+from ...workflows.files import sha256_of
 from ...workflows.segment import Segmenter
 from ..answers import facts_about, record_of, write_answer
 from ..workspace import Workspace
@@ -71,9 +71,7 @@ class SegmenterTask(InferTask):  # type: ignore[misc]
             InputError: the weights are gone or do not fit.
         """
         with self._lock:
-            path = Path(self.get_path())
-            if not path.is_file():
-                raise InputError(f"There are no weights at {path}; upload some with PUT /model/, or restart.")
+            path = self.workspace.require_weights()
             wanted = (*_state_of(path), device)
             if self._ready is None or self._ready[0] != wanted:
                 self._ready = wanted, Segmenter.from_name(path.parent.parent, device or "auto")

@@ -10,10 +10,12 @@ from fastapi import Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from monailabel.app import app
+from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
 
 from ...workflows.files import InputError
+from ..callers import refusal_of
 from ..refusals import UnknownError
 
 __all__ = ["app"]
@@ -25,6 +27,12 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": words}, status_code=404 if isinstance(error, UnknownError) else 422)
 
 
+def answer_broken(request: Request, error: Exception) -> JSONResponse:
+    """Return the sentence for ``params`` that MONAI Label could not read."""
+    words = f"`params` is JSON, such as {{}}, but: {error}; put quotes around its names."
+    return JSONResponse({"detail": words}, status_code=422)
+
+
 async def _options(request: Request) -> Mapping[str, Any]:
     """Return the options of a training; without any, none."""
     try:
@@ -32,6 +40,16 @@ async def _options(request: Request) -> Mapping[str, Any]:
     except ValueError as error:
         raise InputError(f"The options of a training are JSON, but: {error}.") from error
     return options if isinstance(options, Mapping) else {}
+
+
+async def refuse_other_pages(request: Request, go_on: Callable[[Request], Awaitable[Any]]) -> Response:
+    """Answer programs and the server's own pages only: whoever asks, there is no password."""
+    bound = (settings.MONAI_LABEL_APP_CONF or {}).get("host", "127.0.0.1")
+    words = refusal_of(request.method, request.headers, bound)
+    if words is not None:
+        return JSONResponse({"detail": words}, status_code=403)
+    response: Response = await go_on(request)
+    return response
 
 
 async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[Any]]) -> Response:
@@ -57,4 +75,6 @@ async def refuse_at_once(request: Request, go_on: Callable[[Request], Awaitable[
 app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
 app.add_exception_handler(InputError, answer)
 app.add_exception_handler(MONAILabelException, answer)
+app.add_exception_handler(json.JSONDecodeError, answer_broken)
 app.middleware("http")(refuse_at_once)
+app.middleware("http")(refuse_other_pages)  # the last one added is asked first

@@ -35,6 +35,10 @@ LONGEST = 600
 """Seconds after which a server or a task that says nothing counts as hung."""
 
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Speaks to this machine itself, whatever proxy there is for others."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and not ENVIRONMENT:
@@ -70,11 +74,17 @@ class Client:
     model: str
 
     def send(
-        self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        kind: str = "application/json",
+        **headers: str,
     ) -> Answer:
-        request = urllib.request.Request(f"{self.base}{path}", body, {"Content-Type": kind}, method=method)
+        asked = {"Content-Type": kind, **headers}
+        request = urllib.request.Request(f"{self.base}{path}", body, asked, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=LONGEST) as response:
+            with DIRECT.open(request, timeout=LONGEST) as response:
                 return Answer(response.status, response.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read())
@@ -82,7 +92,7 @@ class Client:
     def ask(self, method: str, path: str, headers: Mapping[str, str]) -> Any:
         """Return the open response, with its headers."""
         request = urllib.request.Request(f"{self.base}{path}", headers=dict(headers), method=method)
-        return urllib.request.urlopen(request, timeout=LONGEST)
+        return DIRECT.open(request, timeout=LONGEST)
 
     def get(self, path: str) -> Any:
         answer = self.send("GET", path)
@@ -331,7 +341,8 @@ def ours(made: Made, project: Path) -> Iterator[Server]:
         shutil.which("gliomaseg") or "gliomaseg", "label", "--studies", str(made.studies),
         "--model", str(made.run), "--output", str(project), "--port", str(port), "--environment", ENVIRONMENT,
     ]  # fmt: skip
-    server = Server(command, project.parent, Client(f"http://127.0.0.1:{port}", "gliomaseg"))
+    proxy = {"http_proxy": "http://127.0.0.1:9"}  # at which nobody answers
+    server = Server(command, project.parent, Client(f"http://127.0.0.1:{port}", "gliomaseg"), proxy)
     server.start()
     yield server
     server.stop()
@@ -343,7 +354,10 @@ def stock(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     from gliomaseg.workflows.export import export_model
 
     folder, name = tmp_path_factory.mktemp("stock"), "glioma_mri_segmentation"
-    python, alone = str(Path(ENVIRONMENT) / "bin" / "python"), {"PYTHONPATH": ""}
+    poison = folder / "poison" / "gliomaseg" / "__init__.py"  # found before any that is installed
+    poison.parent.mkdir(parents=True)
+    poison.write_text("raise ImportError('The bundle needs gliomaseg.')\n")
+    python, alone = str(Path(ENVIRONMENT) / "bin" / "python"), {"PYTHONPATH": str(folder / "poison")}
     words = ["apps", "--download", "--name", "monaibundle", "--output", str(folder)]
     subprocess.run([python, "-m", "monailabel.main", *words], check=True, env={**os.environ, **alone})
     export_model(made.run, "bundle", folder / "monaibundle" / "model" / name)

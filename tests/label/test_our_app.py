@@ -69,6 +69,27 @@ def test_other_web_pages_cannot_read_the_answers(client) -> None:
         assert response.headers["Access-Control-Allow-Origin"] is None
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("POST", "/train/gliomaseg", "text/plain"),  # a form needs nobody's leave
+        ("POST", "/infer/gliomaseg?image=a", "application/x-www-form-urlencoded"),
+        ("DELETE", "/datastore/image?id=a", "application/json"),
+    ],
+)
+def test_other_web_pages_cannot_change_anything(method: str, path: str, kind: str, client) -> None:
+    answer = client.send(method, path, b"{}", kind, Origin="https://elsewhere.example")
+    assert answer.status == 403
+    assert f"a page of https://elsewhere.example sent {method}" in answer.json["detail"]
+    own = client.send("DELETE", "/datastore/image?id=a", Origin=client.base)
+    assert own.status == 404  # there is no such study
+
+
+def test_a_name_that_was_bent_to_this_machine_is_not_answered(client) -> None:
+    answer = client.send("GET", "/datastore/?output=all", Host="elsewhere.example")
+    assert (answer.status, "'elsewhere.example' was called" in answer.json["detail"]) == (403, True)
+
+
 # The same study through both doors
 
 
@@ -214,13 +235,15 @@ def broken(kind: str, head: Any, folder: Path) -> Path:
         ("no picture", "Could not decode"),
     ],
 )
-def test_a_scan_that_cannot_be_used_is_told(kind: str, words: str, client, head, tmp_path: Path) -> None:
+def test_a_scan_that_cannot_be_used_is_told(
+    kind: str, words: str, client, made, head, tmp_path: Path
+) -> None:
     client.upload("broken", broken(kind, head, tmp_path))
     answer = client.infer("broken")
     client.send("DELETE", "/datastore/image?id=broken")
     assert answer.status == 422
     assert words in answer.json["detail"]
-    assert client.infer("bytes_volume").status == 200
+    assert client.infer(made.patients[4]).status == 200
 
 
 @pytest.mark.parametrize(
@@ -264,6 +287,44 @@ def test_an_upload_that_cannot_be_a_study_is_refused(study: str, name: str, word
     assert words in answer.json["detail"]
 
 
+def test_an_upload_over_another_study_is_refused(client, head, tmp_path: Path) -> None:
+    path = head.write("volume", tmp_path)
+    client.upload("twice", path)
+    assert (
+        client.save_label("twice", write_nifti(tmp_path / "l.nii.gz", head.truth(), head.affine)).status
+        == 200
+    )
+    answer = client.upload("twice", head.write("flair", tmp_path))
+    assert answer.status == 422
+    assert "There is a study 'twice' already; delete it first with DELETE" in answer.json["detail"]
+    assert client.send("GET", "/datastore/image?image=twice").body == path.read_bytes()
+    client.send("DELETE", "/datastore/image?id=twice")
+    assert client.upload("twice", path).status == 200
+    assert client.get("/datastore/?output=all")["objects"]["twice"]["labels"] == {}
+    client.send("DELETE", "/datastore/image?id=twice")
+
+
+def test_a_study_may_be_called_like_a_folder_of_the_project(client, head, tmp_path: Path) -> None:
+    client.upload("model", head.write("volume", tmp_path))
+    answer = client.infer("model")
+    client.send("DELETE", "/datastore/image?id=model")
+    assert answer.status == 200
+
+
+def test_a_file_of_the_project_is_no_study(client, project, made) -> None:
+    label = f"{project}/sessions/../studies/labels/final/{made.patients[0]}.nii.gz"
+    answer = client.infer(label)
+    assert (answer.status, "There is no study" in answer.json["detail"]) == (404, True)
+    answer = client.infer("x", image=["/etc/passwd"])
+    assert (answer.status, "`image` is the name of a study" in answer.json["detail"]) == (422, True)
+
+
+def test_params_that_are_no_json_are_told(client) -> None:
+    form = b"params=%7Bbroken"
+    answer = client.send("POST", "/infer/gliomaseg?image=a", form, "application/x-www-form-urlencoded")
+    assert (answer.status, "`params` is JSON, such as {}, but: " in answer.json["detail"]) == (422, True)
+
+
 def test_training_without_labels_is_refused_at_once(client, made, tmp_path: Path) -> None:
     objects = client.get("/datastore/?output=all")["objects"]
     kept: dict[str, Path] = {}
@@ -286,6 +347,7 @@ def test_training_without_labels_is_refused_at_once(client, made, tmp_path: Path
         ({"settings": {"epoch": 3}}, "The training config has no id 'epoch'"),
         ({"max_epochs": "many"}, "max_epochs, learning_rate and val_split are numbers: invalid literal"),
         ({"max_epochs": 0}, "A retraining takes at least 1 epoch, got max_epochs 0"),
+        ({"settings": {"size": "$__import__('os').abort()"}}, 'a plain value, got size: "$__import__'),
         ({"settings": [1]}, "`settings` maps ids of the training config to values"),
         ({"val_split": 2}, "The part that validates lies between 0 and 1, got 2.0"),
     ],

@@ -57,6 +57,41 @@ def test_studies_that_are_not_there_are_told(tmp_path: Path) -> None:
         prepare_project(options(tmp_path))
 
 
+@pytest.mark.parametrize("place", ["studies", "studies/project", "studies/../studies/a/b"])
+def test_a_project_inside_the_studies_is_refused(place: str, tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    with pytest.raises(InputError, match=r"project .* lies in .*studies; choose an --output outside it"):
+        prepare_project(LabelOptions(tmp_path / "studies", tmp_path / place))
+    assert not list((tmp_path / "studies").iterdir())
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_server, "prepare_project", lambda _: pytest.fail("prepared"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        words = ["label", "--studies", str(tmp_path), "--port", str(listener.getsockname()[1])]
+        done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, InputError)
+    assert "cannot listen at" in str(done.exception)
+
+
+@pytest.mark.parametrize("case", ["new", "named", "there already"])
+def test_the_weights_that_ship_are_named_where_they_are_taken(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_server, "prepare_project", lambda _: label_server.Prepared())
+    monkeypatch.setattr("gliomaseg.workflows.models.describe_default", lambda: "The weights, CC BY-NC-SA.")
+    if case == "there already":
+        (tmp_path / "served.json").write_text("{}")
+    words = ["label", "--studies", str(tmp_path), "-o", str(tmp_path), "--prepare-only"]
+    done = CliRunner().invoke(app, [*words, *(["--model", "runs/a"] if case == "named" else [])])
+    assert done.exit_code == 0, done.output
+    assert ("The weights, CC BY-NC-SA." in done.output) == (case == "new")
+
+
 def test_the_server_asks_nobody_on_the_network_and_listens_at_home(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "a project")
     words = command_of(Path("python"), workspace, options(tmp_path))
@@ -66,6 +101,16 @@ def test_the_server_asks_nobody_on_the_network_and_listens_at_home(tmp_path: Pat
     assert variables["HF_HUB_OFFLINE"] == "1"
     assert variables["MONAI_LABEL_TRACKING_ENABLED"] == "false"
     assert variables["HOME"] == "/home/me"
+    assert variables["NO_PROXY"] == variables["no_proxy"] == "127.0.0.1,localhost"
+    behind = environment_of(workspace, {"no_proxy": "a.example", "http_proxy": "http://b.example"})
+    assert behind["no_proxy"] == "a.example,127.0.0.1,localhost"
+
+
+def test_the_server_stands_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import os, sys; sys.exit(len(os.listdir()) or os.path.basename(os.getcwd()) != 'nowhere')"
+    monkeypatch.setattr(label_server, "command_of", lambda *_: [sys.executable, "-c", program])
+    (tmp_path / "project/model").mkdir(parents=True)
+    assert serve(options(tmp_path, port=0), Path(sys.executable)) == 0
 
 
 def test_a_port_that_is_taken_is_told() -> None:
@@ -157,6 +202,8 @@ def test_listening_to_the_world_is_warned_of(
     monkeypatch.setattr(label_server, "prepare_project", lambda _: label_server.Prepared())
     monkeypatch.setattr(label_server, "python_of", lambda _: Path("python"))
     monkeypatch.setattr(label_server, "serve", lambda *_: 0)
+    monkeypatch.setattr(label_server, "require_free_port", lambda *_: None)
+    monkeypatch.setattr("gliomaseg.workflows.models.describe_default", lambda: "")
     done = CliRunner().invoke(app, ["label", "--studies", str(tmp_path), "--host", "0.0.0.0"])
     assert done.exit_code == 0
     assert "everyone who reaches 0.0.0.0 can see and change the studies" in done.output

@@ -10,9 +10,12 @@ import pytest
 from monai.data import ITKWriter
 from PIL import Image
 
+from gliomaseg.serving.answers import record_of, write_answer
 from gliomaseg.serving.labels import standard_label
+from gliomaseg.transforms.load import SLICE_AFFINE
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.phantom_study import write_nifti
+from gliomaseg.workflows.segment import Segmentation
 
 
 @pytest.fixture
@@ -55,6 +58,22 @@ def test_the_label_of_a_picture_is_a_picture(form: str, head, picture: Path, tmp
     assert found.suffix == ".png"
     assert np.array_equal(np.asarray(Image.open(found)), lesion.T * np.uint8(255))
     assert lesion.any()
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii.gz"])
+@pytest.mark.parametrize("shape", [(64, 64), (64, 40)])
+def test_the_mask_of_a_picture_that_a_viewer_asked_for_comes_back_upright(
+    ending: str, shape: tuple[int, int], tmp_path: Path
+) -> None:
+    Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(tmp_path / "square.png")
+    mask = np.zeros((*shape, 1), np.uint8)
+    mask[5:9, 20:36] = 1
+    said = Segmentation(
+        np.zeros((3, *mask.shape), np.uint8), mask, mask * 1.0, SLICE_AFFINE.copy(), None, 1.0
+    )
+    written = write_answer(record_of(tmp_path / "square.png"), said, ending)
+    found = np.asarray(Image.open(standard_label(tmp_path / "square.png", written)))
+    assert np.array_equal(found, mask[..., 0] * np.uint8(255))
 
 
 def test_a_label_of_another_shape_is_refused(head, scan: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from gliomaseg.serving.retraining import Wishes, options_of, place_patients, ret
 from gliomaseg.serving.studies import prepare_studies
 from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.files import InputError, sha256_of
+from gliomaseg.workflows.segment import Segmenter
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,6 +46,31 @@ def pairs(workspace: Workspace) -> list[dict[str, str]]:
     return [{"image": str(workspace.studies / path.name), "label": str(path)} for path in labels]
 
 
+def scores(monkeypatch: pytest.MonkeyPatch, *values: float) -> list[str]:
+    """Let the models before and after a retraining score so; return where they are asked, which is filled."""
+    waiting, asked = list(values), []
+
+    def score(segmenter: Segmenter, datalist: dict[str, Any]) -> float:
+        asked.append(segmenter.device.type)
+        return waiting.pop(0)
+
+    monkeypatch.setattr(retraining, "_score", score)
+    return asked
+
+
+@pytest.mark.parametrize("form", ["{}", "{} (first scan)"])
+def test_names_that_were_written_otherwise_are_the_same_persons(form: str, workspace: Workspace) -> None:
+    path = workspace.root / "model/datalist.json"
+    content = json.loads(path.read_text())
+    seen = {case["patient"].rpartition("_")[0] for case in content["training"]}
+    for case in content["training"]:
+        case["patient"] = form.format(case["patient"].replace("_", "-").lower())
+    path.write_text(json.dumps(content))
+    sides = place_patients(workspace, cases_of(pairs(workspace)), 0.9)
+    assert len(sides["validation"]) == 2
+    assert not seen & set(sides["validation"])
+
+
 def test_patients_that_the_model_has_not_seen_validate(workspace: Workspace, smoke_run: Path) -> None:
     validated = {
         case["patient"] for case in json.loads((smoke_run / "datalist.json").read_text())["validation"]
@@ -53,10 +80,11 @@ def test_patients_that_the_model_has_not_seen_validate(workspace: Workspace, smo
 
 
 def test_a_worse_model_is_kept_and_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retraining, "_score", lambda *_: 0.99)
+    asked = scores(monkeypatch, 0.99, 0.5)
     before = sha256_of(workspace.model_folder() / "models/model.pt")
     outcome = retrain(workspace, pairs(workspace), Wishes(1, device="cpu", settings=STEP))
-    assert outcome["published"] is False
+    assert asked == ["cpu", "cpu"]
+    assert (outcome["published"], outcome["dice"], outcome["dice_of_served"]) == (False, 0.5, 0.99)
     assert "against 0.9900 of the served model, on 2 validation patients. It is not better" in outcome["says"]
     assert sha256_of(workspace.model_folder() / "models/model.pt") == before
     assert (workspace.root / "retrained/001/models/model.pt").is_file()
@@ -79,7 +107,7 @@ def test_an_equal_model_is_not_served(workspace: Workspace) -> None:
 
 
 def test_a_better_model_is_served(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retraining, "_score", lambda *_: -0.01)
+    scores(monkeypatch, 0.5, 0.51)
     outcome = retrain(workspace, pairs(workspace), Wishes(1, device="cpu", settings=STEP))
     assert outcome["published"] is True
     assert "It is better and is served from now on." in outcome["says"]
@@ -107,6 +135,21 @@ def test_too_few_labels_change_nothing(workspace: Workspace) -> None:
     [
         (Wishes(epochs=0), "at least 1 epoch, got max_epochs 0"),
         (Wishes(settings={"epoch": 2}), "The training config has no id 'epoch'; they are listed at the top"),
+        (Wishes(settings={"augmentation": -1}), "`augmentation` is a number from 0 up; got -1"),
+        (Wishes(settings={"size": "$__import__('os')"}), r"a plain value, got size: \"\$__import__"),
+        (Wishes(settings={"size": " @epochs"}), "a plain value, got size: ' @epochs'; expressions"),
+        (Wishes(settings={"size": "%/etc/passwd.json"}), "a plain value, got size: '%/etc/passwd"),
+        (Wishes(settings={"imports": [["$1"]]}), r"a plain value, got imports: '\$1'"),
+        (
+            Wishes(settings={"loss": {"_target_": "os.abort"}}),
+            "a plain value, got loss::_target_: 'os.abort'",
+        ),
+        (Wishes(settings={"loss": {"a": [{"_mode_": 1}]}}), "a plain value, got a::_mode_: 1"),
+        (Wishes(settings={"imports::0": "x"}), "an id of the first level and .* got imports::0: 'x'"),
+        (
+            Wishes(settings={"ckpt_dir": "/elsewhere"}),
+            r"`ckpt_dir` is worked out from other ids, .* leave it out",
+        ),
     ],
 )
 def test_a_wish_that_cannot_be_met_changes_nothing(wishes: Wishes, words: str, workspace: Workspace) -> None:

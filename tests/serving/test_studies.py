@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gliomaseg.serving.labelled import cases_of
 from gliomaseg.serving.studies import describe, prepare_studies, study_file
 from gliomaseg.transforms.nifti import read_nifti
 from gliomaseg.workflows.files import InputError, sha256_of
@@ -96,8 +97,25 @@ def test_a_single_slice_stays_a_picture(phantom_data: Path, tmp_path: Path) -> N
         shutil.copy(phantom_data / patient / f"{patient}_3{end}", tmp_path / "in" / f"one_3{end}")
     prepare_studies(tmp_path / "in", tmp_path / "store")
     (scan,) = (tmp_path / "store").glob("*.tif")
+    assert scan.name == "in_3.tif"  # the patient is the folder
     label = np.asarray(Image.open(tmp_path / "store/labels/final" / scan.name))
     assert np.array_equal(label, np.asarray(Image.open(tmp_path / "in/one_3_mask.tif")))
+
+
+def test_single_slices_of_different_patients_stay_apart(phantom_data: Path, tmp_path: Path) -> None:
+    patient = next(path for path in phantom_data.iterdir() if path.is_dir()).name
+    for name in ("case_12", "case_13"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for end in (".tif", "_mask.tif"):
+            shutil.copy(
+                phantom_data / patient / f"{patient}_3{end}", tmp_path / "in" / name / f"{name}_7{end}"
+            )
+    done = prepare_studies(tmp_path / "in", tmp_path / "store")
+    assert sorted(done.added) == ["case_12_7", "case_13_7"]
+    assert prepare_studies(tmp_path / "in", tmp_path / "store").kept == 2
+    labels = tmp_path / "store/labels/final"
+    pairs = [{"image": str(tmp_path / "store" / path.name), "label": str(path)} for path in labels.iterdir()]
+    assert [case["patient"] for case in cases_of(pairs)] == ["case_12", "case_13"]
 
 
 def test_what_is_there_already_stays_with_its_corrected_label(phantom_data: Path, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ def test_weights_alone_say_nothing_of_their_patients(smoke_run: Path, tmp_path: 
 
 
 def test_a_project_goes_on_with_its_model(smoke_run: Path, project: Workspace) -> None:
+    (project.root / "retrained/001/models").mkdir(parents=True)
+    (project.root / "retrained/001/models/model.pt").write_bytes(b"retrained")
     project.record({"run": "retrained/001", "dice": 0.5}, publish=True)
     project.adopt(None)
     project.adopt(smoke_run)
@@ -60,6 +62,37 @@ def test_other_weights_are_refused(project: Workspace, tmp_path: Path) -> None:
         project.adopt(other)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_model_that_was_deleted_is_not_replaced_by_another(
+    named: bool, smoke_run: Path, project: Workspace
+) -> None:
+    project.record({"run": "retrained/001", "dice": 0.5}, publish=False)
+    weights = project.root / "model/models/model.pt"
+    weights.rename(weights.with_name("model.pt.20260101_000000.deleted"))
+    with pytest.raises(InputError, match=r"weights of model are gone; put them back from .*pt\.\*\.deleted"):
+        project.adopt(smoke_run if named else None)
+    assert not weights.exists()
+    assert [one["run"] for one in project.history()] == ["retrained/001"]
+
+
+def test_the_weights_of_the_first_model_may_be_replaced(smoke_run: Path, project: Workspace) -> None:
+    (project.root / "model/models/model.pt").write_bytes(b"uploaded")
+    project.adopt(smoke_run)
+    assert (project.root / "model/models/model.pt").read_bytes() == b"uploaded"
+    project.record({"run": "retrained/001", "dice": 0.5}, publish=False)
+    project.adopt(smoke_run)
+
+
+def test_weights_that_tell_no_patients_are_warned_of(
+    smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Workspace(tmp_path / "run").adopt(smoke_run)
+    assert not caplog.messages
+    (tmp_path / "w.pt").write_bytes((smoke_run / "models/model.pt").read_bytes())
+    Workspace(tmp_path / "weights").adopt(tmp_path / "w.pt")
+    assert "w.pt comes without a datalist.json, so nobody knows which patients" in caplog.messages[-1]
+
+
 def test_only_a_better_model_is_served(project: Workspace) -> None:
     project.record({"run": "retrained/001", "dice": 0.5}, publish=False)
     assert project.model_folder() == project.root / "model"
@@ -70,7 +103,8 @@ def test_only_a_better_model_is_served(project: Workspace) -> None:
 
 def test_numbers_of_retrainings_are_not_used_twice(project: Workspace) -> None:
     assert project.next_run().name == "001"
-    (project.root / "retrained/004").mkdir(parents=True)
+    for name in ("004", "5 old", "6.bak"):
+        (project.root / "retrained" / name).mkdir(parents=True)
     assert project.next_run().name == "005"
 
 

@@ -1,0 +1,64 @@
+"""The headers of a request in, a sentence out where another web page is behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+READING = ("GET", "HEAD")
+"""Methods that change nothing; a browser hides their answers from other pages by itself."""
+
+
+def refusal_of(method: str, headers: Mapping[str, str], bound: str) -> str | None:
+    """Return why a request is not answered; None where it is.
+
+    A browser sends what any page asks it to send. Two things tell such a request: its ``Origin`` is not the
+    server, or, where the page has bent the name of its own site to this machine, its ``Host`` is a name that
+    is not ours. Programs such as 3D Slicer send no ``Origin``.
+
+    Args:
+        method: of the request.
+        headers: with names in lower case.
+        bound: address or name that the server listens at.
+
+    Example:
+        >>> refusal_of("POST", {"host": "127.0.0.1:8000"}, "127.0.0.1") is None
+        True
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    name = _name_of(host)
+    if name not in (bound.lower(), "localhost", socket.gethostname().lower()) and not _is_address(name):
+        return (
+            f"The server is called by its address, as localhost or by the name in --host, but {host!r} was "
+            "called; use one of these."
+        )
+    if method not in READING and origin is not None and _place_of(origin) != host.lower():
+        return (
+            f"Other web pages may not change anything here, but a page of {origin} sent {method}; send it "
+            "from a program, or from a page of this server."
+        )
+    return None
+
+
+def _name_of(host: str) -> str:
+    with contextlib.suppress(ValueError):
+        return urlsplit(f"//{host}").hostname or ""
+    return ""
+
+
+def _place_of(origin: str) -> str:
+    with contextlib.suppress(ValueError):
+        return urlsplit(origin).netloc.lower()
+    return ""
+
+
+def _is_address(name: str) -> bool:
+    """Return whether it is an address, which no page can bend."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
