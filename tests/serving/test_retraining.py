@@ -135,7 +135,7 @@ def test_too_few_labels_change_nothing(workspace: Workspace) -> None:
     [
         (Wishes(epochs=0), "at least 1 epoch, got max_epochs 0"),
         (Wishes(settings={"epoch": 2}), "The training config has no id 'epoch'; they are listed at the top"),
-        (Wishes(settings={"augmentation": -1}), "`augmentation` is a number from 0 up; got -1"),
+        (Wishes(settings={"augmentation": -1}), "`augmentation` is a number from 0 to 4; got -1"),
         (Wishes(settings={"size": "$__import__('os')"}), r"a plain value, got size: \"\$__import__"),
         (Wishes(settings={"size": " @epochs"}), "a plain value, got size: ' @epochs'; expressions"),
         (Wishes(settings={"size": "%/etc/passwd.json"}), "a plain value, got size: '%/etc/passwd"),
