@@ -146,7 +146,9 @@ def test_training_sees_a_slice_as_validation_does_but_for_whole_grey_values(phan
 
     plain = {"train::augmentation::flip": 0, "train::augmentation::missing": 0}
     off = {**plain, "train::augmentation::flair_alone": 0, "augmentation": 0, "slice_statistics": 0}
-    parser = training(size=32, network_name="resnext26_unet_tiny", batch_cases=1, device="cpu", **off)
+    parser = training(
+        size=32, network_name="resnext26_unet_tiny", batch_cases=1, device="cpu", precision="fp32", **off
+    )
     record = find_cases(phantom_data)[0]
     parser["datalist"] = {"training": [record], "validation": []}
     batch = next(iter(parser.get_parsed_content("train::dataloader")))

@@ -17,17 +17,19 @@ from .intensity import (
 )
 from .load import LoadStudyd, SliceStackReader
 from .neighbours import NeighboursAsChannelsd
-from .picture import PictureMaskd
+from .picture import LargestSliced, PictureMaskd
 from .resize import ResizeStudyd
 from .sample import RandSlicesd, SliceIndicesd
 from .shrink import ShrinkStudyd
-from .square import PadToSquared
+from .square import LayInSquared, PadToSquared
 
 __all__ = [
     "ClipForegroundd",
     "EndOfCached",
     "FillMissingSequencesd",
     "ForegroundStatisticsd",
+    "LargestSliced",
+    "LayInSquared",
     "LoadStudyd",
     "NeighboursAsChannelsd",
     "NormalizeForegroundd",

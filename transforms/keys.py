@@ -14,6 +14,9 @@ PRED: Final = "pred"
 PROBABILITY: Final = "probability"
 """The sigmoid of the logits, in [0, 1], kept beside the mask where it is needed."""
 
+PICTURED: Final = "pictured"
+"""The slice of the scan with the largest lesion, ``(C, H, W)``, kept for pictures of a validation."""
+
 PATIENT: Final = "patient"
 """Who the case belongs to; no patient is ever on two sides of a split."""
 

@@ -1,4 +1,4 @@
-"""The mask of a study in; where the study is a single picture, a picture for MONAI Label to write out."""
+"""What pictures need of a study: its slice with the largest lesion, and masks as MONAI Label writes them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,37 @@ from monai.transforms import MapTransform
 
 from . import keys
 from .load import SLICE_ENDINGS
+
+
+class LargestSliced(MapTransform):  # type: ignore[misc]
+    """Keep the slice with the largest lesion as it was scanned, before the scan is shrunk for the network.
+
+    Adds ``(C, H, W)`` under ``keys.PICTURED``, of the scan's dtype, without metadata; the first slice where
+    there is no lesion.
+
+    Args:
+        keys: the image, ``(C, H, W, D)``.
+        label_key: the truth, ``(1, H, W, D)``.
+    """
+
+    def __init__(self, keys: KeysCollection = keys.IMAGE, label_key: str = keys.LABEL) -> None:
+        super().__init__(keys)
+        self.label_key = label_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the slice."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            scan = torch.as_tensor(result[key])
+            pixels = scan.as_tensor() if isinstance(scan, MetaTensor) else scan
+            result[keys.PICTURED] = pixels[..., largest_lesion(result[self.label_key])].clone()
+        return result
+
+
+def largest_lesion(label: Any) -> int:
+    """Return the number of the slice with the largest lesion in ``(1, H, W, D)``; the first of equals."""
+    counts = (torch.as_tensor(label)[0] > 0).flatten(0, 1).sum(dim=0)
+    return int(counts.argmax())
 
 
 class PictureMaskd(MapTransform):  # type: ignore[misc]

@@ -34,6 +34,11 @@ RIM = 0.02
 NO_LESION = -20.0
 """Logit of what the network was not shown."""
 
+SQUARE = "square"
+"""Where the metadata of slices that are laid in say how, as the numbers of ``Square.numbers``."""
+
+_SLICES_AT_ONCE = 16
+
 Box = tuple[int, int, int, int]
 """Top, bottom, left and right of a part of a picture, in pixels; bottom and right are one past the end."""
 
@@ -53,6 +58,24 @@ class Square:
     shown: Box
     place: Box
     size: int
+
+    @property
+    def numbers(self) -> Tensor:
+        """All of it as 11 whole numbers, which survive being put into batches."""
+        return torch.tensor((*self.shape, *self.shown, *self.place, self.size))
+
+    @classmethod
+    def from_numbers(cls, numbers: Tensor) -> Square:
+        """Return the square that gave these ``numbers``; of a batch of such, the first.
+
+        Example:
+            >>> square = Square((4, 6), (0, 4, 0, 6), (1, 5, 0, 6), 6)
+            >>> Square.from_numbers(square.numbers) == square
+            True
+        """
+        values = [int(value) for value in numbers.reshape(-1, 11)[0]]
+        shown, place = values[2:6], values[6:10]
+        return cls((values[0], values[1]), (*shown[:2], *shown[2:]), (*place[:2], *place[2:]), values[10])
 
     def cut(self, slices: Tensor, air: Tensor) -> Tensor:
         """Lay slices into the square.
@@ -153,6 +176,57 @@ class PadToSquared(MapTransform):  # type: ignore[misc]
         for key in self.key_iterator(result):
             result[key] = _padded(result[key])
         return result
+
+
+class LayInSquared(MapTransform):  # type: ignore[misc]
+    """Lay the slices of a volume into the square that the network sees, as ``StudyInferer`` does.
+
+    Takes a float ``(C, H, W, D)`` and gives ``(C, size, size, D)``. The metadata say how it was done, so ``StudyInferer`` does not do it again and brings the logits back to H and
+    W. Done before a cache, it is done once in a training and not at every validation.
+
+    Args:
+        keys: the image.
+        size: side of the square in pixels; None leaves the slices as they are.
+        dtype: of the result; that in which the network computes loses nothing. None keeps it.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = keys.IMAGE,
+        size: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(keys)
+        self.size = size
+        self.dtype = dtype
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the image laid in."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self._laid(result[key])
+        return result
+
+    def _laid(self, volume: Tensor) -> Tensor:
+        pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+        if self.size is None:
+            return volume.to(self.dtype) if self.dtype is not None else volume
+        slices = pixels.movedim(-1, 0)
+        square = square_for(slices, self.size, pixel_mm_of(volume))
+        air = slices.amin(dim=(0, 2, 3))
+        small = pixels.new_empty((len(pixels), self.size, self.size, len(slices)), dtype=self.dtype)
+        for start in range(0, len(slices), _SLICES_AT_ONCE):
+            part = slices[start : start + _SLICES_AT_ONCE]
+            small[..., start : start + len(part)] = square.cut(part, air).movedim(0, -1)
+        meta = dict(volume.meta) if isinstance(volume, MetaTensor) else {}
+        laid: Tensor = MetaTensor(small, meta={**meta, SQUARE: square.numbers})
+        return laid
+
+
+def square_of(volume: Tensor) -> Square | None:
+    """Return how the slices of ``(C, H, W, D)`` or of a batch of such were laid in; None if they were not."""
+    numbers = volume.meta.get(SQUARE) if isinstance(volume, MetaTensor) else None
+    return None if numbers is None else Square.from_numbers(torch.as_tensor(numbers))
 
 
 def _padded(volume: Tensor) -> Tensor:

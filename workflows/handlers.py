@@ -108,6 +108,23 @@ class MovingAverage:
         self.network.load_state_dict(state)
 
 
+class EvaluatesOnly:
+    """Set an evaluator's network to evaluation once a run, instead of before every batch.
+
+    MONAI's evaluators walk all layers for each batch, because the network might be in training. The average
+    of the weights never is.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Set the network to evaluation and take over."""
+        engine.network.eval()
+        engine.mode = _without_gradients
+
+
 class BestModel:
     """After each validation, save the weights if the key metric is better than ever.
 
@@ -317,6 +334,10 @@ class Clock:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting from a checkpoint."""
         self.seconds = float(state["seconds"])
+
+
+def _without_gradients(*networks: nn.Module) -> torch.no_grad:
+    return torch.no_grad()
 
 
 def when_over(engine: Engine, act: Callable[[], None]) -> None:

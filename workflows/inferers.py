@@ -12,7 +12,7 @@ from monai.inferers import Inferer, SliceInferer
 from torch import Tensor, nn
 
 from ..transforms.neighbours import check_neighbours, with_neighbours
-from ..transforms.square import Square, pixel_mm_of, square_for
+from ..transforms.square import Square, pixel_mm_of, square_for, square_of
 from .files import InputError
 
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -55,6 +55,15 @@ def autocast_dtype(device: torch.device, precision: str = "auto") -> torch.dtype
     if precision == "fp32":
         return None
     return torch.bfloat16 if precision == "bf16" or _has_fast_bf16(device) else None
+
+
+def input_dtype(device: torch.device | str, precision: str = "auto") -> torch.dtype:
+    """Return the number format that the network turns its input into: images may be kept in it.
+
+    Raises:
+        ValueError: a precision not in ``PRECISIONS``.
+    """
+    return autocast_dtype(torch.device(device), precision) or torch.float32
 
 
 class BatchInferer(Inferer):  # type: ignore[misc]
@@ -122,7 +131,8 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         """Return logits of the same height, width and depth as the input.
 
         Args:
-            inputs: ``(B, C, H, W, D)`` volumes, or ``(B, C, H, W)`` slices, each of a study of its own.
+            inputs: ``(B, C, H, W, D)`` volumes, or ``(B, C, H, W)`` slices, each of a study of its own. Those
+                that ``LayInSquared`` laid in are taken as they are, and H and W are those before.
             network: maps ``(N, C, h, w)`` to logits ``(N, K, h, w)``; C is ``2 * neighbours + 1`` times that
                 of the inputs.
             *args: handed to the network.
@@ -134,9 +144,10 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         slices = plain(inputs)
         if is_volume := slices.ndim == 5:
             slices = slices.movedim(-1, 1).flatten(0, 1)
+        laid = square_of(inputs)
         pixel_mm = pixel_mm_of(inputs) if is_volume else None
-        square = square_for(slices, self.size, pixel_mm) if self.size else None
-        air = slices.amin(dim=(0, 2, 3))
+        square = square_for(slices, self.size, pixel_mm) if self.size and not laid else laid
+        air = None if laid else slices.amin(dim=(0, 2, 3))
         depth = inputs.shape[-1] if is_volume else 1
         whole: Tensor | None = None  # written part by part: a study of 500 slices has room for one copy
         for start in range(0, len(slices), self.batch_size):
@@ -152,11 +163,11 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
 
     def _shown(
-        self, slices: Tensor, start: int, stop: int, depth: int, square: Square | None, air: Tensor
+        self, slices: Tensor, start: int, stop: int, depth: int, square: Square | None, air: Tensor | None
     ) -> Tensor:
         """Return the slices from ``start`` to ``stop`` as the network sees them, their neighbours along."""
         around = slices[max(start - self.neighbours, 0) : stop + self.neighbours]
-        small = square.cut(around, air) if square else around
+        small = square.cut(around, air) if square and air is not None else around
         if not self.neighbours:
             return small
         places = torch.arange(start, stop, device=slices.device)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ..transforms import keys
+from ..transforms.picture import largest_lesion
 from . import pictures
 from .handlers import is_first_process, loss_of, when_over
 
@@ -156,7 +157,7 @@ class TensorBoardPictures:
             if self._seen < self.cases:
                 self.writer.add_image(
                     f"validation/{case.get(keys.PATIENT, self._seen)}",
-                    _overlay_of(output),
+                    _overlay_of(output, case.get(keys.PICTURED)),
                     self.step or engine.state.epoch,
                     dataformats="HWC",
                 )
@@ -193,13 +194,16 @@ class StepForPictures:
         self.pictures.step = engine.state.iteration
 
 
-def _overlay_of(output: dict[str, Any]) -> np.ndarray[Any, Any]:
-    """Draw the slice with the largest lesion: ``(H, W, 3)`` uint8."""
-    label = _plain(output[keys.LABEL])[0].cpu().numpy() > 0
-    depth = int(label.sum(axis=(0, 1)).argmax())
-    image = _plain(output[keys.IMAGE])[..., depth].float().cpu().numpy()
-    prediction = _plain(output[keys.PRED])[0, ..., depth].cpu().numpy() > 0
-    return pictures.overlay(pictures.to_gray(image), truth=label[..., depth], pred=prediction)
+def _overlay_of(output: dict[str, Any], pictured: Tensor | None = None) -> np.ndarray[Any, Any]:
+    """Draw the slice with the largest lesion, from the whole scan if it was not kept: ``(H, W, 3)`` uint8."""
+    label = _plain(output[keys.LABEL]).cpu()
+    depth = largest_lesion(label)
+    image = _plain(output[keys.IMAGE])[..., depth] if pictured is None else _plain(pictured)
+    truth, prediction = (
+        label[0, ..., depth].numpy() > 0,
+        _plain(output[keys.PRED])[0, ..., depth].cpu().numpy() > 0,
+    )
+    return pictures.overlay(pictures.to_gray(image.float().cpu().numpy()), truth=truth, pred=prediction)
 
 
 def _plain(tensor: Tensor | Sequence[Any]) -> Tensor:

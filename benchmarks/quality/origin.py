@@ -9,10 +9,14 @@ from typing import Any
 
 import torch
 
+from gliomaseg.transforms import keys
 from gliomaseg.workflows import files
+from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.environment import describe_environment
+from gliomaseg.workflows.files import InputError
 
 from .cells import Cell, commit
+from .lock import Lock
 from .recipes import Recipe
 
 
@@ -25,19 +29,39 @@ def read_origin(run: Path) -> dict[str, Any] | None:
     return content
 
 
-def write_origin(run: Path, cell: Cell, recipe: Recipe, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Write down what a run is started with: code, machine and the settings with the chosen schedule."""
+def write_origin(
+    run: Path, cell: Cell, recipe: Recipe, settings: Mapping[str, Any], start: Path | None = None
+) -> dict[str, Any]:
+    """Write down what a run is started with: code, machine and the settings with the chosen schedule.
+
+    Of a run that goes on from the weights of another, ``start``, that one's origin and minutes are kept.
+    """
     content = {
         "cell": str(cell),
         "commit": commit(),
         "kind": recipe.kind,
         "budget_minutes": recipe.minutes,
         "settings": dict(settings),
+        "started_from": started_from(start),
         "threads": torch.get_num_threads(),
         "environment": describe_environment(),
     }
     files.write_json(run / "origin.json", content)
     return content
+
+
+def started_from(start: Path | None) -> dict[str, Any] | None:
+    """Return what there is to know of the run that another one goes on from: cell, commit, budget, start."""
+    if start is None:
+        return None
+    origin = read_origin(start) or {}
+    return {
+        "cell": origin.get("cell"),
+        "commit": origin.get("commit"),
+        "budget_minutes": origin.get("budget_minutes"),
+        **json.loads((start / "trained.json").read_text(encoding="utf-8")),
+        "started_from": origin.get("started_from"),
+    }
 
 
 def is_finished(run: Path) -> bool:
@@ -48,3 +72,20 @@ def is_finished(run: Path) -> bool:
 def mark_finished(run: Path, trained: Mapping[str, Any]) -> None:
     """Write down that a run is trained: steps, slices, minutes."""
     files.write_json(run / "trained.json", dict(trained))
+
+
+def seen_by(run: Path, lock: Lock) -> tuple[set[str], set[str]]:
+    """Return the patients that a run was trained on, and those that chose.
+
+    Raises:
+        InputError: it is no run, or locked patients are among them.
+    """
+    path = run / "datalist.json"
+    if not path.is_file():
+        raise InputError(f"{run} is no run folder: it has no datalist.json to say who it was trained on.")
+    datalist = load_datalist(path)
+    training, validation = (
+        {str(case[keys.PATIENT]) for case in datalist[section]} for section in ("training", "validation")
+    )
+    lock.refuse(training | validation, f"known to {run}")
+    return training, validation

@@ -27,7 +27,14 @@ from .recipes import Recipe
 SOFT_MIXIN = Path(__file__).resolve().parent / "soft.yaml"
 
 
-def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe, soft: Path | None) -> None:
+def train(
+    run: Path,
+    datalist: dict[str, Any],
+    cell: Cell,
+    recipe: Recipe,
+    soft: Path | None,
+    start: Path | None = None,
+) -> None:
     """Train a run to its end, from where it was left.
 
     Args:
@@ -36,6 +43,7 @@ def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe, soft:
         cell: for its network.
         recipe: of kind gliomaseg.
         soft: folder of soft labels, for recipes that have them.
+        start: finished run whose weights this one goes on from, for recipes that do.
 
     Raises:
         InputError: the data or the settings cannot be used.
@@ -46,10 +54,12 @@ def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe, soft:
     if origin is None:
         write_datalist(datalist, list_path)
         settings = _settings(cell, recipe, soft)
+        if start is not None:
+            settings["pretrained"] = str(start / "models" / "model.pt")
         if recipe.minutes is not None:
             trial = _options(run, list_path, settings, soft)
             settings |= schedule_within(recipe.minutes, trial, datalist["training"], datalist["validation"])
-        origin = write_origin(run, cell, recipe, settings)
+        origin = write_origin(run, cell, recipe, settings, start)
     resume = any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
     options = _options(run, list_path, origin["settings"], soft, resume)
     parser = read_train_config(options)

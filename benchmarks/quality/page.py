@@ -377,9 +377,18 @@ def _gap(value: Callable[[CellContent], float | None], first: Row, second: Row) 
 def _minutes(cell: CellContent) -> str:
     budget = cell["budget"]
     asked = budget.get("budget_minutes", "not kept")
-    spent = budget.get("busy_minutes") or budget.get("minutes") or 0.0
+    spent = _spent(budget)
     words = f"{asked:g}" if isinstance(asked, int | float) else asked or "none"
+    before = cell.get("started_from")
+    while before:
+        spent += _spent(before)
+        words = f"{before.get('budget_minutes') or 'not kept'} + {words}"
+        before = before.get("started_from")
     return f"{words}, {spent:.1f}"
+
+
+def _spent(budget: Mapping[str, Any]) -> float:
+    return float(budget.get("busy_minutes") or budget.get("minutes") or 0.0)
 
 
 def _machine(cell: CellContent) -> str:

@@ -14,7 +14,18 @@ from gliomaseg.workflows.files import InputError
 PATH: Final = Path(__file__).resolve().parent / "recipes.yaml"
 KINDS: Final = ("gliomaseg", "plain")
 FITS: Final = ("temperature", "threshold")
-KEYS: Final = ("from", "changes", "kind", "minutes", "settings", "inference", "fit", "trained_as", "soft")
+KEYS: Final = (
+    "from",
+    "changes",
+    "kind",
+    "minutes",
+    "settings",
+    "inference",
+    "fit",
+    "trained_as",
+    "starts_from",
+    "soft",
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,8 @@ class Recipe:
         inference: ids of the inference config.
         fit: of ``FITS``.
         trained_as: recipe whose weights are taken; its own name unless told.
+        starts_from: recipe whose finished weights this one goes on from, on the same split; None for
+            random weights.
         soft: folder of soft labels, None for the truth alone.
     """
 
@@ -43,6 +56,7 @@ class Recipe:
     inference: Mapping[str, Any] = field(default_factory=dict)
     fit: tuple[str, ...] = ("temperature",)
     trained_as: str = ""
+    starts_from: str | None = None
     soft: str | None = None
 
 
@@ -86,6 +100,7 @@ def _recipe(name: str, written: Mapping[str, Any], before: Mapping[str, Recipe],
         inference={**(parent.inference if parent else {}), **written.get("inference", {})},
         fit=tuple(written.get("fit", parent.fit if parent else ("temperature",))),
         trained_as=written.get("trained_as", name),
+        starts_from=written.get("starts_from", parent.starts_from if parent else None),
         soft=written.get("soft", parent.soft if parent else None),
     )
     _check(recipe, before, path)
@@ -110,6 +125,12 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
     wrong = sorted(set(recipe.fit) - set(FITS))
     if wrong:
         raise InputError(f"What is fitted is of {', '.join(FITS)}, but {recipe.name} has {wrong[0]!r}.")
+    start = before.get(recipe.starts_from or "")
+    if recipe.starts_from is not None and (start is None or {start.kind, recipe.kind} != {"gliomaseg"}):
+        raise InputError(
+            f"{recipe.name} in {path} starts from {recipe.starts_from!r}, so that must stand above it, and "
+            "both be of kind gliomaseg; leave starts_from out to start from random weights."
+        )
     if recipe.trained_as == recipe.name:
         return
     source = before.get(recipe.trained_as)
@@ -121,4 +142,4 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
 
 
 def _training(recipe: Recipe) -> tuple[Any, ...]:
-    return (recipe.kind, recipe.minutes, dict(recipe.settings), recipe.soft)
+    return (recipe.kind, recipe.minutes, dict(recipe.settings), recipe.starts_from, recipe.soft)

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .cells import Cell, write_cell
 from .dataset import Data
 from .lock import Lock
 from .measure import figures, fit, patients_of
-from .origin import is_finished, read_origin
+from .origin import is_finished, read_origin, seen_by
 from .protocols import ALL, Split, split_for
 from .recipes import Recipe
 
@@ -77,7 +77,31 @@ def train_cell(cell: Cell, place: Place, run: Path, split: Split) -> None:
     if recipe.kind == "plain":
         plain.train(run, datalist, cell, recipe)
         return
-    ours.train(run, datalist, cell, recipe, soft_folder(recipe, place, split))
+    soft, start = soft_folder(recipe, place, split), start_of(cell, recipe, place, split)
+    ours.train(run, datalist, cell, recipe, soft, start)
+
+
+def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | None:
+    """Return the run whose weights a recipe goes on from.
+
+    Raises:
+        InputError: it is not finished, or was trained on other patients.
+    """
+    if recipe.starts_from is None:
+        return None
+    first = replace(cell, recipe=recipe.starts_from)
+    start = first.run(place.runs, place.recipes[recipe.starts_from])
+    if not is_finished(start):
+        raise InputError(
+            f"The recipe {recipe.name} starts from {first}, which is not trained; run that first."
+        )
+    ours_now = tuple({*patients_of(cases)} for cases in (split.training, split.validation))
+    if seen_by(start, place.lock) != ours_now:
+        raise InputError(
+            f"{start} was trained on other patients than {cell} is; the split has changed since, run "
+            f"{first} again."
+        )
+    return start
 
 
 def soft_folder(recipe: Recipe, place: Place, split: Split) -> Path | None:
@@ -124,6 +148,7 @@ def measure_cell(cell: Cell, recipe: Recipe, run: Path, split: Split) -> dict[st
         "changes": recipe.changes,
         "trained_as": recipe.trained_as,
         "settings": origin.get("settings"),
+        "started_from": origin.get("started_from"),
         "inference": dict(recipe.inference),
         "fit": list(recipe.fit),
         "says": split.says,

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.tuned import Tuned
 from gliomaseg.workflows.tuning import tune
 
 from .cells import commit, write_cell
-from .lock import Lock
 from .measure import Cases, Fitted, figures, patients_of, segmenter_of
-from .origin import read_origin
+from .origin import read_origin, seen_by
 from .protocols import LOCKED, locked_cases, split_for
 from .runner import Place, machine_of
 
@@ -43,23 +41,6 @@ class Together:
     runs: Sequence[Path]
     inference: Mapping[str, Any]
     fit: tuple[str, ...] = ()
-
-
-def seen_by(run: Path, lock: Lock) -> tuple[set[str], set[str]]:
-    """Return the patients that a run was trained on, and those that chose.
-
-    Raises:
-        InputError: it is no run, or locked patients are among them.
-    """
-    path = run / "datalist.json"
-    if not path.is_file():
-        raise InputError(f"{run} is no run folder: it has no datalist.json to say who it was trained on.")
-    datalist = load_datalist(path)
-    training, validation = (
-        {str(case[keys.PATIENT]) for case in datalist[section]} for section in ("training", "validation")
-    )
-    lock.refuse(training | validation, f"known to {run}")
-    return training, validation
 
 
 def evaluate_together(protocol: str, together: Together, place: Place, again: bool = False) -> Path | None:

@@ -26,9 +26,8 @@ from gliomaseg.workflows.run import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock
-from .origin import read_origin
+from .origin import read_origin, seen_by
 from .protocols import LOCKED
-from .several import seen_by
 from .soft import INFORMATION
 
 TARGET: Final = ROOT / "models" / "default"

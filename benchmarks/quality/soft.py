@@ -25,7 +25,7 @@ from gliomaseg.workflows.segment import Segmenter
 
 from .lock import Lock
 from .measure import Cases, segmenter_of
-from .several import seen_by
+from .origin import seen_by
 
 INFORMATION = "teachers.json"
 

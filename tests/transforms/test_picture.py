@@ -1,4 +1,4 @@
-"""MONAI Label writes columns first; the mask of a picture is turned so that it comes out upright."""
+"""The slice with the largest lesion is kept; MONAI Label writes columns first, so masks for it are turned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from gliomaseg.transforms import LoadStudyd, PictureMaskd, keys
+from gliomaseg.transforms import LargestSliced, LoadStudyd, PictureMaskd, keys
 
 
 def case_of(path: Path | list[str], depth: int = 1) -> dict[str, MetaTensor]:
@@ -51,3 +51,17 @@ def test_a_volume_of_one_slice_is_left_alone(tmp_path: Path) -> None:
 def test_without_a_scan_nothing_is_turned() -> None:
     mask = torch.zeros(1, 3, 5, 1)
     assert PictureMaskd()({keys.PRED: mask})[keys.PRED] is mask
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [((1, 3, 2), 1), ((0, 0, 0), 0), ((2, 0, 2), 0)])
+def test_the_slice_with_the_largest_lesion_is_kept(sizes: tuple[int, ...], expected: int) -> None:
+    label = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
+    for depth, size in enumerate(sizes):
+        label[0, 0, :size, depth] = 1
+    scan = MetaTensor(torch.arange(3 * 16 * 3).reshape(3, 4, 4, 3).to(torch.uint8))
+    given = {keys.IMAGE: scan, keys.LABEL: MetaTensor(label)}
+    kept = LargestSliced()(given)[keys.PICTURED]
+    assert torch.equal(kept, scan.as_tensor()[..., expected])
+    assert not isinstance(kept, MetaTensor)
+    assert kept.data_ptr() != scan.data_ptr()
+    assert set(given) == {keys.IMAGE, keys.LABEL}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from gliomaseg.transforms import PadToSquared
-from gliomaseg.transforms.square import NO_LESION, head_box, pixel_mm_of, square_for
+from gliomaseg.transforms import LayInSquared, PadToSquared, keys
+from gliomaseg.transforms.square import NO_LESION, head_box, pixel_mm_of, square_for, square_of
 
 
 def slices(height: int, width: int, head: tuple[int, int, int, int] | None = None) -> torch.Tensor:
@@ -99,3 +99,31 @@ def test_training_pads_with_air_and_moves_the_affine_along() -> None:
 def test_training_leaves_squares_alone() -> None:
     image = MetaTensor(torch.zeros(3, 4, 4, 1), affine=torch.eye(4))
     assert PadToSquared("image")({"image": image})["image"] is image
+
+
+def test_slices_laid_in_know_how_it_was_done() -> None:
+    volume = torch.rand(3, 12, 8, 4)
+    laid = LayInSquared(size=6)({keys.IMAGE: volume})[keys.IMAGE]
+    square = square_for(volume.movedim(-1, 0), 6)
+    assert square_of(laid) == square
+    air = volume.flatten(1).amin(dim=1)
+    assert torch.equal(laid.as_tensor().movedim(-1, 0), square.cut(volume.movedim(-1, 0), air))
+    assert square_of(volume) is None
+    assert square_of(MetaTensor(volume)) is None
+
+
+def test_laying_in_keeps_the_metadata_and_the_original() -> None:
+    volume = MetaTensor(torch.rand(3, 8, 8, 2), meta={"patient": "a"})
+    laid = LayInSquared(size=4)({keys.IMAGE: volume})[keys.IMAGE]
+    assert laid.meta["patient"] == "a"
+    assert square_of(volume) is None
+    assert volume.shape == (3, 8, 8, 2)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [(None, torch.float32), (torch.bfloat16, torch.bfloat16)])
+def test_without_a_size_slices_keep_theirs(dtype: torch.dtype | None, expected: torch.dtype) -> None:
+    volume = MetaTensor(torch.rand(3, 8, 8, 2))
+    laid = LayInSquared(size=None, dtype=dtype)({keys.IMAGE: volume})[keys.IMAGE]
+    assert laid.dtype == expected
+    assert torch.equal(laid, volume.to(expected))
+    assert square_of(laid) is None

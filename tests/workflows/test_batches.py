@@ -1,11 +1,14 @@
 """A compact batch becomes what the network takes."""
 
 import numpy as np
+import pytest
 import torch
+from monai.data import MetaTensor
+from monai.metrics import DiceMetric, MeanIoU
 
 from gliomaseg.transforms import NormalizeForegroundd, SliceAugmentation, foreground_statistics, keys
 from gliomaseg.transforms.augment import COLUMNS
-from gliomaseg.workflows.batches import AugmentBatch
+from gliomaseg.workflows.batches import AugmentBatch, CutMasks
 
 
 def compact(neighbours: int = 0) -> dict[str, torch.Tensor]:
@@ -52,3 +55,42 @@ def test_the_batch_itself_is_left_alone() -> None:
     before = {key: value.clone() for key, value in batch.items()}
     AugmentBatch(SliceAugmentation())({**batch, keys.DRAWN: torch.zeros_like(batch[keys.DRAWN])}, "cpu")
     assert all(torch.equal(batch[key], before[key]) for key in batch)
+
+
+def masks(*boxes: tuple[slice, slice, slice] | None) -> list[dict[str, torch.Tensor]]:
+    """Return cases whose prediction fills the first box and whose label the second."""
+    both = []
+    for box in boxes:
+        mask = torch.zeros(1, 9, 8, 7)
+        if box is not None:
+            mask[0][box] = 1
+        both.append(mask)
+    return [{keys.PRED: MetaTensor(both[0]), keys.LABEL: MetaTensor(both[1].to(torch.uint8))}]
+
+
+FIRST, SECOND = (slice(1, 5), slice(2, 6), slice(0, 3)), (slice(2, 7), slice(3, 4), slice(2, 7))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "shape"),
+    [
+        ((FIRST, SECOND), (1, 6, 4, 7)),
+        ((FIRST, None), (1, 4, 4, 3)),
+        ((None, SECOND), (1, 5, 1, 5)),
+        ((None, None), (1, 1, 1, 1)),
+    ],
+)
+def test_masks_are_cut_to_the_box_around_both_and_agree_as_before(
+    boxes: tuple[object, ...], shape: tuple[int, ...]
+) -> None:
+    cases = masks(*boxes)  # type: ignore[arg-type]
+    (mask,), (truth,) = CutMasks()(cases)
+    assert mask.shape == truth.shape == shape
+    assert not isinstance(mask, MetaTensor)
+    assert not isinstance(truth, MetaTensor)
+    for metric in (DiceMetric(ignore_empty=False), MeanIoU(ignore_empty=False)):
+        metric([mask], [truth])
+        cut = float(metric.aggregate())
+        metric.reset()
+        metric([cases[0][keys.PRED]], [cases[0][keys.LABEL].float()])
+        assert cut == float(metric.aggregate())

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from gliomaseg.workflows import handlers
@@ -21,6 +22,7 @@ from gliomaseg.workflows.handlers import (
     BestModel,
     Clock,
     DrawPosition,
+    EvaluatesOnly,
     Interrupted,
     MovingAverage,
     Progress,
@@ -545,3 +547,28 @@ def test_the_first_process_has_rank_zero(
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: initialized)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
     assert is_first_process() is first
+
+
+def test_a_network_that_is_never_trained_is_set_to_evaluation_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, calls, seen = nn.Dropout(), [], []
+    evaluate = network.eval
+    monkeypatch.setattr(network, "eval", lambda: (calls.append(1), evaluate())[1])
+
+    def network_step(inputs: torch.Tensor, given: nn.Module) -> torch.Tensor:
+        seen.append((given.training, torch.is_grad_enabled()))
+        return given(inputs)  # type: ignore[no-any-return]
+
+    loader = [{"image": torch.ones(1, 1, 2, 2)} for _ in range(3)]
+    evaluator = SupervisedEvaluator(
+        "cpu",
+        loader,
+        network,
+        inferer=network_step,
+        val_handlers=[Attached(EvaluatesOnly())],
+        decollate=False,
+    )
+    evaluator.run()
+    evaluator.run()
+    assert seen == [(False, False)] * 6
+    assert len(calls) == 2
+    assert torch.is_grad_enabled()

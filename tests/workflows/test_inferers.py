@@ -4,16 +4,18 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import DataLoader, MetaTensor
 from monai.inferers import SliceInferer
 from torch import Tensor, nn
 
+from gliomaseg.transforms import LayInSquared, keys
 from gliomaseg.workflows import inferers
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inferers import (
     BatchInferer,
     StudyInferer,
     autocast_dtype,
+    input_dtype,
     on_device,
     pick_device,
     plain,
@@ -141,6 +143,40 @@ def test_neighbours_are_laid_into_the_square_as_the_slice_is() -> None:
     assert torch.equal(middle, torch.cat(alone))
     assert torch.equal(torch.cat(seen)[1, :3], middle[0])
     assert torch.equal(torch.cat(seen)[1, 6:], middle[2])
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (12, 8), (6, 10)])
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_slices_laid_in_before_a_cache_give_the_same_logits(
+    network: nn.Module, shape: tuple[int, int], neighbours: int
+) -> None:
+    torch.manual_seed(0)
+    scan = MetaTensor(torch.rand(3, *shape, 5), affine=torch.diag(torch.tensor([20.0, 20.0, 5.0, 1.0])))
+    laid = next(iter(DataLoader([LayInSquared(size=8)({keys.IMAGE: scan})], batch_size=1)))[keys.IMAGE]
+    assert laid.shape == (1, 3, 8, 8, 5)
+    inferer = StudyInferer(size=8, batch_size=3, precision="fp32", neighbours=neighbours)
+
+    def first(slices: Tensor) -> Tensor:
+        return network(slices[:, :3] + slices[:, -3:])  # type: ignore[no-any-return]
+
+    assert torch.equal(plain(inferer(laid, first)), plain(inferer(scan[None], first)))
+
+
+def test_slices_may_be_kept_in_the_format_the_network_computes_in() -> None:
+    scan = MetaTensor(torch.rand(3, 12, 12, 5))
+    convolution = nn.Conv2d(3, 1, 3, padding=1).eval()
+    laid = LayInSquared(size=8, dtype=input_dtype("cpu", "bf16"))({keys.IMAGE: scan})[keys.IMAGE]
+    assert laid.dtype == torch.bfloat16
+    inferer = StudyInferer(size=8, precision="bf16")
+    with torch.no_grad():
+        assert torch.equal(plain(inferer(laid[None], convolution)), plain(inferer(scan[None], convolution)))
+
+
+def test_the_format_of_the_input_is_that_of_the_precision() -> None:
+    assert input_dtype(torch.device("cpu"), "fp32") == torch.float32
+    assert input_dtype("cpu", "bf16") == torch.bfloat16
+    with pytest.raises(ValueError, match="`precision` must be one of auto, bf16, fp32, got 'half'"):
+        input_dtype("cpu", "half")
 
 
 def test_a_negative_number_of_neighbours_is_refused() -> None:

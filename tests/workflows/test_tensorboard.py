@@ -249,6 +249,14 @@ def test_the_slice_with_the_largest_lesion_is_shown(monkeypatch: pytest.MonkeyPa
     assert np.array_equal(seen["pred"], seen["truth"][::-1])
 
 
+def test_the_kept_slice_is_drawn_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[np.ndarray[Any, Any]] = []
+    monkeypatch.setattr(tensorboard.pictures, "overlay", lambda picture, **masks: drawn.append(picture))
+    kept = torch.randint(0, 255, (3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    tensorboard._overlay_of(output(0), kept)
+    assert np.array_equal(drawn[0], tensorboard.pictures.to_gray(kept.numpy()))
+
+
 def test_the_curve_is_over_evenly_spaced_voxels(tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
     writer: Any = SimpleNamespace(
