@@ -181,8 +181,9 @@ class PadToSquared(MapTransform):  # type: ignore[misc]
 class LayInSquared(MapTransform):  # type: ignore[misc]
     """Lay the slices of a volume into the square that the network sees, as ``StudyInferer`` does.
 
-    Takes a float ``(C, H, W, D)`` and gives ``(C, size, size, D)``. The metadata say how it was done, so ``StudyInferer`` does not do it again and brings the logits back to H and
-    W. Done before a cache, it is done once in a training and not at every validation.
+    Takes a float ``(C, H, W, D)`` and gives ``(C, size, size, D)``. The metadata say how it was done, so
+    ``StudyInferer`` does not do it again and brings the logits back to H and W. Done before a cache, it is
+    done once in a training and not at every validation.
 
     Args:
         keys: the image.
