@@ -34,7 +34,7 @@ def load(name: str) -> ModuleType:
 locking, protocols, recipes, cells, budget = map(load, ("lock", "protocols", "recipes", "cells", "budget"))
 networks, measure, runner, rows, page = map(load, ("networks", "measure", "runner", "rows", "page"))
 several, soft, shipping, plain, command = map(load, ("several", "soft", "ship", "plain", "__main__"))
-dataset, origins = map(load, ("dataset", "origin"))
+dataset, origins, ours = map(load, ("dataset", "origin", "ours"))
 
 
 def persons(count: int = 40) -> list[Person]:
@@ -213,7 +213,8 @@ def test_every_kept_recipe_sets_ids_that_are_there() -> None:
 
     for recipe in recipes.read_recipes().values():
         if recipe.kind == "gliomaseg":
-            parser = read_train_config(TrainOptions(Path("data"), Path("out")))
+            mixins = (ours.SOFT_MIXIN,) if recipe.soft else ()
+            parser = read_train_config(TrainOptions(Path("data"), Path("out"), extra_configs=mixins))
             apply_settings(parser, recipe.settings, recipe.name)
         else:
             plain.Plan(**recipe.settings)
@@ -225,6 +226,11 @@ def test_every_kept_recipe_sets_ids_that_are_there() -> None:
         ("a: {changes: x, colour: red}", "a in .* has 'colour'"),
         ("a: {from: b, changes: x}", "a in .* is from 'b', which does not stand above it"),
         ("a: {changes: x, kind: magic}", "one of gliomaseg, plain, but a has 'magic'"),
+        ("a: {changes: x, starts_from: b}", "a in .* starts from 'b', so that must stand above it"),
+        (
+            "a: {changes: x, kind: plain}\nb: {changes: y, starts_from: a}",
+            "b in .* starts from 'a', .* both be of kind gliomaseg; leave starts_from out",
+        ),
         ("a: {changes: x, fit: [size]}", "of temperature, threshold, but a has 'size'"),
         ("a: {changes: x}\nb: {from: a, changes: y, trained_as: a, minutes: 3}", "b in .* weights of 'a'"),
     ],
@@ -385,6 +391,52 @@ def test_the_fitted_temperature_goes_into_the_run(filled: Any, place: Any) -> No
 def test_a_peer_in_the_plain_loop_makes_a_cell_too(filled: Any) -> None:
     cell = filled("fold0:buda_unet:smoke-plain")
     assert (cell["kind"], cell["budget"]["steps"], cell["budget"]["slices"]) == ("plain", 4, 16)
+
+
+@pytest.fixture(scope="module")
+def going_on(filled: Any, place: Any) -> Any:
+    """Return a place with a recipe that goes on from the weights of another."""
+    filled(TINY)
+    smoke = place.recipes["smoke"]
+    more = type(smoke)(**{**vars(smoke), "name": "more", "trained_as": "more", "starts_from": "smoke"})
+    return runner.Place(place.data, place.lock, place.runs, place.cells, {**place.recipes, "more": more})
+
+
+@pytest.mark.slow
+def test_a_recipe_goes_on_from_the_weights_of_another_and_says_so(going_on: Any) -> None:
+    cell = cells.cell_named("fold0:resnext26_unet_tiny:more", going_on.recipes)
+    path = runner.run_cell(cell, going_on)
+    assert path is not None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    first = run_of(going_on, TINY)
+    assert content["started_from"]["cell"] == TINY
+    assert content["settings"]["pretrained"] == str(first / "models" / "model.pt")
+    steps = json.loads((first / "trained.json").read_text(encoding="utf-8"))["steps"]
+    assert content["started_from"]["steps"] == steps
+    kept = cell.run(going_on.runs, going_on.recipes["more"]) / "configs" / "train.json"
+    assert json.loads(kept.read_text(encoding="utf-8"))["pretrained"] == content["settings"]["pretrained"]
+
+
+@pytest.mark.slow
+def test_weights_to_go_on_from_must_be_there_and_know_the_same_patients(going_on: Any) -> None:
+    recipe = going_on.recipes["more"]
+    cell = cells.cell_named("fold2:resnext26_unet_tiny:more", going_on.recipes)
+    split = protocols.split_for("fold2", going_on.data, going_on.lock)
+    with pytest.raises(InputError, match=r"more starts from fold2:.*:smoke, which is not trained; run that"):
+        runner.start_of(cell, recipe, going_on, split)
+    known = cells.cell_named("fold0:resnext26_unet_tiny:more", going_on.recipes)
+    with pytest.raises(InputError, match=r"was trained on other patients than fold0.* run fold0.* again"):
+        runner.start_of(known, recipe, going_on, split)
+
+
+def test_minutes_before_are_told_along() -> None:
+    spent = {"budget_minutes": 10, "busy_minutes": 9.5}
+    before = {"budget_minutes": None, "busy_minutes": 8.25, "started_from": None}
+    assert page._minutes({"budget": spent}) == "10, 9.5"
+    assert page._minutes({"budget": spent, "started_from": before}) == "not kept + 10, 17.8"
+    assert page._minutes({"budget": spent, "started_from": {**spent, "started_from": before}}) == (
+        "not kept + 10 + 10, 27.2"
+    )
 
 
 def test_a_run_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> None:

@@ -73,9 +73,9 @@ class Square:
             >>> Square.from_numbers(square.numbers) == square
             True
         """
-        values = [int(value) for value in numbers.reshape(-1, 11)[0]]
-        shown, place = values[2:6], values[6:10]
-        return cls((values[0], values[1]), (*shown[:2], *shown[2:]), (*place[:2], *place[2:]), values[10])
+        height, width, *boxes, size = (int(value) for value in numbers.reshape(-1, 11)[0])
+        (top, bottom, left, right), (first, last, start, end) = boxes[:4], boxes[4:]
+        return cls((height, width), (top, bottom, left, right), (first, last, start, end), size)
 
     def cut(self, slices: Tensor, air: Tensor) -> Tensor:
         """Lay slices into the square.
