@@ -14,6 +14,9 @@ from .findings import MEMORY, Finding, found, not_measured
 
 STATUS = Path("/proc/self/status")
 
+VALIDATES = 5
+"""One patient of so many is cached for validation."""
+
 ENOUGH = 1000
 """Slices; loading leaves some 80 MB with the allocator however few there are."""
 
@@ -21,9 +24,9 @@ ENOUGH = 1000
 def measure_memory(cases: Sequence[Mapping[str, Any]], folder: Path) -> Finding:
     """Fill the cache in a process of its own and compare what that adds with the bytes of the slices.
 
-    The slices' bytes are those of image and label as uint8 at the size of the files; the cache holds them at
-    the size of the network. What remains resident after freed memory has been
-    given back to the system is told beside it.
+    The slices' bytes are those of image and label as uint8 at the size of the files. The cache holds them at
+    the size of the network: those that train as uint8, the images that validate as the network computes.
+    What remains resident after freed memory has been given back to the system is told beside it.
     """
     if not STATUS.is_file():
         return not_measured(MEMORY, "resident memory is read from /proc, which this system does not have")
@@ -54,30 +57,40 @@ def weigh(sizes: Mapping[str, Any]) -> Finding:
 
 
 def fill_cache(cases: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
-    """Return resident bytes before and after, raw bytes, slices and seconds; for a fresh process."""
+    """Return resident bytes before and after, raw bytes, slices and seconds; for a fresh process.
+
+    As in a run of the config, every fifth patient is cached for validation.
+    """
+    from monai.data import CacheDataset
+
     from gliomaseg.workflows.draws import DrawDataset
     from gliomaseg.workflows.memory import give_back_freed_memory
 
     from .shipped import shipped_parser
 
-    transform = shipped_parser(folder).get_parsed_content("train::preprocessing")
+    parser = shipped_parser(folder)
+    transform, shown = (parser.get_parsed_content(f"{part}::preprocessing") for part in ("train", "validate"))
     options = {"num_workers": 2, "progress": False}
+    validating = list(cases[VALIDATES - 1 :: VALIDATES])
+    training = [case for number, case in enumerate(cases, 1) if number % VALIDATES]
     DrawDataset(cases[:1], transform, **options)  # what is imported and set up at first use
+    CacheDataset(cases[:1], shown, copy_cache=False, **options)
     give_back_freed_memory()
     before = resident_bytes()
     started = time.perf_counter()
-    dataset = DrawDataset(cases, transform, **options)
+    cached = [*DrawDataset(training, transform, **options)._cache]
+    cached += [*CacheDataset(validating, shown, copy_cache=False, **options)._cache]
     seconds = time.perf_counter() - started
     after = resident_bytes()
     give_back_freed_memory()
-    raw = [raw_bytes(case, cached) for case, cached in zip(cases, dataset._cache, strict=True)]
+    raw = [raw_bytes(case, kept) for case, kept in zip(training + validating, cached, strict=True)]
     return {
         "before": before,
         "after": after,
         "trimmed": resident_bytes(),
         "raw": sum(raw),
-        "cached": sum(case[key].numel() for case in dataset._cache for key in ("image", "label")),
-        "slices": sum(int(case["image"].shape[-1]) for case in dataset._cache),
+        "cached": sum(case[key].nbytes for case in cached for key in ("image", "label")),
+        "slices": sum(int(case["image"].shape[-1]) for case in cached),
         "seconds": seconds,
     }
 
