@@ -13,6 +13,7 @@ from typing import Any
 from gliomaseg.workflows import files
 
 from .findings import AIMS
+from .marks import between
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
@@ -116,11 +117,7 @@ def with_table(text: str, result: Mapping[str, Any] | None) -> str:
     Raises:
         ValueError: the page lacks them.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"The page needs the marks {BEGIN} and {END} around the place of the table.")
-    return f"{before}{BEGIN}\n{table(result)}\n{END}{after}"
+    return between(text, BEGIN, END, table(result))
 
 
 def main(results: Path = RESULTS, page: Path = PAGE) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from benchmarks.marks import between
 from gliomaseg.workflows import files
 
 from .cells import FOLDER, ROOT, read_cells
@@ -70,11 +71,7 @@ def with_table(text: str, table: str) -> str:
     Raises:
         ValueError: the page lacks them.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"The page needs the marks {BEGIN} and {END} around the place of the table.")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    return between(text, BEGIN, END, table)
 
 
 def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
