@@ -268,6 +268,23 @@ def test_a_schedule_stays_within_its_steps_and_ends_with_a_validation(steps: flo
     assert used >= 0.75 * steps or steps < 50
 
 
+def test_the_time_that_was_spent_is_kept_while_a_run_lasts(tmp_path: Path) -> None:
+    import threading
+
+    spent, written = budget.Spent(tmp_path), threading.Event()
+    keep = spent.keep
+    spent.keep = lambda: (keep(), written.set())
+    with spent.kept(seconds=0.01):
+        assert written.wait(60)
+        during = json.loads((tmp_path / "spent.json").read_text(encoding="utf-8"))
+    after = json.loads((tmp_path / "spent.json").read_text(encoding="utf-8"))
+    assert after["minutes"] >= during["minutes"] >= 0.0
+    (tmp_path / "spent.json").unlink()
+    with pytest.raises(KeyboardInterrupt), spent.kept(seconds=3600.0):
+        raise KeyboardInterrupt
+    assert (tmp_path / "spent.json").is_file()
+
+
 def test_the_time_that_was_spent_adds_up_over_starts(tmp_path: Path) -> None:
     first = budget.Spent(tmp_path)
     first.before = {"minutes": 5.0, "busy_minutes": 4.0}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,9 @@ would cost large networks more training than small ones."""
 
 FEWEST_EPOCHS: Final = 20
 """Epochs are made shorter until so many fit, for then rounding costs little."""
+
+KEPT_EVERY: Final = 30.0
+"""Seconds between two notes of the minutes spent: a run that is killed outright loses no more."""
 
 FILLED: Final = 16
 """Cases that are cached for the measurement."""
@@ -62,6 +67,24 @@ class Spent:
     def keep(self) -> None:
         """Write them down."""
         files.write_json(self.path, self.now())
+
+    @contextlib.contextmanager
+    def kept(self, seconds: float = KEPT_EVERY) -> Iterator[None]:
+        """Write them down every so many seconds while the block lasts, and at its end."""
+        over = threading.Event()
+
+        def keep_on() -> None:
+            while not over.wait(seconds):
+                self.keep()
+
+        keeper = threading.Thread(target=keep_on, daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+            self.keep()
 
 
 def schedule_within(

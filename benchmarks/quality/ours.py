@@ -68,9 +68,9 @@ def train(
     kept = prepare_folder(options, parser)
     spent = Spent(run)
     try:
-        run_workflow(run, resume)
+        with spent.kept():
+            run_workflow(run, resume)
     finally:
-        spent.keep()
         add_minutes(run, spent.now()["minutes"] - spent.before["minutes"])
     _finish(run, len(kept["training"]), spent)
 

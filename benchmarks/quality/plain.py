@@ -73,10 +73,8 @@ def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe) -> No
     spent = Spent(run)
     loop = Loop(run, cell.network, datalist, Plan(**recipe.settings))
     loop.load()
-    try:
+    with spent.kept():
         loop.run(recipe.minutes, spent)
-    finally:
-        spent.keep()
     slices = loop.step * min(loop.plan.batch_size, len(loop.slices))
     worked = {"training_minutes": loop.seconds / 60}
     mark_finished(run, {"steps": loop.step, "slices": slices, **worked, **spent.now()})
