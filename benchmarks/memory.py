@@ -14,6 +14,9 @@ from .findings import MEMORY, Finding, found, not_measured
 
 STATUS = Path("/proc/self/status")
 
+CACHED = ("image", "label", "pictured")
+"""What there is to weigh of a case."""
+
 VALIDATES = 5
 """One patient of so many is cached for validation."""
 
@@ -89,7 +92,7 @@ def fill_cache(cases: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, An
         "after": after,
         "trimmed": resident_bytes(),
         "raw": sum(raw),
-        "cached": sum(case[key].nbytes for case in cached for key in ("image", "label")),
+        "cached": sum(case[key].nbytes for case in cached for key in CACHED if key in case),
         "slices": sum(int(case["image"].shape[-1]) for case in cached),
         "seconds": seconds,
     }

@@ -430,8 +430,16 @@ def test_a_recipe_goes_on_from_the_weights_of_another_and_says_so(going_on: Any)
     assert content["settings"]["pretrained"] == str(first / "models" / "model.pt")
     steps = json.loads((first / "trained.json").read_text(encoding="utf-8"))["steps"]
     assert content["started_from"]["steps"] == steps
-    kept = cell.run(going_on.runs, going_on.recipes["more"]) / "configs" / "train.json"
-    assert json.loads(kept.read_text(encoding="utf-8"))["pretrained"] == content["settings"]["pretrained"]
+    run = cell.run(going_on.runs, going_on.recipes["more"])
+    kept = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
+    assert kept["pretrained"] == content["settings"]["pretrained"]
+    locked = several.evaluate_together("locked", several.Together("more", [run], {}), going_on)
+    alone = json.loads(locked.read_text(encoding="utf-8"))
+    assert page._minutes(alone) == page._minutes(content)
+    both = several.Together("both", [run, first], {})
+    words = json.loads(several.evaluate_together("locked", both, going_on).read_text(encoding="utf-8"))
+    spent = 2 * content["started_from"]["busy_minutes"] + content["budget"]["busy_minutes"]
+    assert words["budget"]["busy_minutes"] == pytest.approx(spent)
 
 
 @pytest.mark.slow
@@ -447,13 +455,23 @@ def test_weights_to_go_on_from_must_be_there_and_know_the_same_patients(going_on
 
 
 def test_minutes_before_are_told_along() -> None:
-    spent = {"budget_minutes": 10, "busy_minutes": 9.5}
-    before = {"budget_minutes": None, "busy_minutes": 8.25, "started_from": None}
+    spent = {"budget_minutes": 10.0, "busy_minutes": 9.5}
+    old = {"busy_minutes": 8.25, "started_from": None}
     assert page._minutes({"budget": spent}) == "10, 9.5"
-    assert page._minutes({"budget": spent, "started_from": before}) == "not kept + 10, 17.8"
-    assert page._minutes({"budget": spent, "started_from": {**spent, "started_from": before}}) == (
+    assert page._minutes({"budget": spent, "started_from": old}) == "not kept + 10, 17.8"
+    assert page._minutes({"budget": spent, "started_from": {**old, "budget_minutes": None}}) == (
+        "none + 10, 17.8"
+    )
+    assert page._minutes({"budget": spent, "started_from": {**spent, "started_from": old}}) == (
         "not kept + 10 + 10, 27.2"
     )
+
+
+def test_a_peers_network_does_not_go_on_from_weights(place: Any) -> None:
+    cell = cells.cell_named("fold0:buda_unet:longer", place.recipes)
+    split = protocols.split_for("fold0", place.data, place.lock)
+    with pytest.raises(InputError, match=r"for networks of this project, but fold0:buda_unet:longer has"):
+        runner.start_of(cell, place.recipes["longer"], place, split)
 
 
 def test_a_run_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Grey values of a case in, values in units of its own foreground out.
 
-The statistics are measured once on the compact stored volume and travel beside it, so that caches hold no
-floats. Labels and geometry are never touched here.
+The statistics are measured once on the compact stored volume and travel beside it, so that the cache of
+training holds no floats. Labels and geometry are never touched here.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class EndOfCached(Transform, RandomizableTrait):  # type: ignore[misc]
     """Do nothing, but make ``CacheDataset`` stop here, as it does before a random transform.
 
     What stands above is cached as it is stored, for instance in uint8; what follows is worked out anew for
-    every use, so a normalisation to float does not quadruple the cache.
+    every use, so a normalisation to float does not quadruple the cache. For pipelines that normalise before
+    chance comes in; the config of training needs it no more, older run folders do.
     """
 
     def __call__(self, data: Any) -> Any:

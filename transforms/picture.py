@@ -1,4 +1,4 @@
-"""What pictures need of a study: its slice with the largest lesion, and masks as MONAI Label writes them."""
+"""A study in, the one slice or mask of it that becomes a picture out."""
 
 from __future__ import annotations
 

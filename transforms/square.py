@@ -35,7 +35,7 @@ NO_LESION = -20.0
 """Logit of what the network was not shown."""
 
 SQUARE = "square"
-"""Where the metadata of slices that are laid in say how, as the numbers of ``Square.numbers``."""
+"""Key in the metadata of slices that are laid in; its value is ``Square.numbers``."""
 
 _SLICES_AT_ONCE = 16
 
@@ -66,14 +66,14 @@ class Square:
 
     @classmethod
     def from_numbers(cls, numbers: Tensor) -> Square:
-        """Return the square that gave these ``numbers``; of a batch of such, the first.
+        """Return the square that gave these 11 ``numbers``.
 
         Example:
             >>> square = Square((4, 6), (0, 4, 0, 6), (1, 5, 0, 6), 6)
             >>> Square.from_numbers(square.numbers) == square
             True
         """
-        height, width, *boxes, size = (int(value) for value in numbers.reshape(-1, 11)[0])
+        height, width, *boxes, size = (int(value) for value in numbers)
         (top, bottom, left, right), (first, last, start, end) = boxes[:4], boxes[4:]
         return cls((height, width), (top, bottom, left, right), (first, last, start, end), size)
 
@@ -183,7 +183,8 @@ class LayInSquared(MapTransform):  # type: ignore[misc]
 
     Takes a float ``(C, H, W, D)`` and gives ``(C, size, size, D)``. The metadata say how it was done, so
     ``StudyInferer`` does not do it again and brings the logits back to H and W. Done before a cache, it is
-    done once in a training and not at every validation.
+    done once in a training and not at every validation. The affine stays that of the scan, and there is no
+    inverse transform.
 
     Args:
         keys: the image.
@@ -205,10 +206,10 @@ class LayInSquared(MapTransform):  # type: ignore[misc]
         """Return a copy of ``data`` with the image laid in."""
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = self._laid(result[key])
+            result[key] = self._lay_in(result[key])
         return result
 
-    def _laid(self, volume: Tensor) -> Tensor:
+    def _lay_in(self, volume: Tensor) -> Tensor:
         pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
         if self.size is None:
             return volume.to(self.dtype) if self.dtype is not None else volume
@@ -225,9 +226,21 @@ class LayInSquared(MapTransform):  # type: ignore[misc]
 
 
 def square_of(volume: Tensor) -> Square | None:
-    """Return how the slices of ``(C, H, W, D)`` or of a batch of such were laid in; None if they were not."""
+    """Return how the slices of ``(C, H, W, D)`` or of a batch of such were laid in; None if they were not.
+
+    Raises:
+        ValueError: the studies of a batch were laid in differently.
+    """
     numbers = volume.meta.get(SQUARE) if isinstance(volume, MetaTensor) else None
-    return None if numbers is None else Square.from_numbers(torch.as_tensor(numbers))
+    if numbers is None:
+        return None
+    rows = torch.as_tensor(numbers).reshape(-1, 11)
+    if len(torch.unique(rows, dim=0)) > 1:
+        raise ValueError(
+            f"The {len(rows)} studies of a batch must lie in the square alike, but they do not; set "
+            "`validate::dataloader::batch_size` to 1."
+        )
+    return Square.from_numbers(rows[0])
 
 
 def _padded(volume: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Between loader and network, and between network and metrics: batches in, what the other side takes out."""
+"""A batch as one of MONAI's engines hands it over in, what network, loss or metric takes out."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class CutMasks:
     """
 
     def __call__(self, output: Sequence[Mapping[str, Any]]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return masks and truths, each ``(1, h, w, d)`` without metadata, at least one voxel large.
+        """Return masks and truths, each ``(1, h, w, d)`` float32, at least one voxel large.
+
+        They have no metadata and are on the device of the mask.
 
         Args:
             output: decollated cases with ``keys.PRED`` and ``keys.LABEL`` of ``(1, H, W, D)``, 0 and 1.

@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _BLOCK = 1 << 20
+_ASKING = threading.Lock()
 
 
 class InputError(ValueError):
@@ -101,6 +103,7 @@ def _save_to(stream: BinaryIO, state: Any) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _ASKING:  # to ask is to set it for a moment
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -86,6 +86,8 @@ class BatchInferer(Inferer):  # type: ignore[misc]
         A network that is deeply supervised gives a list of them while it trains.
         """
         pixels = plain(inputs).contiguous(memory_format=torch.channels_last)
+        if autocast_dtype(pixels.device, self.precision) is None:
+            pixels = pixels.float()  # kept in fewer bits, but computed in 32
         with _autocast(pixels.device, self.precision):
             logits: Any = network(pixels, *args, **kwargs)
         return [level.float() for level in logits] if isinstance(logits, list) else logits.float()
@@ -128,7 +130,7 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         self.neighbours = check_neighbours(neighbours)
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Return logits of the same height, width and depth as the input.
+        """Return logits of the height, width and depth that the input has, or had before it was laid in.
 
         Args:
             inputs: ``(B, C, H, W, D)`` volumes, or ``(B, C, H, W)`` slices, each of a study of its own. Those
@@ -145,6 +147,11 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         if is_volume := slices.ndim == 5:
             slices = slices.movedim(-1, 1).flatten(0, 1)
         laid = square_of(inputs)
+        if laid and laid.size != self.size:
+            raise ValueError(
+                f"The slices were laid into squares of {laid.size} pixels, but the inferer has size "
+                f"{self.size}; give both the same, by `size` of the config."
+            )
         pixel_mm = pixel_mm_of(inputs) if is_volume else None
         square = square_for(slices, self.size, pixel_mm) if self.size and not laid else laid
         air = None if laid else slices.amin(dim=(0, 2, 3))

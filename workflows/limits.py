@@ -50,14 +50,14 @@ class Limits(NamedTuple):
 SHARE = Limits(high=1.0)
 
 RECIPE = {
-    "size": Limits(low=1, whole=True, none=True),
+    "size": Limits(low=32, whole=True, none=True),
     "epochs": Limits(low=1, whole=True),
     "passes": Limits(low=1, whole=True),
     "batch_cases": Limits(low=1, whole=True),
     "slices_per_case": Limits(low=1, whole=True),
     "learning_rate": Limits(above=True),
     "val_interval": Limits(low=1, whole=True),
-    "patience": Limits(whole=True),
+    "patience": Limits(whole=True, none=True),
     "num_workers": Limits(whole=True),
     "seed": Limits(whole=True),
     "weight_decay": Limits(),

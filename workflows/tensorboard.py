@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ..transforms import keys
 from ..transforms.picture import largest_lesion
+from ..transforms.square import square_of
 from . import pictures
 from .handlers import is_first_process, loss_of, when_over
 
@@ -196,6 +197,11 @@ class StepForPictures:
 
 def _overlay_of(output: dict[str, Any], pictured: Tensor | None = None) -> np.ndarray[Any, Any]:
     """Draw the slice with the largest lesion, from the whole scan if it was not kept: ``(H, W, 3)`` uint8."""
+    if pictured is None and square_of(output[keys.IMAGE]) is not None:
+        raise ValueError(
+            "The pictures of a validation need a slice as it was scanned, but the images are laid in; put "
+            "gliomaseg.transforms.LargestSliced before gliomaseg.transforms.LayInSquared."
+        )
     label = _plain(output[keys.LABEL]).cpu()
     depth = largest_lesion(label)
     image = _plain(output[keys.IMAGE])[..., depth] if pictured is None else _plain(pictured)

@@ -55,13 +55,28 @@ def started_from(start: Path | None) -> dict[str, Any] | None:
     if start is None:
         return None
     origin = read_origin(start) or {}
+    budget = {name: origin[name] for name in ("budget_minutes",) if name in origin}  # older ones kept none
     return {
         "cell": origin.get("cell"),
         "commit": origin.get("commit"),
-        "budget_minutes": origin.get("budget_minutes"),
+        **budget,
         **json.loads((start / "trained.json").read_text(encoding="utf-8")),
         "started_from": origin.get("started_from"),
     }
+
+
+def minutes_before(started: Mapping[str, Any] | None, name: str = "busy_minutes") -> float:
+    """Return the minutes of all runs behind ``started_from``.
+
+    Args:
+        started: of an origin or a cell.
+        name: ``busy_minutes``, which older runs do not have, or ``minutes`` of the clock.
+    """
+    total = 0.0
+    while started:
+        total += float(started.get(name) or started.get("minutes") or 0.0)
+        started = started.get("started_from")
+    return total
 
 
 def is_finished(run: Path) -> bool:

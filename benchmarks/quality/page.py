@@ -12,6 +12,7 @@ from benchmarks.marks import between
 from gliomaseg.workflows import files
 
 from .cells import FOLDER, ROOT, read_cells
+from .origin import minutes_before
 from .protocols import INSTITUTION_NAMES, INSTITUTIONS, LOCKED
 from .rows import AVERAGES, CellContent, Row, compare, key_of, rows_of
 
@@ -372,20 +373,17 @@ def _gap(value: Callable[[CellContent], float | None], first: Row, second: Row) 
 
 
 def _minutes(cell: CellContent) -> str:
-    budget = cell["budget"]
-    asked = budget.get("budget_minutes", "not kept")
-    spent = _spent(budget)
-    words = f"{asked:g}" if isinstance(asked, int | float) else asked or "none"
-    before = cell.get("started_from")
+    asked, before = [_asked(cell["budget"])], cell.get("started_from")
+    spent = minutes_before({**cell["budget"], "started_from": before})
     while before:
-        spent += _spent(before)
-        words = f"{before.get('budget_minutes') or 'not kept'} + {words}"
+        asked.insert(0, _asked(before))
         before = before.get("started_from")
-    return f"{words}, {spent:.1f}"
+    return f"{' + '.join(asked)}, {spent:.1f}"
 
 
-def _spent(budget: Mapping[str, Any]) -> float:
-    return float(budget.get("busy_minutes") or budget.get("minutes") or 0.0)
+def _asked(budget: Mapping[str, Any]) -> str:
+    minutes = budget.get("budget_minutes", "not kept")
+    return f"{minutes:g}" if isinstance(minutes, int | float) else minutes or "none"
 
 
 def _machine(cell: CellContent) -> str:

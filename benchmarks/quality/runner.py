@@ -18,6 +18,7 @@ from .cells import Cell, write_cell
 from .dataset import Data
 from .lock import Lock
 from .measure import figures, fit, patients_of
+from .networks import PEERS
 from .origin import is_finished, read_origin, seen_by
 from .protocols import ALL, Split, split_for
 from .recipes import Recipe
@@ -85,10 +86,15 @@ def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | N
     """Return the run whose weights a recipe goes on from.
 
     Raises:
-        InputError: it is not finished, or was trained on other patients.
+        InputError: it is not finished or was trained on other patients, or the network is a peer's.
     """
     if recipe.starts_from is None:
         return None
+    if cell.network in PEERS:
+        raise InputError(
+            f"`starts_from` is for networks of this project, but {cell} has {cell.network}; take a recipe "
+            "that starts from random weights."
+        )
     first = replace(cell, recipe=recipe.starts_from)
     start = first.run(place.runs, place.recipes[recipe.starts_from])
     if not is_finished(start):

@@ -16,7 +16,7 @@ from gliomaseg.workflows.tuning import tune
 
 from .cells import commit, write_cell
 from .measure import Cases, Fitted, figures, patients_of, segmenter_of
-from .origin import read_origin, seen_by
+from .origin import minutes_before, read_origin, seen_by
 from .protocols import LOCKED, locked_cases, split_for
 from .runner import Place, machine_of
 
@@ -155,14 +155,23 @@ def _words(
         "sees_locked": False,
         "chosen_on_test": False,
         "earlier": earlier,
-        "budget": {
-            "minutes": sum(one.get("minutes", 0.0) for one in trained),
-            "busy_minutes": sum(one.get("busy_minutes", 0.0) for one in trained),
-            "threads": origins[0].get("threads"),
-        },
+        "budget": _budget(origins, trained),
+        "started_from": origins[0].get("started_from") if len(origins) == 1 else None,
         "machine": machine_of(origins[0]),
         "commit": commit(),
     }
+
+
+def _budget(origins: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the members spent; of several, with the runs that they went on from."""
+    kept: dict[str, Any] = {"threads": origins[0].get("threads")}
+    for name in ("minutes", "busy_minutes"):
+        kept[name] = sum(one.get(name, 0.0) for one in trained)
+        if len(origins) > 1:
+            kept[name] += sum(minutes_before(origin.get("started_from"), name) for origin in origins)
+    if len(origins) == 1 and "budget_minutes" in origins[0]:
+        kept["budget_minutes"] = origins[0]["budget_minutes"]
+    return kept
 
 
 def _network(origin: Mapping[str, Any]) -> str:

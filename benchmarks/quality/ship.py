@@ -26,7 +26,7 @@ from gliomaseg.workflows.run import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock
-from .origin import read_origin, seen_by
+from .origin import minutes_before, read_origin, seen_by
 from .protocols import LOCKED
 from .soft import INFORMATION
 
@@ -63,9 +63,12 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
     files.write_json(fresh / "datalist.json", _datalist(seen))
     metrics = {**cell["metrics"], "protocol": _protocol(cell, fresh)}
     files.write_json(fresh / "metrics.json", metrics)
-    for name in ("environment.json", "timing.json"):
-        if (run / name).is_file():
-            shutil.copyfile(run / name, fresh / name)
+    if (run / "environment.json").is_file():
+        shutil.copyfile(run / "environment.json", fresh / "environment.json")
+    if (run / "timing.json").is_file():
+        timing = json.loads((run / "timing.json").read_text(encoding="utf-8"))
+        before = minutes_before(origin.get("started_from"), "minutes")
+        files.write_json(fresh / "timing.json", {**timing, "minutes": timing.get("minutes", 0.0) + before})
     facts = _facts(inference, cell, seen, "soft_folder" in origin.get("settings", {}))
     facts["commit"] = origin.get("commit", "unknown")
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))

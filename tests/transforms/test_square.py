@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import DataLoader, MetaTensor
 
 from gliomaseg.transforms import LayInSquared, PadToSquared, keys
 from gliomaseg.transforms.square import NO_LESION, head_box, pixel_mm_of, square_for, square_of
@@ -110,6 +110,21 @@ def test_slices_laid_in_know_how_it_was_done() -> None:
     assert torch.equal(laid.as_tensor().movedim(-1, 0), square.cut(volume.movedim(-1, 0), air))
     assert square_of(volume) is None
     assert square_of(MetaTensor(volume)) is None
+
+
+def test_studies_of_a_batch_that_are_laid_in_differently_are_refused() -> None:
+    volumes = [
+        MetaTensor(
+            slices(40, 40, head).movedim(0, -1), affine=torch.diag(torch.tensor([10.0, 10.0, 5.0, 1.0]))
+        )
+        for head in ((0, 10, 0, 10), (30, 40, 30, 40))
+    ]
+    laid = [LayInSquared(size=16)({keys.IMAGE: volume}) for volume in volumes]
+    alike = next(iter(DataLoader([laid[0], laid[0]], batch_size=2)))[keys.IMAGE]
+    assert square_of(alike) == square_of(laid[0][keys.IMAGE])
+    batch = next(iter(DataLoader(laid, batch_size=2)))[keys.IMAGE]
+    with pytest.raises(ValueError, match=r"The 2 studies of a batch must lie in the square alike.* 1\."):
+        square_of(batch)
 
 
 def test_laying_in_keeps_the_metadata_and_the_original() -> None:

@@ -172,6 +172,26 @@ def test_slices_may_be_kept_in_the_format_the_network_computes_in() -> None:
         assert torch.equal(plain(inferer(laid[None], convolution)), plain(inferer(scan[None], convolution)))
 
 
+def test_many_slices_are_laid_in_part_by_part(network: nn.Module) -> None:
+    scan = MetaTensor(torch.rand(3, 12, 12, 37))
+    laid = LayInSquared(size=8)({keys.IMAGE: scan})[keys.IMAGE]
+    inferer = StudyInferer(size=8, precision="fp32")
+    assert torch.equal(plain(inferer(laid[None], network)), plain(inferer(scan[None], network)))
+
+
+def test_slices_laid_into_another_square_are_refused(network: nn.Module) -> None:
+    laid = LayInSquared(size=8)({keys.IMAGE: torch.rand(3, 12, 12, 2)})[keys.IMAGE]
+    with pytest.raises(ValueError, match=r"squares of 8 pixels, but the inferer has size 16; give both the"):
+        StudyInferer(size=16)(laid[None], network)
+
+
+def test_slices_kept_in_fewer_bits_are_computed_in_32_where_that_is_asked(network: nn.Module) -> None:
+    laid = LayInSquared(size=8, dtype=torch.bfloat16)({keys.IMAGE: torch.rand(3, 12, 12, 2)})[keys.IMAGE]
+    inferer = StudyInferer(size=8, precision="fp32")
+    exact = MetaTensor(laid.as_tensor().float(), meta=dict(laid.meta))
+    assert torch.equal(plain(inferer(laid[None], network)), plain(inferer(exact[None], network)))
+
+
 def test_the_format_of_the_input_is_that_of_the_precision() -> None:
     assert input_dtype(torch.device("cpu"), "fp32") == torch.float32
     assert input_dtype("cpu", "bf16") == torch.bfloat16

@@ -21,7 +21,8 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("size", "big", r"`size` is a whole number from 1 up, or null; got 'big'\."),
+        ("size", "big", r"`size` is a whole number from 32 up, or null; got 'big'\."),
+        ("size", 16, r"`size` is a whole number from 32 up, or null; got 16\."),
         ("epochs", 0, r"`epochs` is a whole number from 1 up; got 0\."),
         ("batch_cases", 2.5, r"`batch_cases` is a whole number from 1 up; got 2\.5\."),
         ("learning_rate", 0.0, r"`learning_rate` is a number above 0; got 0\.0\."),
@@ -60,6 +61,9 @@ def test_expressions_and_missing_ids_pass() -> None:
     check_recipe({})
 
 
-@pytest.mark.parametrize(("name", "value"), [("pos_weight", None), ("threshold", 1), ("neighbours", 3)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pos_weight", None), ("patience", None), ("size", None), ("threshold", 1), ("neighbours", 3)],
+)
 def test_what_may_be_passes(name: str, value: Any) -> None:
     check_recipe({name: value})

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gliomaseg.transforms import keys
+from gliomaseg.transforms import LayInSquared, keys
 from gliomaseg.workflows import tensorboard
 from gliomaseg.workflows.handlers import Interrupted
 from gliomaseg.workflows.history import read_history
@@ -255,6 +255,15 @@ def test_the_kept_slice_is_drawn_where_there_is_one(monkeypatch: pytest.MonkeyPa
     kept = torch.randint(0, 255, (3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     tensorboard._overlay_of(output(0), kept)
     assert np.array_equal(drawn[0], tensorboard.pictures.to_gray(kept.numpy()))
+
+
+def test_images_that_are_laid_in_need_the_kept_slice() -> None:
+    case = output(0)
+    laid = {**case, **LayInSquared(size=4)({keys.IMAGE: case[keys.IMAGE]})}
+    with pytest.raises(
+        ValueError, match=r"images are laid in; put gliomaseg\.transforms\.LargestSliced before"
+    ):
+        tensorboard._overlay_of(laid)
 
 
 def test_the_curve_is_over_evenly_spaced_voxels(tmp_path: Path) -> None:
