@@ -55,7 +55,7 @@ RECIPE = {
     "passes": Limits(low=1, whole=True),
     "batch_cases": Limits(low=1, whole=True),
     "slices_per_case": Limits(low=1, whole=True),
-    "learning_rate": Limits(above=True),
+    "learning_rate": Limits(),
     "val_interval": Limits(low=1, whole=True),
     "patience": Limits(whole=True, none=True),
     "num_workers": Limits(whole=True),

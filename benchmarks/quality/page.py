@@ -86,8 +86,8 @@ def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     words = f"Folds 1 to 4, {max(whole)} patients" if whole else "Folds 1 to 4"
     note = (
         f"{words}, none of whom chose anything. On one core ten minutes are about a hundred steps of the "
-        "peers or fewer, so a low figure there says that a network is slow to train, not that it is poor. The "
-        "minutes are those of one fold, validation included, on the machine named in "
+        "peers or fewer, so a low figure there says that a network is slow to train, not that it is poor. "
+        "The minutes are those of one fold, validation included, on the machine named in "
         "[docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
         "ablation and the leak of a split by slice. Written by `python -m benchmarks.quality page`."
     )

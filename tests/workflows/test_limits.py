@@ -25,7 +25,7 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
         ("size", 16, r"`size` is a whole number from 32 up, or null; got 16\."),
         ("epochs", 0, r"`epochs` is a whole number from 1 up; got 0\."),
         ("batch_cases", 2.5, r"`batch_cases` is a whole number from 1 up; got 2\.5\."),
-        ("learning_rate", 0.0, r"`learning_rate` is a number above 0; got 0\.0\."),
+        ("learning_rate", -1, r"`learning_rate` is a number from 0 up; got -1\."),
         ("num_workers", -1, r"`num_workers` is a whole number from 0 up; got -1\."),
         ("neighbours", -1, r"`neighbours` is a whole number from 0 up; got -1\."),
         ("neighbours", 1.5, r"`neighbours` is a whole number from 0 up; got 1\.5\."),
