@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.inferers import plain
+from gliomaseg.transforms.plain import plain
 from gliomaseg.workflows.masks import load_label
 from gliomaseg.workflows.segment import Segmenter
 

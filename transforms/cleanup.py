@@ -18,6 +18,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from . import keys
+from .plain import plain
 
 Flags = npt.NDArray[np.bool_]
 
@@ -90,7 +91,7 @@ class RemoveFindingsd(MapTransform):  # type: ignore[misc]
         return np.concatenate([[False], ~kept])[labels]
 
     def _cleaned(self, probability: torch.Tensor) -> torch.Tensor:
-        values = probability.as_tensor() if isinstance(probability, MetaTensor) else probability
+        values = plain(probability)
         channels = values.detach().cpu().float().numpy()
         removed = np.stack([self.removed(channel) for channel in channels])
         cleaned = values.masked_fill(torch.from_numpy(removed).to(values.device), 0.0)

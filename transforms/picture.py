@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 
 from . import keys
 from .load import SLICE_ENDINGS
+from .plain import plain
 
 
 class LargestSliced(MapTransform):  # type: ignore[misc]
@@ -34,9 +35,7 @@ class LargestSliced(MapTransform):  # type: ignore[misc]
         """Return a copy of ``data`` with the slice."""
         result = dict(data)
         for key in self.key_iterator(result):
-            scan = torch.as_tensor(result[key])
-            pixels = scan.as_tensor() if isinstance(scan, MetaTensor) else scan
-            result[keys.PICTURED] = pixels[..., largest_lesion(result[self.label_key])].clone()
+            result[keys.PICTURED] = plain(result[key])[..., largest_lesion(result[self.label_key])].clone()
         return result
 
 

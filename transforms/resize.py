@@ -11,6 +11,7 @@ from monai.transforms import MapTransform
 from torch.nn import functional
 
 from . import keys
+from .plain import plain
 
 
 class ResizeStudyd(MapTransform):  # type: ignore[misc]
@@ -77,7 +78,7 @@ def _resize(volume: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Ten
 
 def _interpolate(volume: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
     """Resize ``(C, H, W, D)`` slice by slice and keep the dtype."""
-    pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+    pixels = plain(volume)
     slices = pixels.movedim(-1, 0).to(torch.float32)
     resized = functional.interpolate(slices, size=size, mode=mode).movedim(0, -1)
     return (resized if pixels.is_floating_point() else resized.round()).to(pixels.dtype)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import Tensor
 from torch.nn import functional
 
 from . import keys
+from .plain import plain
 
 WHOLE = 255
 """What a shrunk label holds where all of a pixel is lesion; in between, the share of it that is."""
@@ -56,9 +56,7 @@ class ShrinkStudyd(MapTransform):  # type: ignore[misc]
         """Return a copy of ``data`` with image and label at the size of the network."""
         result = dict(data)
         for key in self.key_iterator(result):
-            volume = torch.as_tensor(result[key])
-            pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
-            result[key] = shrink(pixels, self.size, share=key == self.label_key)
+            result[key] = shrink(plain(result[key]), self.size, share=key == self.label_key)
         return result
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import keys
+from .plain import plain
 from .space import spacing_of
 
 FIELD_MM = (200.0, 280.0)
@@ -210,7 +211,7 @@ class LayInSquared(MapTransform):  # type: ignore[misc]
         return result
 
     def _lay_in(self, volume: Tensor) -> Tensor:
-        pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+        pixels = plain(volume)
         if self.size is None:
             return volume.to(self.dtype) if self.dtype is not None else volume
         slices = pixels.movedim(-1, 0)
@@ -250,7 +251,7 @@ def _padded(volume: Tensor) -> Tensor:
     rows, columns = max(shape[0], round(side / height)), max(shape[1], round(side / width))
     if (rows, columns) == shape:
         return volume
-    pixels = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+    pixels = plain(volume)
     air = pixels.flatten(1).amin(dim=1).reshape(-1, 1, 1, 1)
     canvas = air.repeat(1, rows, columns, pixels.shape[3])
     top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from torch import Tensor
 
 from ..transforms import keys
 from ..transforms.augment import SliceAugmentation
 from ..transforms.intensity import normalized
+from ..transforms.plain import plain
 from ..transforms.shrink import WHOLE
 
 
@@ -71,7 +71,7 @@ class CutMasks:
         Args:
             output: decollated cases with ``keys.PRED`` and ``keys.LABEL`` of ``(1, H, W, D)``, 0 and 1.
         """
-        pairs = [_cut(_plain(case[keys.PRED]), _plain(case[keys.LABEL])) for case in output]
+        pairs = [_cut(plain(case[keys.PRED]), plain(case[keys.LABEL])) for case in output]
         return [mask for mask, _ in pairs], [truth for _, truth in pairs]
 
 
@@ -86,7 +86,3 @@ def _cut(mask: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         either = either[(slice(None),) * axis + (kept,)]
     cut = tuple(box)
     return mask[cut].to(torch.float32), truth[cut].to(mask.device, torch.float32)
-
-
-def _plain(tensor: Any) -> Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)

@@ -10,8 +10,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from ..transforms import keys
+from ..transforms.plain import plain
 from . import files
-from .inferers import plain
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases
 from .summary import summarize

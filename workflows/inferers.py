@@ -12,6 +12,7 @@ from monai.inferers import Inferer, SliceInferer
 from torch import Tensor, nn
 
 from ..transforms.neighbours import check_neighbours, with_neighbours
+from ..transforms.plain import plain
 from ..transforms.square import Square, pixel_mm_of, square_for, square_of
 from .files import InputError
 
@@ -192,11 +193,6 @@ def _room_for(part: Tensor, count: int, *, depth_last: bool) -> Tensor:
     if depth_last:
         return part.new_empty((*part.shape[1:], count)).movedim(-1, 0)
     return part.new_empty((count, *part.shape[1:]))
-
-
-def plain(tensor: Tensor) -> Tensor:
-    """Return the tensor without MONAI's metadata."""
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
 def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

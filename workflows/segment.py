@@ -15,9 +15,10 @@ from monai.data import MetaTensor
 from ..networks import load_weights
 from ..transforms import keys
 from ..transforms.intensity import channels_of
+from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from .files import InputError
-from .inferers import pick_device, plain
+from .inferers import pick_device
 from .models import Model, open_model
 
 CHECK_BELOW: Final = 0.7

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.data import MetaTensor
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ..transforms import keys
 from ..transforms.picture import largest_lesion
+from ..transforms.plain import plain
 from ..transforms.square import square_of
 from . import pictures
 from .handlers import is_first_process, loss_of, when_over
@@ -153,8 +152,8 @@ class TensorBoardPictures:
         for output, case in zip(engine.state.output, engine.state.batch, strict=True):
             probability, label = output[keys.PROBABILITY].flatten(), output[keys.LABEL].flatten()
             stride = max(1, len(label) // self.curve_voxels)
-            self._probabilities.append(_plain(probability)[::stride].float().cpu())
-            self._labels.append(_plain(label)[::stride].cpu())
+            self._probabilities.append(plain(probability)[::stride].float().cpu())
+            self._labels.append(plain(label)[::stride].cpu())
             if self._seen < self.cases:
                 self.writer.add_image(
                     f"validation/{case.get(keys.PATIENT, self._seen)}",
@@ -202,15 +201,9 @@ def _overlay_of(output: dict[str, Any], pictured: Tensor | None = None) -> np.nd
             "The pictures of a validation need a slice as it was scanned, but the images are laid in; put "
             "gliomaseg.transforms.LargestSliced before gliomaseg.transforms.LayInSquared."
         )
-    label = _plain(output[keys.LABEL]).cpu()
+    label = plain(output[keys.LABEL]).cpu()
     depth = largest_lesion(label)
-    image = _plain(output[keys.IMAGE])[..., depth] if pictured is None else _plain(pictured)
-    truth, prediction = (
-        label[0, ..., depth].numpy() > 0,
-        _plain(output[keys.PRED])[0, ..., depth].cpu().numpy() > 0,
-    )
-    return pictures.overlay(pictures.to_gray(image.float().cpu().numpy()), truth=truth, pred=prediction)
-
-
-def _plain(tensor: Tensor | Sequence[Any]) -> Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else torch.as_tensor(tensor)
+    image = plain(output[keys.IMAGE])[..., depth] if pictured is None else plain(pictured)
+    prediction = plain(output[keys.PRED])[0, ..., depth].cpu().numpy() > 0
+    gray = pictures.to_gray(image.float().cpu().numpy())
+    return pictures.overlay(gray, truth=label[0, ..., depth].numpy() > 0, pred=prediction)

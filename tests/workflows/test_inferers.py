@@ -9,6 +9,7 @@ from monai.inferers import SliceInferer
 from torch import Tensor, nn
 
 from gliomaseg.transforms import LayInSquared, keys
+from gliomaseg.transforms.plain import plain
 from gliomaseg.workflows import inferers
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inferers import (
@@ -18,7 +19,6 @@ from gliomaseg.workflows.inferers import (
     input_dtype,
     on_device,
     pick_device,
-    plain,
 )
 
 CPU = torch.device("cpu")
