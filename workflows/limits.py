@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .files import InputError
@@ -92,7 +94,9 @@ def check_recipe(config: Mapping[str, Any]) -> None:
     """
     for name, limits in RECIPE.items():
         if name in config and not is_expression(config[name]) and not limits.allow(config[name]):
-            raise InputError(f"`{name}` is {limits.words()}; got {config[name]!r}.")
+            raise InputError(
+                f"`{name}` is {limits.words()}; got {config[name]!r}.{_hint(config[name], limits)}"
+            )
     for name in SWITCHES:
         value = config.get(name, False)
         if not is_expression(value) and not isinstance(value, bool):
@@ -100,6 +104,19 @@ def check_recipe(config: Mapping[str, Any]) -> None:
     for one, other in PAIRS:
         if config.get(one) == 0 and config.get(other) == 0:
             raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
+
+
+def _hint(value: Any, limits: Limits) -> str:
+    """Return how to write a number that YAML reads as text (``1e-3``), or a whole one that it does not."""
+    try:
+        number = float(value) if isinstance(value, str | float) else None
+    except ValueError:
+        number = None
+    if number is None or not math.isfinite(number) or (limits.whole and not number.is_integer()):
+        return ""
+    meant: float = int(number) if limits.whole else number
+    words = format(Decimal(repr(meant)), "f") if limits.allow(meant) else str(value)
+    return f" Write {words}." if words != str(value) else ""
 
 
 def is_expression(value: Any) -> bool:
