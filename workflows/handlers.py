@@ -68,8 +68,9 @@ class DrawPosition:
 class MovingAverage:
     """Keep an exponential moving average of a network's weights; validation and the saved model use it.
 
-    Averages BatchNorm statistics too, and leaves the heads of deep supervision out. The decay grows from 0 as
-    ``(1 + n) / (10 + n)`` over the iterations ``n``, so that the random start is forgotten early (as in
+    Averages BatchNorm statistics too, and leaves the heads of deep supervision out. Moves when the weights
+    have moved: after every batch, or after as many as gradients are added up over. The decay grows from 0 as
+    ``(1 + n) / (10 + n)`` over these steps ``n``, so that the random start is forgotten early (as in
     TensorFlow's ExponentialMovingAverage).
 
     Args:
@@ -91,8 +92,10 @@ class MovingAverage:
     @torch.no_grad()
     def __call__(self, engine: Engine) -> None:
         """Move the average towards the current weights."""
-        iteration = engine.state.iteration
-        weight = 1.0 - min(self.decay, (1 + iteration) / (10 + iteration))
+        if not weights_moved(engine):
+            return
+        steps = engine.state.iteration // accumulated(engine)
+        weight = 1.0 - min(self.decay, (1 + steps) / (10 + steps))
         averages, currents = _floats(self.network), _floats(self.source)
         torch._foreach_lerp_(averages, currents, weight)
         for average, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
@@ -106,6 +109,18 @@ class MovingAverage:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take averaged weights over from a checkpoint."""
         self.network.load_state_dict(state)
+
+
+def accumulated(engine: Engine) -> int:
+    """Return over how many batches a trainer adds gradients up."""
+    return int(getattr(engine, "accumulation_steps", 1))
+
+
+def weights_moved(engine: Engine) -> bool:
+    """Return whether the optimiser made a step in the iteration just ended; an epoch ends with one."""
+    length = engine.state.epoch_length
+    step = int(engine.state.iteration % length if length else engine.state.iteration)
+    return step % accumulated(engine) == 0
 
 
 class EvaluatesOnly:
@@ -274,9 +289,8 @@ class StopOnSignal:
             Interrupted: always when it leaves.
         """
         length = engine.state.epoch_length
-        step = engine.state.iteration % length if length else engine.state.iteration
-        between = step % getattr(engine, "accumulation_steps", 1)  # gradients are not in a checkpoint
-        if not (length and step == 0) and not between:
+        ends_epoch = length and engine.state.iteration % length == 0
+        if not ends_epoch and weights_moved(engine):  # gradients are not in a checkpoint
             self.after_epoch(engine)
 
     def after_epoch(self, engine: Engine) -> None:

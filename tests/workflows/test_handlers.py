@@ -52,7 +52,7 @@ def engine_of(steps: Any = None) -> Engine:
 
 
 def at(iteration: int) -> Any:
-    return SimpleNamespace(state=SimpleNamespace(iteration=iteration))
+    return SimpleNamespace(state=SimpleNamespace(iteration=iteration, epoch_length=None))
 
 
 # ---- The position in the data
@@ -128,6 +128,20 @@ def test_statistics_are_averaged_and_counters_are_copied() -> None:
     assert float(averaged("0.running_mean")) == pytest.approx(2.0 * 9 / 11)
     assert float(averaged("0.running_var")) == pytest.approx(1 + (20.9 - 1) * 9 / 11)
     assert int(averaged("0.num_batches_tracked")) == 1
+
+
+def test_the_average_moves_when_added_up_gradients_have_moved_the_weights() -> None:
+    """Weights move after three batches, and at the end of an epoch of four."""
+    network = linear(0.0)
+    average = MovingAverage(network)
+    nn.init.constant_(network.weight, 11.0)
+    seen = []
+    for iteration in range(1, 5):
+        engine = at(iteration)
+        engine.accumulation_steps, engine.state.epoch_length = 3, 4
+        average(engine)
+        seen.append(float(average.network.weight))  # type: ignore[arg-type]
+    assert seen == pytest.approx([0.0, 0.0, 9.0, 9.0 + 2.0 * 9 / 11])
 
 
 def test_the_average_is_a_network_of_its_own_for_evaluation() -> None:
