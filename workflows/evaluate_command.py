@@ -17,9 +17,7 @@ from .files import InputError
 from .models import default_folder
 from .segment import Segmenter
 
-IN_TRAINING = (
-    "{count} of the evaluated patients were in the training data ({names}): the figures are too good."
-)
+IN_TRAINING = "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
 
 
 def evaluate_command(
@@ -87,9 +85,10 @@ def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict
     if split_file is None:
         return None
     trained = {str(case[keys.PATIENT]) for case in load_datalist(split_file)["training"]}
-    both = sorted({str(case[keys.PATIENT]) for case in cases} & trained)
+    patients = {str(case[keys.PATIENT]) for case in cases}
+    both = sorted(patients & trained)
     names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
-    warning = IN_TRAINING.format(count=len(both), names=names) if both else None
+    warning = IN_TRAINING.format(total=len(patients), count=len(both), names=names) if both else None
     return {"method": "given", "warning": warning, "compared_with": str(split_file)}
 
 

@@ -68,7 +68,7 @@ def test_evaluating_on_training_patients_is_said_in_the_report(
     evaluate_command(phantom_data, tmp_path / "out", model=smoke_run, device="cpu")
     count = len(load_datalist(smoke_run / "datalist.json")["training"])
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert f"{count} of the evaluated patients were in the training data" in page
+    assert f"evaluated patients, {count} trained the model (" in page
 
 
 def test_the_validation_section_has_no_such_warning(smoke_run: Path, tmp_path: Path) -> None:
