@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -232,6 +233,14 @@ def test_every_kept_recipe_sets_ids_that_are_there() -> None:
             "b in .* starts from 'a', .* both be of kind gliomaseg; leave starts_from out",
         ),
         ("a: {changes: x, fit: [size]}", "of temperature, threshold, but a has 'size'"),
+        (
+            "a: {changes: x, everyone: true, fit: []}",
+            "nobody is left to fit .* a in .* give it `starts_from`",
+        ),
+        (
+            "a: {changes: x}\nb: {changes: y, everyone: true, starts_from: a}",
+            r"b in .* must take over the temperature .* and `fit: \[\]`",
+        ),
         ("a: {changes: x}\nb: {from: a, changes: y, trained_as: a, minutes: 3}", "b in .* weights of 'a'"),
     ],
 )
@@ -454,6 +463,28 @@ def test_weights_to_go_on_from_must_be_there_and_know_the_same_patients(going_on
         runner.start_of(known, recipe, going_on, split)
 
 
+@pytest.mark.slow
+def test_everyone_trains_where_a_recipe_says_so_and_the_temperature_is_taken_over(going_on: Any) -> None:
+    more = going_on.recipes["more"]
+    everyone = type(more)(
+        **{**vars(more), "name": "every", "trained_as": "every", "everyone": True, "fit": ()}
+    )
+    place = dataclasses.replace(going_on, recipes={**going_on.recipes, "every": everyone})
+    cell = cells.cell_named("fold0:resnext26_unet_tiny:every", place.recipes)
+    content = json.loads(runner.run_cell(cell, place).read_text(encoding="utf-8"))
+    split = protocols.split_for("fold0", place.data, place.lock)
+    run = cell.run(place.runs, everyone)
+    trained, chose = origins.seen_by(run, place.lock)
+    assert trained == names(split.training) | names(split.validation)
+    assert chose == names(split.validation)
+    assert content["patients"]["training"] == len(trained)
+    assert (content["everyone"], content["chosen_on_test"]) == (True, False)
+    assert content["settings"]["val_interval"] == content["settings"]["epochs"]
+    before = json.loads((run_of(place, TINY) / "configs" / "inference.json").read_text(encoding="utf-8"))
+    kept = json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert content["fitted"]["temperature"] == kept["temperature"] == before["temperature"] != 1.0
+
+
 def test_minutes_before_are_told_along() -> None:
     spent = {"budget_minutes": 10.0, "busy_minutes": 9.5}
     old = {"busy_minutes": 8.25, "started_from": None}
@@ -599,6 +630,36 @@ def test_a_student_learns_from_soft_labels_and_can_be_shipped(taught: Any, tmp_p
     assert "Measured once on" in (target / "README.md").read_text(encoding="utf-8")
     again = shipping.ship(run, {**measured, "earlier": [{}]}, taught.lock, tmp_path / "again")
     assert "Measured 2 times on" in (again / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_what_teachers_knew_is_told_of_those_who_go_on_from_their_student(
+    taught: Any, tmp_path: Path
+) -> None:
+    student = taught.recipes["student"]
+    runner.run_cell(cells.cell_named("all74:resnext26_unet_tiny:student", taught.recipes), taught)
+    changes = {"name": "adult", "trained_as": "adult", "starts_from": "student", "soft": None}
+    adult = type(student)(**{**vars(student), **changes, "everyone": True, "fit": ()})
+    place = dataclasses.replace(taught, recipes={**taught.recipes, "adult": adult})
+    cell = cells.cell_named("all74:resnext26_unet_tiny:adult", place.recipes)
+    content = json.loads(runner.run_cell(cell, place).read_text(encoding="utf-8"))
+    assert "trained `all74:resnext26_unet_tiny:adult` too: no figures" in page.everything_part([content], {})
+    run = cell.run(place.runs, adult)
+    taught_on = set(json.loads((place.runs / "soft" / "t" / "teachers.json").read_text())["seen"])
+    assert origins.taught_by(run) == taught_on
+    path = several.evaluate_together("locked", several.Together("adult", [run], {}), place)
+    target = shipping.ship(run, json.loads(path.read_text()), place.lock, tmp_path / "default")
+    check_shipped(target, place.lock)
+    datalist = json.loads((target / "datalist.json").read_text(encoding="utf-8"))
+    assert names(datalist["training"]) == {*place.lock.free} | taught_on
+    assert datalist["validation"] == []
+    card = (target / "README.md").read_text(encoding="utf-8")
+    assert "nobody: everyone trained, to the last epoch; the temperature is that of the run before" in card
+    lost = json.loads((run / "origin.json").read_text(encoding="utf-8"))
+    lost["settings"]["pretrained"] = str(tmp_path / "gone" / "models" / "model.pt")
+    (tmp_path / "origin.json").write_text(json.dumps(lost), encoding="utf-8")
+    with pytest.raises(InputError, match=r"goes on from .*gone, which is gone.*put that run folder back"):
+        origins.taught_by(tmp_path)
 
 
 @pytest.mark.slow

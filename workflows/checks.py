@@ -27,6 +27,7 @@ from .given_split import on_both_sides, split_by_file
 from .pool import Progress, in_threads
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
 from .slices import person_of
+from .split import EVERYONE, EVERYONE_WARNING
 from .studies import Record, Slice, Study
 from .volume_checks import inspect_volume
 
@@ -186,7 +187,12 @@ def _datalist_findings(datalist: Datalist, source: str) -> Iterator[Finding]:
     if datalist["split"].get("method") == "slice":
         yield finding("slice-split", [source], str(warning))
         return
+    everyone = datalist["split"].get("method") == EVERYONE
+    if everyone:
+        yield finding("everyone-trains", [source], str(warning or EVERYONE_WARNING))
     for person, where in on_both_sides(_names(datalist)).items():
+        if everyone and "test" not in where:
+            continue
         yield finding("both-sides", [source], f"{person} is in {' and in '.join(where)} of {source}.")
 
 

@@ -89,6 +89,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "doubled-folder": Kind("warning", "Folders that are there twice", "Remove the copy; it is not used."),
     "other-names": Kind("warning", "Pictures with other names", "Rename them if they are slices."),
     "slice-split": Kind("warning", "A split that leaks", "Split by patient: `gliomaseg prepare DATA`."),
+    "everyone-trains": Kind(
+        "warning", "Validation patients who train", "Take no figure from them; test on other patients."
+    ),
 }
 """Every kind of fault by its code, in the order in which they are listed."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .report_words import DASH, Cell, cell, counted, flatten, is_missing, plain
+from .split import EVERYONE
 
 _AVERAGES = (
     ("per_patient_mean", "Mean over patients", "headline"),
@@ -47,6 +48,7 @@ _SPLITS = {
     "folds": "by patient into folds: nobody is on two sides",
     "institution": "by institution: every site is on one side only",
     "slice": "by slice: slices of one patient stand on several sides",
+    EVERYONE: "the validation patients train too",
 }
 
 _KEY = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")

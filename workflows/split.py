@@ -33,6 +33,14 @@ SLICE_WARNING: Final = (
 )
 """What a split by slice carries with it wherever its figures go."""
 
+EVERYONE: Final = "everyone"
+"""A split whose validation patients train too, as before a release; written by hand or by a program."""
+
+EVERYONE_WARNING: Final = (
+    "The validation patients train too, so figures on them say nothing about new patients."
+)
+"""What such a split carries with it wherever its figures go."""
+
 Sections = dict[str, list[str]]
 """Names of patients by section, each list sorted."""
 

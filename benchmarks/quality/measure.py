@@ -69,12 +69,15 @@ def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validati
     Args:
         run: its folder.
         inference: ids of its inference config.
-        wanted: ``temperature``, ``threshold``; what is not wanted stays as the config has it.
+        wanted: ``temperature``, ``threshold``; what is not wanted stays as ``inference`` has it, and a
+            temperature that is not there is 1.
         validation: patients that no figure is reported on.
     """
-    first = segmenter_of(run, {**inference, "temperature": 1.0})
-    threshold = None if "threshold" in wanted else first.threshold
     keep = "temperature" not in wanted
+    first = segmenter_of(
+        run, {"temperature": 1.0, **inference} if keep else {**inference, "temperature": 1.0}
+    )
+    threshold = None if "threshold" in wanted else first.threshold
     tuned = tune(validation, first, first.temperature, threshold, keep_temperature=keep)
     segmenter = segmenter_of(run, {**inference, **asdict(tuned)})
     return Fitted(segmenter, tuned, [segmenter.network])

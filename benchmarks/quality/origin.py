@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -18,6 +18,9 @@ from gliomaseg.workflows.files import InputError
 from .cells import Cell, commit
 from .lock import Lock
 from .recipes import Recipe
+
+TEACHERS: Final = "teachers.json"
+"""In a folder of soft labels: who wrote them, and which patients these models knew."""
 
 
 def read_origin(run: Path) -> dict[str, Any] | None:
@@ -77,6 +80,28 @@ def minutes_before(started: Mapping[str, Any] | None, name: str = "busy_minutes"
         total += float(started.get(name) or started.get("minutes") or 0.0)
         started = started.get("started_from")
     return total
+
+
+def taught_by(run: Path) -> set[str]:
+    """Return the patients that the teachers of a run knew, or of a run that it goes on from.
+
+    Raises:
+        InputError: a run that it goes on from is gone, so that nobody can tell.
+    """
+    origin = read_origin(run) or {}
+    settings = origin.get("settings", {})
+    seen: set[str] = set()
+    if soft := settings.get("soft_folder"):
+        seen |= set(json.loads((Path(soft) / TEACHERS).read_text(encoding="utf-8"))["seen"])
+    if origin.get("started_from"):
+        before = Path(settings["pretrained"]).parent.parent
+        if read_origin(before) is None:
+            raise InputError(
+                f"{run} goes on from {before}, which is gone, so nobody can tell which patients its teachers "
+                "knew; put that run folder back."
+            )
+        seen |= taught_by(before)
+    return seen
 
 
 def is_finished(run: Path) -> bool:

@@ -59,6 +59,8 @@ def train(
         if recipe.minutes is not None:
             trial = _options(run, list_path, settings, soft)
             settings |= schedule_within(recipe.minutes, trial, datalist["training"], datalist["validation"])
+        if recipe.everyone:  # one validation, which takes the last weights, whatever it finds
+            settings["val_interval"] = settings["epochs"]
         origin = write_origin(run, cell, recipe, settings, start)
     resume = any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
     options = _options(run, list_path, origin["settings"], soft, resume)

@@ -318,6 +318,13 @@ def everything_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
     head = ("Cell", "mean Dice", "patients", "budget, spent (minutes)", "commit")
     body = table(lines, head) if lines else ["None yet."]
     note = ["", "Cells of `all74` were tested on the patients who chose their epoch."]
+    trained_on_test = [
+        f"`{cell['protocol']}:{key_of(cell)}`"
+        for cell in cells
+        if cell.get("everyone") and cell["chosen_on_test"]
+    ]
+    if trained_on_test:
+        note.append(f"Those who were tested trained {', '.join(trained_on_test)} too: no figures at all.")
     return "\n".join(["## Every cell", "", *body, *(note if lines else [])])
 
 

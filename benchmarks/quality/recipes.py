@@ -24,6 +24,7 @@ KEYS: Final = (
     "fit",
     "trained_as",
     "starts_from",
+    "everyone",
     "soft",
 )
 
@@ -44,6 +45,8 @@ class Recipe:
         trained_as: recipe whose weights are taken; its own name unless told.
         starts_from: recipe whose finished weights this one goes on from, on the same split; None for
             random weights.
+        everyone: the inner validation trains too. Nobody is left to choose: the last epoch and the
+            temperature of the recipe it starts from are taken.
         soft: folder of soft labels, None for the truth alone.
     """
 
@@ -57,6 +60,7 @@ class Recipe:
     fit: tuple[str, ...] = ("temperature",)
     trained_as: str = ""
     starts_from: str | None = None
+    everyone: bool = False
     soft: str | None = None
 
 
@@ -101,6 +105,7 @@ def _recipe(name: str, written: Mapping[str, Any], before: Mapping[str, Recipe],
         fit=tuple(written.get("fit", parent.fit if parent else ("temperature",))),
         trained_as=written.get("trained_as", name),
         starts_from=written.get("starts_from", parent.starts_from if parent else None),
+        everyone=written.get("everyone", parent.everyone if parent else False),
         soft=written.get("soft", parent.soft if parent else None),
     )
     _check(recipe, before, path)
@@ -131,6 +136,11 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
             f"{recipe.name} in {path} starts from {recipe.starts_from!r}, so that must stand above it, and "
             "both be of kind gliomaseg; leave starts_from out to start from random weights."
         )
+    if recipe.everyone and (recipe.starts_from is None or recipe.fit):
+        raise InputError(
+            f"With `everyone`, nobody is left to fit anything on, so {recipe.name} in {path} must take over "
+            "the temperature of a recipe that it starts from; give it `starts_from`, and `fit: []`."
+        )
     if recipe.trained_as == recipe.name:
         return
     source = before.get(recipe.trained_as)
@@ -142,4 +152,11 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
 
 
 def _training(recipe: Recipe) -> tuple[Any, ...]:
-    return (recipe.kind, recipe.minutes, dict(recipe.settings), recipe.starts_from, recipe.soft)
+    return (
+        recipe.kind,
+        recipe.minutes,
+        dict(recipe.settings),
+        recipe.starts_from,
+        recipe.everyone,
+        recipe.soft,
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.split import EVERYONE, EVERYONE_WARNING
 from gliomaseg.workflows.tuned import write_tuned
 
 from . import ours, plain
@@ -19,7 +21,7 @@ from .dataset import Data
 from .lock import Lock
 from .measure import figures, fit, patients_of
 from .networks import PEERS
-from .origin import is_finished, read_origin, seen_by
+from .origin import TEACHERS, is_finished, read_origin, seen_by
 from .protocols import ALL, Split, split_for
 from .recipes import Recipe
 
@@ -67,7 +69,8 @@ def run_cell(cell: Cell, place: Place) -> Path | None:
         split = split_for(cell.protocol, place.data, place.lock)
         if not is_finished(run):
             train_cell(cell, place, run, split)
-        write_cell(path, measure_cell(cell, recipe, run, split))
+        taken = {"temperature": temperature_before(cell, recipe, place)} if recipe.everyone else {}
+        write_cell(path, measure_cell(cell, recipe, run, split, taken))
     return path
 
 
@@ -75,6 +78,9 @@ def train_cell(cell: Cell, place: Place, run: Path, split: Split) -> None:
     """Train the run of a cell, with the recipe whose weights it takes."""
     recipe = place.recipes[place.recipes[cell.recipe].trained_as]
     datalist = split.datalist(place.data)
+    if recipe.everyone:
+        datalist["training"] = [*datalist["training"], *datalist["validation"]]
+        datalist["split"] |= {"method": EVERYONE, "warning": EVERYONE_WARNING}
     if recipe.kind == "plain":
         plain.train(run, datalist, cell, recipe)
         return
@@ -110,6 +116,13 @@ def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | N
     return start
 
 
+def temperature_before(cell: Cell, recipe: Recipe, place: Place) -> float:
+    """Return the temperature that was fitted for the run that a recipe goes on from."""
+    start = replace(cell, recipe=str(recipe.starts_from))
+    run = start.run(place.runs, place.recipes[start.recipe])
+    return float(json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))["temperature"])
+
+
 def soft_folder(recipe: Recipe, place: Place, split: Split) -> Path | None:
     """Return the folder of a recipe's soft labels.
 
@@ -119,7 +132,7 @@ def soft_folder(recipe: Recipe, place: Place, split: Split) -> Path | None:
     if recipe.soft is None:
         return None
     folder = place.runs / "soft" / recipe.soft
-    teachers = folder / "teachers.json"
+    teachers = folder / TEACHERS
     if not teachers.is_file():
         raise InputError(
             f"The recipe {recipe.name} learns from the soft labels in {folder}, but there are none; "
@@ -137,9 +150,19 @@ def soft_folder(recipe: Recipe, place: Place, split: Split) -> Path | None:
     return folder
 
 
-def measure_cell(cell: Cell, recipe: Recipe, run: Path, split: Split) -> dict[str, Any]:
-    """Fit a trained run on its validation patients and return the content of its cell."""
-    fitted = fit(run, recipe.inference, recipe.fit, split.validation)
+def measure_cell(
+    cell: Cell, recipe: Recipe, run: Path, split: Split, taken: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Fit a trained run on its validation patients and return the content of its cell.
+
+    Args:
+        cell: that is filled.
+        recipe: of the cell.
+        run: the trained run.
+        split: of the protocol.
+        taken: ids of the inference config that are not fitted but taken over from another run.
+    """
+    fitted = fit(run, {**recipe.inference, **taken}, recipe.fit, split.validation)
     if recipe.trained_as == recipe.name:
         write_tuned(run, fitted.tuned)
     protocol = {"split": cell.protocol, "threshold": fitted.tuned.threshold}
@@ -162,8 +185,11 @@ def measure_cell(cell: Cell, recipe: Recipe, run: Path, split: Split) -> dict[st
         "sees_locked": split.sees_locked,
         "chosen_on_test": cell.protocol == ALL,
         "patients": {
-            name: len(patients_of(getattr(split, name))) for name in ("training", "validation", "test")
+            "training": len(patients_of([*split.training, *(split.validation if recipe.everyone else ())])),
+            "validation": len(patients_of(split.validation)),
+            "test": len(patients_of(split.test)),
         },
+        "everyone": recipe.everyone,
         "budget": {
             "budget_minutes": origin.get("budget_minutes"),
             **trained,

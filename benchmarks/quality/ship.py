@@ -26,9 +26,8 @@ from gliomaseg.workflows.run import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock
-from .origin import minutes_before, read_origin, seen_by
+from .origin import minutes_before, read_origin, seen_by, taught_by
 from .protocols import LOCKED
-from .soft import INFORMATION
 
 TARGET: Final = ROOT / "models" / "default"
 MOST_BYTES: Final = 8_000_000
@@ -55,7 +54,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
     inference = renewed(json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8")))
     state, _ = read_state(run / "models" / "model.pt")
     _check(run, inference, state, cell)
-    seen = _seen(run, origin, lock)
+    seen = _seen(run, lock)
     fresh = target.with_name(f".{target.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
     files.write_json(fresh / "configs" / "inference.json", {**inference, **cell["inference"]})
@@ -69,7 +68,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         timing = json.loads((run / "timing.json").read_text(encoding="utf-8"))
         before = minutes_before(origin.get("started_from"), "minutes")
         files.write_json(fresh / "timing.json", {**timing, "minutes": timing.get("minutes", 0.0) + before})
-    facts = _facts(inference, cell, seen, "soft_folder" in origin.get("settings", {}))
+    facts = _facts(inference, cell, seen, _chosen_by(run, seen, lock), bool(taught_by(run)))
     facts["commit"] = origin.get("commit", "unknown")
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
     files.write_text(fresh / "README.md", model_card(facts))
@@ -139,19 +138,27 @@ def _check_size(path: Path) -> None:
         raise InputError(f"Weights that ship have at most {MOST_BYTES} bytes, but these have {size}.")
 
 
-def _seen(run: Path, origin: Mapping[str, Any], lock: Lock) -> dict[str, list[str]]:
+def _seen(run: Path, lock: Lock) -> dict[str, list[str]]:
     """Return who was trained on, by the student or a teacher, and who chose and was unknown to all."""
     training, validation = seen_by(run, lock)
-    soft = origin.get("settings", {}).get("soft_folder")
-    if soft is not None:
-        taught = json.loads((Path(soft) / INFORMATION).read_text(encoding="utf-8"))["seen"]
-        lock.refuse(taught, "known to teachers")
-        training |= set(taught)
+    taught = taught_by(run)
+    lock.refuse(taught, "known to teachers")
+    training |= taught
     return {
         "training": sorted(training),
         "validation": sorted(validation - training),
         "locked": list(lock.locked),
     }
+
+
+def _chosen_by(run: Path, seen: Mapping[str, list[str]], lock: Lock) -> str:
+    """Say in the words of the model card who chose the epoch and the temperature."""
+    training, validation = seen_by(run, lock)
+    if validation <= training:
+        return "nobody: everyone trained, to the last epoch; the temperature is that of the run before"
+    if seen["validation"]:
+        return f"{len(seen['validation'])} others, names in the same file"
+    return "patients that its teachers had seen, but not it"
 
 
 def _datalist(seen: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -180,7 +187,11 @@ def _protocol(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _facts(
-    inference: Mapping[str, Any], cell: Mapping[str, Any], seen: Mapping[str, list[str]], taught: bool
+    inference: Mapping[str, Any],
+    cell: Mapping[str, Any],
+    seen: Mapping[str, list[str]],
+    chosen_by: str,
+    taught: bool,
 ) -> dict[str, Any]:
     return {
         "network": inference["network_name"],
@@ -192,7 +203,7 @@ def _facts(
         "cell": cell,
         "dice": cell["metrics"]["dice"],
         "trained_on": len(seen["training"]),
-        "chose": len(seen["validation"]),
+        "chosen_by": chosen_by,
         "tested_on": cell["patients"]["test"],
         "times": len(cell.get("earlier", ())) + 1,
         "taught": taught,

@@ -25,9 +25,7 @@ from gliomaseg.workflows.segment import Segmenter
 
 from .lock import Lock
 from .measure import Cases, segmenter_of
-from .origin import seen_by
-
-INFORMATION = "teachers.json"
+from .origin import TEACHERS, seen_by
 
 
 def soften(
@@ -57,7 +55,7 @@ def soften(
         "unseen": unseen,
         "seen": sorted(set().union(*(training | validation for training, validation in trained))),
     }
-    path = folder / INFORMATION
+    path = folder / TEACHERS
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != information:
         raise InputError(f"{folder} holds the answers of other teachers; choose another name.")
     files.write_json(path, information)

@@ -469,6 +469,23 @@ def test_a_patient_on_both_sides_of_a_datalist_is_found(datalist: Path):
     assert found.what == f"{twice['patient'][:12]} is in training and in validation of {datalist}."
 
 
+def test_validation_patients_who_train_are_a_warning_where_the_split_says_so_and_may_not_test(datalist: Path):
+    content = json.loads(datalist.read_text(encoding="utf-8"))
+    first, second = content["training"][:2]
+    content["validation"].append(first)
+    content["split"] = {"method": "everyone"}
+    datalist.write_text(json.dumps(content), encoding="utf-8")
+    found = only(check_data(datalist), "everyone-trains")
+    assert found.what == (
+        "The validation patients train too, so figures on them say nothing about new patients."
+    )
+    content["test"] = [second]
+    datalist.write_text(json.dumps(content), encoding="utf-8")
+    codes = {one.code: one.what for one in check_data(datalist).findings}
+    assert set(codes) == {"everyone-trains", "both-sides"}
+    assert f"{second['patient'][:12]} is in training and in test of" in codes["both-sides"]
+
+
 def test_a_datalist_split_by_slice_warns_of_its_leak(data_folder: Path, tmp_path: Path):
     write_datalist(build_datalist(data_folder, method="slice"), tmp_path / "slices.json")
     found = only(check_data(tmp_path / "slices.json"), "slice-split")
