@@ -103,7 +103,7 @@ def prepare(
 ) -> None:
     """Find the patients of a data set, split them and write it down with the hash of every file."""
     from .datalist import build_datalist
-    from .datalist_file import write_datalist
+    from .datalist_file import write_beside_earlier
 
     datalist = build_datalist(
         data,
@@ -117,8 +117,10 @@ def prepare(
         str(split_file) if split_file else None,
         _bar(),
     )
-    write_datalist(datalist, output)
+    earlier = write_beside_earlier(datalist, output)
     typer.echo(_describe_datalist(datalist))
+    if earlier:
+        typer.echo(f"Another datalist was there; it is now {earlier}.")
     typer.echo(f"Wrote {output}. Next: gliomaseg train {output} --output runs/first")
 
 

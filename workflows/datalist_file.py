@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
+import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from .files import InputError, sha256_of, write_json
+from .files import InputError, replace_atomically, sha256_of, write_json
 from .pool import Progress, in_threads
 from .split import SECTIONS
 from .studies import Record
@@ -35,6 +38,32 @@ def write_datalist(datalist: Datalist, path: str | os.PathLike[str]) -> None:
     """
     root = datalist["root"]
     write_json(path, _with_paths(datalist, lambda file: relative_to(file, root)))
+
+
+def write_beside_earlier(datalist: Datalist, path: str | os.PathLike[str]) -> Path | None:
+    """Write a datalist as ``write_datalist`` does; another one of that name is kept under a free name.
+
+    A datalist says who was tested: without it, figures that were printed cannot be understood any more.
+
+    Returns:
+        Where the earlier one is now, such as ``datalist.1.json``; None if there was none, or the same one.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    file = Path(path)
+    if not file.is_file():
+        write_datalist(datalist, file)
+        return None
+    numbered = (file.with_suffix(f".{number}{file.suffix}") for number in itertools.count(1))
+    aside = next(name for name in numbered if not name.exists())
+    with replace_atomically(aside) as partial:
+        shutil.copyfile(file, partial)
+    write_datalist(datalist, file)
+    if filecmp.cmp(file, aside, shallow=False):
+        aside.unlink()
+        return None
+    return aside
 
 
 def load_datalist(path: str | os.PathLike[str]) -> Datalist:

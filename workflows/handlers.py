@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.handlers import ValidationHandler
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -138,6 +139,28 @@ class EvaluatesOnly:
         """Set the network to evaluation and take over."""
         engine.network.eval()
         engine.mode = _without_gradients
+
+
+class ValidationToTheEnd(ValidationHandler):  # type: ignore[misc]
+    """Validate after every few epochs, and after the last: only what was validated can be saved.
+
+    Args:
+        interval: epochs between validations.
+        validator: the evaluator.
+    """
+
+    def __init__(self, interval: int, validator: Engine) -> None:
+        super().__init__(interval=interval, validator=validator)
+
+    def attach(self, engine: Engine) -> None:
+        """Listen for finished epochs."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.when_due)
+
+    def when_due(self, engine: Engine) -> None:
+        """Validate if it is time to."""
+        epoch = engine.state.epoch
+        if epoch % self.interval == 0 or epoch == engine.state.max_epochs:
+            self(engine)
 
 
 class BestModel:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from .files import InputError
+from .inferers import PRECISIONS
 
 
 class Limits(NamedTuple):
@@ -28,6 +29,9 @@ class Limits(NamedTuple):
     above: bool = False
     """Whether the smallest value itself is too small."""
 
+    below: bool = False
+    """Whether the largest value itself is too large."""
+
     def words(self) -> str:
         """Say it in words.
 
@@ -36,7 +40,7 @@ class Limits(NamedTuple):
             ('a number from 0 to 1', 'a whole number from 0 up', 'a number above 0, or null')
         """
         kind = "a whole number" if self.whole else "a number"
-        to = "up" if self.high == float("inf") else f"to {self.high:g}"
+        to = "up" if self.high == float("inf") else f"{'to below' if self.below else 'to'} {self.high:g}"
         span = f"above {self.low:g}" if self.above else f"from {self.low:g} {to}"
         return f"{kind} {span}{', or null' if self.none else ''}"
 
@@ -46,7 +50,8 @@ class Limits(NamedTuple):
             return self.none
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
             return False
-        return self.low <= value <= self.high and not (self.above and value == self.low)
+        ends = (self.above and value == self.low) or (self.below and value == self.high)
+        return self.low <= value <= self.high and not ends
 
 
 SHARE = Limits(high=1.0)
@@ -68,6 +73,7 @@ RECIPE = {
     "other_share": Limits(),
     "accumulation": Limits(low=1, whole=True),
     "augmentation": Limits(high=4.0),
+    "average_decay": Limits(high=1.0, below=True),
     "slice_statistics": SHARE,
     "lambda_dice": Limits(),
     "lambda_ce": Limits(),
@@ -79,8 +85,11 @@ RECIPE = {
 }
 """Id -> what it may be."""
 
-SWITCHES = ("deep_supervision", "mirror", "cleanup_largest")
+SWITCHES = ("deep_supervision", "mirror", "cleanup_largest", "fit_temperature", "fit_threshold")
 """Ids that are true or false."""
+
+WORDS = {"precision": PRECISIONS}
+"""Id -> the words that it may be."""
 
 PAIRS = (("lesion_share", "other_share"), ("lambda_dice", "lambda_ce"))
 """Ids that are not both 0."""
@@ -97,13 +106,21 @@ def check_recipe(config: Mapping[str, Any]) -> None:
             raise InputError(
                 f"`{name}` is {limits.words()}; got {config[name]!r}.{_hint(config[name], limits)}"
             )
+    _check_words(config)
+    for one, other in PAIRS:
+        if config.get(one) == 0 and config.get(other) == 0:
+            raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
+
+
+def _check_words(config: Mapping[str, Any]) -> None:
     for name in SWITCHES:
         value = config.get(name, False)
         if not is_expression(value) and not isinstance(value, bool):
             raise InputError(f"`{name}` is true or false; got {value!r}.")
-    for one, other in PAIRS:
-        if config.get(one) == 0 and config.get(other) == 0:
-            raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
+    for name, words in WORDS.items():
+        value = config.get(name, words[0])
+        if not is_expression(value) and value not in words:
+            raise InputError(f"`{name}` is one of {', '.join(words)}; got {value!r}.")
 
 
 def _hint(value: Any, limits: Limits) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from . import files
@@ -24,7 +23,7 @@ from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError
 from .findings import format_findings, raise_on_errors
 from .inferers import pick_device
-from .limits import check_recipe
+from .limits import check_recipe, is_expression
 from .models import configs_folder
 from .overrides import apply_settings, refuse_hash
 from .segment import Segmenter
@@ -86,6 +85,7 @@ def train(options: TrainOptions) -> Evaluation:
     pick_device(_device_name(parser))
     if not options.resume:  # a resumed run has its weights in the checkpoint
         check_network(parser)
+        check_loss(parser)
     datalist = prepare_folder(options, parser)
     started = time.monotonic()
     try:
@@ -133,10 +133,30 @@ def check_network(parser: ConfigParser) -> None:
         trained = "supervised" if "supervised" in parser else "network_def"
         ConfigParser(deepcopy(parser.get())).get_parsed_content(trained)
     except RuntimeError as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        raise InputError(str(cause)) from error
+        raise InputError(str(_first_cause(error))) from error
+
+
+def check_loss(parser: ConfigParser) -> None:
+    """Build the config's loss once and let it go.
+
+    Raises:
+        InputError: it cannot be built, for instance since its name is misspelt.
+    """
+    if "loss" not in parser:
+        return
+    try:
+        ConfigParser(deepcopy(parser.get())).get_parsed_content("loss")
+    except (RuntimeError, ModuleNotFoundError) as error:
+        raise InputError(
+            f"The `loss` of the config cannot be built: {_first_cause(error)}. Take the name of a loss of "
+            "MONAI, or where a class of your own can be imported from, with arguments that it has."
+        ) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any]:
@@ -269,6 +289,7 @@ def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:
         method=parser.get("split", "patient"),
         validation=parser.get("validation_share", 0.2),
         fold=parser.get("fold", 0),
+        institution=parser.get("institution"),
         seed=parser.get("seed", 0),
     )
 
@@ -290,4 +311,4 @@ def _device_name(parser: ConfigParser) -> str:
     device = parser.get("device")
     if isinstance(device, Mapping):
         return str(device.get("name", "auto"))
-    return "auto" if device is None or str(device).startswith("$") else str(torch.device(str(device)))
+    return "auto" if device is None or is_expression(device) else str(device)

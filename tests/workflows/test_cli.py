@@ -182,6 +182,19 @@ def test_prepare_counts_and_says_what_comes_next(gliomaseg, phantom_data: Path, 
     assert f"gliomaseg train {tmp_path / 'datalist.json'}" in outcome.out
 
 
+def test_prepare_keeps_another_datalist_that_was_there(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "datalist.json"
+    gliomaseg("prepare", phantom_data, "--output", output, "--test", "0.25")
+    first = output.read_bytes()
+    assert "Another datalist" not in gliomaseg("prepare", phantom_data, "-o", output, "--test", "0.25").out
+    assert [file.name for file in tmp_path.iterdir()] == ["datalist.json"]
+    said = gliomaseg("prepare", phantom_data, "--output", output).out
+    assert f"Another datalist was there; it is now {tmp_path / 'datalist.1.json'}." in said
+    assert (tmp_path / "datalist.1.json").read_bytes() == first != output.read_bytes()
+    gliomaseg("prepare", phantom_data, "--output", output, "--seed", "3")
+    assert {file.name for file in tmp_path.iterdir()} == {f"datalist{n}.json" for n in ("", ".1", ".2")}
+
+
 def test_prepare_by_slice_warns_of_the_leak_in_words(
     gliomaseg, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

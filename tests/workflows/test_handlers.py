@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedEvaluator
+from monai.engines import Evaluator, SupervisedEvaluator
 from torch import nn
 
 from gliomaseg.workflows import handlers
@@ -27,6 +27,7 @@ from gliomaseg.workflows.handlers import (
     MovingAverage,
     Progress,
     StopOnSignal,
+    ValidationToTheEnd,
     is_first_process,
     loss_of,
     unwrap,
@@ -82,6 +83,24 @@ def test_an_attached_handler_is_the_one_defined_elsewhere() -> None:
     engine = engine_of()
     Attached(SimpleNamespace(attach=attached.append)).attach(engine)
     assert attached == [engine]
+
+
+# ---- Validation
+
+
+@pytest.mark.parametrize(
+    ("interval", "epochs", "expected"), [(2, 4, [2, 4]), (2, 5, [2, 4, 5]), (4, 3, [3]), (1, 2, [1, 2])]
+)
+def test_the_last_epoch_is_validated_whatever_the_interval(
+    interval: int, epochs: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated: list[int] = []
+    handler = ValidationToTheEnd(interval, Evaluator(torch.device("cpu"), [0]))
+    monkeypatch.setattr(handler.validator, "run", validated.append)
+    engine = engine_of()
+    handler.attach(engine)
+    engine.run([1.0], max_epochs=epochs)
+    assert validated == expected
 
 
 # ---- The moving average

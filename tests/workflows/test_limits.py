@@ -7,7 +7,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.limits import PAIRS, RECIPE, SWITCHES, check_recipe
+from gliomaseg.workflows.limits import PAIRS, RECIPE, SWITCHES, WORDS, check_recipe
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, read_train_config
 
@@ -15,7 +15,7 @@ from gliomaseg.workflows.run import TrainOptions, read_train_config
 def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
     config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
     check_recipe(config)
-    assert {*RECIPE, *SWITCHES, *(name for pair in PAIRS for name in pair)} <= set(config)
+    assert {*RECIPE, *SWITCHES, *WORDS, *(name for pair in PAIRS for name in pair)} <= set(config)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,11 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
         ("lambda_ce", None, r"`lambda_ce` is a number from 0 up; got None\."),
         ("pos_weight", 0, r"`pos_weight` is a number above 0, or null; got 0\."),
         ("cleanup_share", 10, r"`cleanup_share` is a number from 0 to 1; got 10\."),
+        ("average_decay", 2, r"`average_decay` is a number from 0 to below 1; got 2\."),
+        ("average_decay", 1.0, r"`average_decay` is a number from 0 to below 1; got 1\.0\."),
+        ("fit_temperature", "maybe", r"`fit_temperature` is true or false; got 'maybe'\."),
+        ("fit_threshold", 1, r"`fit_threshold` is true or false; got 1\."),
+        ("precision", "fp16", r"`precision` is one of auto, bf16, fp32; got 'fp16'\."),
         ("mirror", 1, r"`mirror` is true or false; got 1\."),
         ("cleanup_largest", "yes, please", r"`cleanup_largest` is true or false; got 'yes, please'\."),
     ],

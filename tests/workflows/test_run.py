@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import torch
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.history import read_history
-from gliomaseg.workflows.run import TrainOptions, read_train_config, report_run, train
+from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config, report_run, train
 
 SMOKE = {
     "network_name": "resnext26_unet_tiny",
@@ -141,6 +142,43 @@ def test_an_unknown_id_is_refused_and_the_nearest_named(phantom_data: Path, tmp_
     with pytest.raises(InputError, match=r"has no id 'learning_rat'; did you mean learning_rate"):
         read_train_config(options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"device": "gpu"}, r"Expected a device such as auto, cpu, cuda or cuda:1, got 'gpu'\."),
+        (
+            {"loss": {"_target_": "DiceFocal", "sigmoid": True}},
+            r"The `loss` of the config cannot be built: .*'DiceFocal'.*Take the name of a loss of MONAI",
+        ),
+        ({"loss": {"_target_": "DiceLoss", "sigmoit": True}}, r"`loss` .* cannot be built: .*sigmoit"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_anything_is_read(
+    settings: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    options = TrainOptions(tmp_path / "nowhere", tmp_path / "run", settings={**SMOKE, **settings})
+    with pytest.raises(InputError, match=words):
+        train(options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_institution_validates_where_the_config_says_so(phantom_data: Path, tmp_path: Path) -> None:
+    settings = {**SMOKE, "split": "institution", "institution": "DU"}
+    options = TrainOptions(phantom_data, tmp_path / "run", settings=settings)
+    kept = prepare_folder(options, read_train_config(options))
+    assert {case["institution"] for case in kept["validation"]} == {"DU"}
+    assert "DU" not in {case["institution"] for case in kept["training"]}
+
+
+def test_fewer_epochs_than_the_interval_of_validation_leave_weights_and_figures(
+    smoke_run: Path, tmp_path: Path
+) -> None:
+    settings = {**SMOKE, "epochs": 1, "val_interval": 4}
+    train(TrainOptions(smoke_run / "datalist.json", tmp_path / "short", settings=settings))
+    assert (tmp_path / "short" / "models" / "model.pt").is_file()
+    assert (tmp_path / "short" / "report.html").is_file()
 
 
 def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
