@@ -72,6 +72,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "not-finite": Kind("error", "Volumes with NaN or infinity", "Replace these voxels, for example by 0."),
     "volume-axes": Kind("error", "Volumes with too few or too many axes", "Save scans in 3-D or 4-D."),
+    "not-axial": Kind(
+        "error",
+        "Volumes whose axial slices are too coarse",
+        "Give the axial FLAIR, or a 3-D FLAIR with voxels of at most 3 mm.",
+    ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
     ),

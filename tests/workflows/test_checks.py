@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gliomaseg.transforms.nifti import SIZE_UNKNOWN
 from gliomaseg.workflows.checks import check_data, format_findings, raise_on_errors
 from gliomaseg.workflows.datalist import build_datalist, write_datalist
 from gliomaseg.workflows.files import InputError
@@ -331,6 +332,59 @@ def test_voxels_that_are_not_finite_are_found(volumes: Path):
     save_volume(volumes / "v.nii.gz", voxels)
     found = only(check_data(volumes), "not-finite")
     assert found.what == f"{volumes}/v.nii.gz has 4 voxels that are NaN or infinite."
+
+
+def sagittal(spacing: float) -> np.ndarray:
+    """Return the affine of a scan with 1 mm pixels whose slices follow one another from right to left."""
+    return np.array([[0, 0, spacing, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)
+
+
+def write_both(folder: Path, affine: np.ndarray, words: str = "", unit: str = "mm") -> None:
+    """Write the scan v and its label with an affine, and ``words`` in the headers."""
+    label = np.zeros((4, 4, 5), np.uint8)
+    label[1, 1, 2:4] = 1
+    for name, voxels in {"v": noise(4, 4, 5, 3), "v_seg": label}.items():
+        image = nibabel.Nifti1Image(voxels, affine)
+        image.header["descrip"] = words.encode()
+        image.header.set_xyzt_units(unit)
+        nibabel.save(image, folder / f"{name}.nii.gz")
+
+
+def test_sagittal_slices_far_apart_are_found(volumes: Path):
+    write_both(volumes, sagittal(5))
+    found = only(check_data(volumes), "not-axial")
+    assert found.what == (
+        f"The network looks at axial slices, but {volumes}/v.nii.gz has sagittal slices 5.0 mm apart."
+    )
+    assert found.remedy == "Give the axial FLAIR, or a 3-D FLAIR with voxels of at most 3 mm."
+
+
+def test_the_spacing_is_read_in_the_unit_of_the_header(volumes: Path):
+    write_both(volumes, sagittal(1) @ np.diag([0.001, 0.001, 0.005, 1]), unit="meter")
+    assert only(check_data(volumes), "not-axial").what.endswith("has sagittal slices 5.0 mm apart.")
+
+
+@pytest.mark.parametrize(
+    ("affine", "words"),
+    [
+        (np.diag([1.0, 1.0, 7.0, 1.0]), ""),
+        (sagittal(1.2), ""),
+        (np.diag([3.0, 3.0, 3.0, 1.0]), ""),
+        (sagittal(5), SIZE_UNKNOWN),
+    ],
+)
+def test_volumes_that_predict_takes_pass(volumes: Path, affine: np.ndarray, words: str):
+    write_both(volumes, affine, words)
+    assert check_data(volumes).findings == ()
+
+
+def test_a_header_that_no_scan_can_have_is_found(volumes: Path):
+    write_both(volumes, np.diag([200.0, 1.0, 1.0, 1.0]))
+    found = only(check_data(volumes), "unreadable")
+    assert found.what == (
+        "A voxel measures between 0.01 and 100.0 mm a side, but the header of "
+        f"{volumes}/v.nii.gz says 200 x 1 x 1 mm."
+    )
 
 
 def test_a_label_that_lies_elsewhere_is_found(volumes: Path):
