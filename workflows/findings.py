@@ -41,6 +41,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "error", "Images of an unknown kind", "Save images as 8-bit RGB: pre-contrast, FLAIR, post-contrast."
     ),
     "mask-size": Kind("error", "Masks of another size than their image", "Save them at one size."),
+    "mask-size-within-patient": Kind(
+        "error",
+        "Masks of several sizes within a patient",
+        "Draw that mask again on its slice, or resample it without smoothing to the size of the others.",
+    ),
     "mask-channels": Kind("error", "Masks with several channels", "Save masks as 8-bit grey, 0 and 255."),
     "mask-values": Kind(
         "error",

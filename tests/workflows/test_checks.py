@@ -105,22 +105,58 @@ def test_a_slice_of_another_size_is_found(patient: Path):
     assert found.what == f"{patient}/p1_2.tif is 10x6, most slices of p1 are 8x8."
 
 
-def test_a_mask_of_another_size_is_found_and_resize_is_the_remedy(patient: Path):
-    save(patient / "p1_2_mask.tif", np.zeros((4, 4), np.uint8))
+def save_masks(patient: Path, shape: tuple[int, int], *numbers: int) -> None:
+    for number in numbers:
+        save(patient / f"p1_{number}_mask.tif", np.eye(*shape, dtype=np.uint8) * 255)
+
+
+@pytest.mark.parametrize("resize", [None, 4, 8])
+@pytest.mark.parametrize("shape", [(4, 4), (4, 8)])
+def test_one_mask_of_another_size_is_found_with_and_without_a_resize(
+    patient: Path, shape: tuple[int, int], resize: int | None
+):
+    save_masks(patient, shape, 2)
+    found = only(check_data(patient, resize=resize), "mask-size-within-patient")
+    assert found.files == (f"{patient}/p1_2_mask.tif",)
+    assert found.what == f"{patient}/p1_2_mask.tif is {shape[1]}x4, most masks of p1 are 8x8."
+    assert found.remedy == (
+        "Draw that mask again on its slice, or resample it without smoothing to the size of the others."
+    )
+
+
+def test_of_two_sizes_of_masks_as_frequent_that_of_the_images_counts(patient: Path):
+    save_masks(patient, (4, 4), 1, 2)
+    found = only(check_data(patient), "mask-size-within-patient")
+    assert found.files == (f"{patient}/p1_1_mask.tif", f"{patient}/p1_2_mask.tif")
+
+
+def test_a_stray_among_masks_of_another_size_than_their_images_is_told_apart(patient: Path):
+    save_masks(patient, (4, 4), 1, 2, 3)
+    report = check_data(patient)
+    assert [one.code for one in report.findings] == ["mask-size", "mask-size-within-patient"]
+    assert report.findings[0].what == (
+        f"{patient}/p1_1_mask.tif is 4x4, its image is 8x8. (2 more like it in p1.)"
+    )
+    assert report.findings[1].files == (f"{patient}/p1_4_mask.tif",)
+    only(check_data(patient, resize=8), "mask-size-within-patient")
+
+
+def test_masks_of_another_size_than_their_images_pass_with_a_resize_to_that_of_the_images(patient: Path):
+    save_masks(patient, (4, 4), 1, 2, 3, 4)
     found = only(check_data(patient), "mask-size")
-    assert found.what == f"{patient}/p1_2_mask.tif is 4x4, its image is 8x8."
-    assert "`--resize 4`" in found.remedy
+    assert found.remedy == "Bring both to one size with `--resize 8`, or save them at one size."
+    assert check_data(patient, resize=8).findings == ()
 
 
 def test_images_of_512_with_masks_of_256_pass_with_a_resize_only(tmp_path: Path):
     save(tmp_path / "p1_1.tif", noise(512, 512, 3))
     save(tmp_path / "p1_1_mask.tif", np.eye(256, dtype=np.uint8) * 255)
-    assert "`--resize 256`" in only(check_data(tmp_path), "mask-size").remedy
-    assert check_data(tmp_path, resize=256).findings == ()
+    assert "`--resize 512`" in only(check_data(tmp_path), "mask-size").remedy
+    assert check_data(tmp_path, resize=512).findings == ()
 
 
 def test_a_resize_does_not_excuse_another_proportion(patient: Path):
-    save(patient / "p1_2_mask.tif", np.zeros((4, 8), np.uint8))
+    save_masks(patient, (4, 8), 1, 2, 3, 4)
     assert "--resize" not in only(check_data(patient), "mask-size").remedy
     assert only(check_data(patient, resize=4), "mask-size").remedy == "Save them at one size."
 
@@ -282,7 +318,8 @@ def test_twelve_different_faults_at_once_are_in_one_list(tmp_path: Path, write_p
         "mask-without-image",
         "same-number",
         "size-within-patient",
-        "mask-size",  # b_1, whose mask kept its size, and b_2
+        "mask-size",  # b_1, whose mask kept its size
+        "mask-size-within-patient",  # b_2
         "mask-values",
         "leak",
         "no-masks",
