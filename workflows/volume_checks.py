@@ -107,9 +107,11 @@ def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
             file,
             f"{file} has {count} sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
         )
-    wrong = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
-    if wrong:
-        yield Fault("not-finite", file, f"{file} has {wrong} voxels that are NaN or infinite.")
+    finite = np.isfinite(voxels)
+    if not finite.all():
+        wrong = int(np.count_nonzero(~finite.reshape(*voxels.shape[:3], -1).all(axis=3)))
+        count = "1 voxel that is" if wrong == 1 else f"{wrong} voxels that are"
+        yield Fault("not-finite", file, f"{file} has {count} NaN or infinite.")
 
 
 def _geometry_faults(file: str) -> Iterator[Fault]:

@@ -363,12 +363,14 @@ def test_a_faultless_volume_has_counts_and_no_findings(volumes: Path):
     assert check_data(volumes) == DataReport(str(volumes), 1, 1, 5, 2, {"unknown": 1}, ())
 
 
-def test_voxels_that_are_not_finite_are_found(volumes: Path):
+@pytest.mark.parametrize(("places", "words"), [(1, "1 voxel that is"), (2, "2 voxels that are")])
+def test_voxels_that_are_not_finite_in_any_sequence_are_counted_once(volumes: Path, places: int, words: str):
     voxels = noise(4, 4, 5, 3).astype(np.float32)
-    voxels[0, 0, 0], voxels[1, 1, 1, 1] = np.nan, np.inf
+    voxels[0, 0, 0] = np.nan
+    voxels[0, 0, places - 1, 1] = np.inf
     save_volume(volumes / "v.nii.gz", voxels)
     found = only(check_data(volumes), "not-finite")
-    assert found.what == f"{volumes}/v.nii.gz has 4 voxels that are NaN or infinite."
+    assert found.what == f"{volumes}/v.nii.gz has {words} NaN or infinite."
 
 
 def sagittal(spacing: float) -> np.ndarray:
