@@ -17,7 +17,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..transforms import FillMissingSequencesd, LoadStudyd, keys
+from ..transforms.intensity import require_usable
 from ..transforms.nifti import SIZE_UNKNOWN, is_nifti
+from ..transforms.space import check_axial
 from ..workflows import files
 from ..workflows.dicom_folder import REFUSED
 from ..workflows.files import InputError
@@ -147,10 +149,19 @@ def _load(record: Record) -> MetaTensor:
     }
     try:
         loaded = LoadStudyd(keys.IMAGE)(wanted)
+        scan: MetaTensor = loaded[keys.IMAGE]
+        _require_segmentable(scan, place_of(record))
         filled: MetaTensor = FillMissingSequencesd(keys.IMAGE)(loaded)[keys.IMAGE]
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(root_cause(error)) from error
-    return loaded[keys.IMAGE] if loaded[keys.IMAGE].shape[0] == 1 else filled
+    return scan if scan.shape[0] == 1 else filled
+
+
+def _require_segmentable(scan: MetaTensor, place: str) -> None:
+    """Refuse what the model would refuse once somebody has opened the study."""
+    require_usable(scan)
+    if scan.meta.get("spacing_known", True):
+        check_axial(np.asarray(scan.affine, dtype=np.float64), place)
 
 
 def _label_of(record: Record) -> MetaTensor | None:

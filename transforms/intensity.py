@@ -58,7 +58,7 @@ class ForegroundStatisticsd(MapTransform):  # type: ignore[misc]
         """Return a copy of ``data`` with the statistics added."""
         result = dict(data)
         for key in self.key_iterator(result):
-            _require_finite(result[key])
+            require_usable(result[key])
             result[self.statistics_key] = foreground_statistics(np.asarray(result[key]))
         return result
 
@@ -303,15 +303,27 @@ def _normalize(image: torch.Tensor, statistics: Sequence[Any] | npt.NDArray[Any]
     return same_place
 
 
-def _require_finite(image: Any) -> None:
+def require_usable(image: Any) -> None:
+    """Refuse values that no statistics can be made of.
+
+    Args:
+        image: ``(C, ...)`` of any number type. A voxel counts once, however many channels are wrong there.
+
+    Raises:
+        ValueError: voxels are NaN, infinite, or beyond ``LARGEST_VALUE``.
+    """
     values = np.asarray(image)
-    wrong = values.size - int(np.isfinite(values).sum()) if values.dtype.kind == "f" else 0
-    if wrong:
+    if values.dtype.kind != "f":
+        return
+    finite = np.isfinite(values)
+    if not finite.all():
+        wrong = int(np.count_nonzero(~finite.all(axis=0)))
+        count = "1 voxel that is" if wrong == 1 else f"{wrong} voxels that are"
         raise ValueError(
-            f"Expected finite values, got {wrong} voxels that are NaN or infinite in {_name_of(image)}; "
-            "replace these voxels, for example by 0."
+            f"Expected finite values, got {count} NaN or infinite in {_name_of(image)}; "
+            f"replace {'it' if wrong == 1 else 'them'}, for example by 0."
         )
-    if values.dtype.kind == "f" and max(values.max(), -values.min()) > LARGEST_VALUE:
+    if max(values.max(), -values.min()) > LARGEST_VALUE:
         raise ValueError(
             f"Expected values up to {LARGEST_VALUE:g}, got {values.min():g} to {values.max():g} in "
             f"{_name_of(image)}; the file is damaged, or its scaling is."

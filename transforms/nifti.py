@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .space import check_affine, check_shape
+from .space import Affine, check_affine, check_shape
 from .volume import Volume, compact
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
@@ -46,11 +46,9 @@ def read_nifti(name: str) -> Volume:
         raise FileNotFoundError(f"Expected a volume at {name}, but there is none; check the path.")
     try:
         image = _open(name)
-        affine = np.array(image.affine, dtype=np.float64)
-        affine[:3] *= MM[image.header.get_xyzt_units()[0]]
+        affine, known = _geometry(image)
         shape = tuple(int(size) for size in image.shape)
         kind = image.get_data_dtype()
-        known = SIZE_UNKNOWN.encode() not in bytes(image.header["descrip"])
     except Exception as error:  # nibabel, gzip and zlib raise many kinds for a damaged header
         raise _damaged(name, error) from error
     _check_kind(kind, name)
@@ -62,6 +60,28 @@ def read_nifti(name: str) -> Volume:
     except Exception as error:  # as above, and what mmap says of a file that ends early
         raise _damaged(name, error) from error
     return Volume(_channels_first(values, name), affine, name, known)
+
+
+def read_geometry(name: str) -> tuple[Affine, bool]:
+    """Read the header of a file alone.
+
+    Returns:
+        The affine in mm, and whether the size of a voxel is known (see ``SIZE_UNKNOWN``).
+
+    Raises:
+        ValueError: the header is damaged, or no scan of a head can have its affine.
+    """
+    try:
+        affine, known = _geometry(_open(name))
+    except Exception as error:  # as in read_nifti
+        raise _damaged(name, error) from error
+    return check_affine(affine, name), known
+
+
+def _geometry(image: Any) -> tuple[Affine, bool]:
+    affine = np.array(image.affine, dtype=np.float64)
+    affine[:3] *= MM[image.header.get_xyzt_units()[0]]
+    return affine, SIZE_UNKNOWN.encode() not in bytes(image.header["descrip"])
 
 
 def _open(name: str) -> Any:

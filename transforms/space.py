@@ -117,18 +117,26 @@ def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:
 
 
 def check_axial(affine: npt.NDArray[Any], name: str) -> None:
-    """Refuse scans whose axial cuts would be stripes.
+    """Refuse scans whose axial cuts would be stripes, or a few large pixels.
 
     Raises:
-        ValueError: coronal or sagittal slices further apart than ``COARSEST_MM``.
+        ValueError: coronal or sagittal slices further apart than ``COARSEST_MM``, or axial ones with pixels
+            larger than that.
     """
-    height, width, _ = axial_spacing(affine)
-    if max(height, width) > COARSEST_MM:
-        kind = "coronal" if height > width else "sagittal"
+    height, width, depth = axial_spacing(affine)
+    coarsest = max(height, width)
+    if coarsest <= COARSEST_MM:
+        return
+    if coarsest <= depth:
         raise ValueError(
-            f"The network looks at axial slices, but {name} has {kind} slices {max(height, width):.1f} mm "
-            f"apart; give the axial FLAIR, or a 3-D FLAIR with voxels of at most {COARSEST_MM:g} mm."
+            f"The network looks at axial slices with pixels of at most {COARSEST_MM:g} mm, but those of "
+            f"{name} measure {height:.1f} x {width:.1f} mm; give the scan before it was made coarser."
         )
+    kind = "coronal" if height > width else "sagittal"
+    raise ValueError(
+        f"The network looks at axial slices, but {name} has {kind} slices {coarsest:.1f} mm apart; "
+        f"give the axial FLAIR, or a 3-D FLAIR with voxels of at most {COARSEST_MM:g} mm."
+    )
 
 
 def resample_to(

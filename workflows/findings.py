@@ -41,6 +41,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "error", "Images of an unknown kind", "Save images as 8-bit RGB: pre-contrast, FLAIR, post-contrast."
     ),
     "mask-size": Kind("error", "Masks of another size than their image", "Save them at one size."),
+    "mask-size-within-patient": Kind(
+        "error",
+        "Masks of several sizes within a patient",
+        "Draw that mask again on its slice, or resample it without smoothing to the size of the others.",
+    ),
     "mask-channels": Kind("error", "Masks with several channels", "Save masks as 8-bit grey, 0 and 255."),
     "mask-values": Kind(
         "error",
@@ -72,6 +77,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "not-finite": Kind("error", "Volumes with NaN or infinity", "Replace these voxels, for example by 0."),
     "volume-axes": Kind("error", "Volumes with too few or too many axes", "Save scans in 3-D or 4-D."),
+    "not-axial": Kind(
+        "error",
+        "Volumes whose axial slices are too coarse",
+        "Give the axial FLAIR, or a 3-D FLAIR with voxels of at most 3 mm.",
+    ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
     ),

@@ -79,6 +79,8 @@ def on_both_sides(sections: Mapping[str, Iterable[str]]) -> dict[str, list[str]]
 
 
 def _read_json(path: Path) -> dict[str, list[str]]:
+    if not path.exists():
+        raise InputError(f"There is no split file at {path}; check the spelling.")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         lists = [(section, items) for section, items in content.items() if isinstance(items, list)]

@@ -43,8 +43,11 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
     """Read a CSV file whose first line names the columns; values are stripped of blanks.
 
     Raises:
-        InputError: it cannot be read, a column is missing, or there are no rows.
+        InputError: it is not there or cannot be read, has semicolons or tabs for commas, lacks a column, or
+            there are no rows.
     """
+    if not path.exists():
+        raise InputError(f"There is no CSV file at {path}; check the spelling.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
@@ -57,6 +60,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
         ) from error
     missing = [column for column in columns if column not in names]
     if missing:
+        _refuse_other_separators(path, names)
         raise InputError(
             f"{path} needs the columns {', '.join(columns)}, but has {', '.join(names) or 'none'}; "
             f"add {', '.join(missing)} to its first line."
@@ -64,6 +68,17 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
     if not rows:
         raise InputError(f"{path} lists nothing: its first line is the only one. Add a row for each file.")
     return rows
+
+
+def _refuse_other_separators(path: Path, names: list[str]) -> None:
+    """Refuse a first line that is one column with another separator in it, as Excel writes in many places."""
+    line = names[0] if len(names) == 1 else ""
+    word = next((word for mark, word in ((";", "semicolons"), ("\t", "tabs")) if mark in line), None)
+    if word:
+        raise InputError(
+            f"The columns of {path} must be separated by commas, but its first line has {word}; save it as "
+            "CSV with commas."
+        )
 
 
 def _study(path: Path, patient: str, lines: list[tuple[int, Row]]) -> Study:

@@ -88,10 +88,10 @@ def stack_findings(study: Study, facts: Sequence[SliceFacts], resize: int | None
         study: the stack.
         facts: of its slices, as ``inspect_slice`` gives them.
         resize: the size all slices are brought to; masks may then differ from their images in size, if not
-            in proportion.
+            in proportion, but never from one another.
     """
     faults = [fault for one in facts for fault in one.faults]
-    for look in (_missing_parts, _numbers, _sizes, _modes, _repeated_images):
+    for look in (_missing_parts, _numbers, _sizes, _stray_masks, _modes, _repeated_images):
         faults += look(study, facts)
     faults += _mask_sizes(facts, resize)
     remedies = _resize_remedy(facts) if resize is None else {}
@@ -178,31 +178,51 @@ def _numbers(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Fault]:
 
 
 def _sizes(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Fault]:
-    sizes = Counter(one.image_size for one in facts if one.image_size)
-    usual = sizes.most_common(1)[0][0] if sizes else None
+    usual = _usual_image_size(facts)
     for one in facts:
         if one.image and one.image_size and usual and one.image_size != usual:
             what = f"{one.image} is {_by(one.image_size)}, most slices of {study.patient} are {_by(usual)}."
             yield Fault("size-within-patient", one.image, what)
 
 
-def _mask_sizes(facts: Sequence[SliceFacts], resize: int | None) -> Iterator[Fault]:
+def _stray_masks(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Fault]:
+    """Find masks that differ in size from the others; a slice whose image differs too is told elsewhere."""
+    usual_image, usual = _usual_image_size(facts), _usual_mask_size(facts)
     for one in facts:
-        if not (one.image_size and one.mask_size and one.mask) or one.image_size == one.mask_size:
+        whole_slice = one.image_size == one.mask_size and one.image_size != usual_image
+        if one.mask and one.mask_size and usual and one.mask_size != usual and not whole_slice:
+            what = f"{one.mask} is {_by(one.mask_size)}, most masks of {study.patient} are {_by(usual)}."
+            yield Fault("mask-size-within-patient", one.mask, what)
+
+
+def _mask_sizes(facts: Sequence[SliceFacts], resize: int | None) -> Iterator[Fault]:
+    """Find masks of the usual size whose images have another; strays are told by ``_stray_masks``."""
+    usual = _usual_mask_size(facts)
+    for one in facts:
+        if not (one.image_size and one.mask_size == usual and one.mask) or one.image_size == usual:
             continue
-        if resize is None or not _same_proportion(one.image_size, one.mask_size):
-            what = f"{one.mask} is {_by(one.mask_size)}, its image is {_by(one.image_size)}."
+        if usual and (resize is None or not _same_proportion(one.image_size, usual)):
+            what = f"{one.mask} is {_by(usual)}, its image is {_by(one.image_size)}."
             yield Fault("mask-size", one.mask, what)
 
 
+def _usual_image_size(facts: Sequence[SliceFacts]) -> tuple[int, ...] | None:
+    sizes = Counter(one.image_size for one in facts if one.image_size)
+    return sizes.most_common(1)[0][0] if sizes else None
+
+
+def _usual_mask_size(facts: Sequence[SliceFacts]) -> tuple[int, ...] | None:
+    """Return the size that most masks have; of two that are as frequent, that of the images."""
+    sizes = Counter(one.mask_size for one in facts if one.mask_size)
+    images = _usual_image_size(facts)
+    return max(sizes, key=lambda size: (sizes[size], size == images), default=None)
+
+
 def _resize_remedy(facts: Sequence[SliceFacts]) -> dict[str, str]:
-    both = [(one.image_size, one.mask_size) for one in facts if one.image_size and one.mask_size]
-    smaller = [
-        min(image[0], mask[0]) for image, mask in both if image != mask and _same_proportion(image, mask)
-    ]
-    if not smaller:
+    image, mask = _usual_image_size(facts), _usual_mask_size(facts)
+    if not image or not mask or image == mask or not _same_proportion(image, mask):
         return {}
-    return {"mask-size": f"Bring both to one size with `--resize {smaller[0]}`, or save them at one size."}
+    return {"mask-size": f"Bring both to one size with `--resize {max(image)}`, or save them at one size."}
 
 
 def _same_proportion(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -105,6 +105,12 @@ def distinct_studies(root: PathLike) -> list[Study]:
 
 
 def _no_folder(path: Path) -> InputError:
+    if path.is_file() and path.suffix.lower() == ".json":
+        return InputError(
+            f"Patients are looked for in a folder or a CSV file of paths, but {path} is JSON; if it is a "
+            f"datalist, give it to `train` or `evaluate` as it is, or name the folder of the data and repeat "
+            f"its split with `--split-file {path}`."
+        )
     if path.is_file():
         return InputError(
             f"A data set is a folder, a CSV file of paths or a datalist.json, but {path} is another kind "

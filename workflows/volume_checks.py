@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..transforms.nifti import read_geometry
+from ..transforms.space import check_axial
 from .findings import Finding, finding
 from .nifti_folder import read_volume
 from .slice_checks import Fault, digest_of, gather, shortened
@@ -45,6 +47,7 @@ def inspect_volume(study: Study) -> VolumeFacts:
     label = _read(study.label, faults)
     if image is not None and study.volume:
         faults += _image_faults(study.volume, image[0])
+        faults += _geometry_faults(study.volume)
     if label is not None and study.label:
         faults += _label_faults(study.label, label[0])
     if image is not None and label is not None and study.label:
@@ -104,9 +107,24 @@ def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
             file,
             f"{file} has {count} sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
         )
-    wrong = int(voxels.size - np.count_nonzero(np.isfinite(voxels)))
-    if wrong:
-        yield Fault("not-finite", file, f"{file} has {wrong} voxels that are NaN or infinite.")
+    finite = np.isfinite(voxels)
+    if not finite.all():
+        wrong = int(np.count_nonzero(~finite.reshape(*voxels.shape[:3], -1).all(axis=3)))
+        count = "1 voxel that is" if wrong == 1 else f"{wrong} voxels that are"
+        yield Fault("not-finite", file, f"{file} has {count} NaN or infinite.")
+
+
+def _geometry_faults(file: str) -> Iterator[Fault]:
+    """Refuse what the Segmenter will refuse; where the size of a voxel is made up, it looks at no spacing."""
+    code = "unreadable"
+    try:
+        affine, known = read_geometry(file)
+        code = "not-axial"
+        if known:
+            check_axial(affine, file)
+    except ValueError as error:
+        rule, _, _ = str(error).partition("; ")
+        yield Fault(code, file, f"{rule}.")
 
 
 def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:

@@ -31,6 +31,24 @@ def test_an_unknown_name_answers_with_the_known_and_the_nearest() -> None:
         create_network("resnet50_unet")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("resnet26", "resnext26_unet_tiny"),
+        ("tiny", "resnext26_unet_tiny"),
+        ("resnet101", "resnext101_unet"),
+        ("flexible", "flexible_unet"),
+        ("seed", "seed_resnext50_unet"),
+        ("segresnett", "segresnet"),
+        ("UNET", "unet"),
+    ],
+)
+def test_a_word_of_a_name_answers_with_that_name(given: str, meant: str) -> None:
+    words = rf"Expected one of seed_resnext50_unet, .*segresnet as the network, got '{given}'; did you mean "
+    with pytest.raises(ValueError, match=rf"{words}'{meant}'\?$"):
+        create_network(given)
+
+
 def test_a_name_like_no_other_answers_with_the_known() -> None:
     with pytest.raises(ValueError, match=r"segresnet as the network, got 'zzz'\.$"):
         create_network("zzz")

@@ -131,6 +131,10 @@ def test_a_study_that_cannot_be_used_does_not_stop_the_others(head, tmp_path: Pa
     write_nifti(tmp_path / "in/good.nii.gz", head.scan, head.affine)
     write_nifti(tmp_path / "in/two.nii.gz", head.scan[..., :2], head.affine)
     (tmp_path / "in/broken.nii.gz").write_bytes(b"no")
+    holes = head.scan[..., 1].astype(np.float32)
+    holes[0, 0, 0] = np.nan
+    write_nifti(tmp_path / "in/holes.nii.gz", holes, head.affine)
+    write_nifti(tmp_path / "in/thick.nii.gz", head.scan, np.diag([5.0, 1.0, 1.0, 1.0]))
     write_nifti(tmp_path / "in/off.nii.gz", head.scan, head.affine)
     write_nifti(tmp_path / "in/off_mask.nii.gz", head.lesion[:-1], head.affine)
     done = prepare_studies(tmp_path / "in", tmp_path / "store")
@@ -138,6 +142,8 @@ def test_a_study_that_cannot_be_used_does_not_stop_the_others(head, tmp_path: Pa
     words = "\n".join(describe(done))
     assert "1 studies added, 0 of them with final labels; 0 kept." in words
     assert "Expected 1 channel (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast), got 2 in" in words
+    assert "Expected finite values, got 1 voxel that is NaN or infinite in" in words
+    assert "thick.nii.gz has sagittal slices 5.0 mm apart; give the axial FLAIR" in words
     assert "broken.nii.gz: Could not read" in words
     assert "the scan is (60, 64, 7) and the mask (59, 64, 7), or their affines differ" in words
     assert not list((tmp_path / "store/labels/final").iterdir())

@@ -141,9 +141,21 @@ def test_without_metadata_the_values_are_the_same() -> None:
 def test_voxels_that_are_no_number_are_counted_and_refused(value: float) -> None:
     given = case(torch.float32)
     given[keys.IMAGE][0, 0, 0] = value
-    words = r"Expected finite values, got 2 voxels that are NaN or infinite in TCGA_CS_4941_1\.tif; replace"
+    words = (
+        r"Expected finite values, got 2 voxels that are NaN or infinite in TCGA_CS_4941_1\.tif; "
+        r"replace them, for example by 0\.$"
+    )
     with pytest.raises(ValueError, match=words):
         ForegroundStatisticsd()(given)
+
+
+def test_a_voxel_of_flair_that_stands_in_for_the_others_counts_once() -> None:
+    given = case(torch.float32)
+    given[keys.IMAGE] = given[keys.IMAGE][1:2]
+    given[keys.IMAGE][0, 0, 0, 0] = float("nan")
+    words = r"got 1 voxel that is NaN or infinite in TCGA_CS_4941_1\.tif; replace it, for example by 0\.$"
+    with pytest.raises(ValueError, match=words):
+        ForegroundStatisticsd()(FillMissingSequencesd(keys.IMAGE)(given))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -93,7 +93,23 @@ def test_thick_coronal_and_sagittal_slices_are_refused_by_name() -> None:
         check_axial(affine_like("ASR", (1, 1, 4)), "a.nii")
 
 
+@pytest.mark.parametrize(
+    ("spacing", "words"),
+    [((3.5, 3.5, 5), "3.5 x 3.5"), ((4, 4, 4), "4.0 x 4.0"), ((1, 3.5, 5), "3.5 x 1.0")],
+)
+def test_coarse_axial_slices_are_not_called_coronal_or_sagittal(
+    spacing: tuple[float, ...], words: str
+) -> None:
+    expected = (
+        rf"axial slices with pixels of at most 3 mm, but those of a.nii measure {words} mm; "
+        r"give the scan before it was made coarser\.$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        check_axial(affine_like("RAS", spacing), "a.nii")
+
+
 def test_axial_and_fine_slices_pass() -> None:
+    check_axial(affine_like("RAS", (3, 3, 5)), "a.nii")
     check_axial(affine_like("RAS", (1, 1, 7)), "a.nii")
     check_axial(affine_like("ASR", (1, 1, 1.2)), "a.nii")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gliomaseg.transforms.nifti import SIZE_UNKNOWN
 from gliomaseg.workflows.checks import check_data, format_findings, raise_on_errors
 from gliomaseg.workflows.datalist import build_datalist, write_datalist
 from gliomaseg.workflows.files import InputError
@@ -104,22 +105,58 @@ def test_a_slice_of_another_size_is_found(patient: Path):
     assert found.what == f"{patient}/p1_2.tif is 10x6, most slices of p1 are 8x8."
 
 
-def test_a_mask_of_another_size_is_found_and_resize_is_the_remedy(patient: Path):
-    save(patient / "p1_2_mask.tif", np.zeros((4, 4), np.uint8))
+def save_masks(patient: Path, shape: tuple[int, int], *numbers: int) -> None:
+    for number in numbers:
+        save(patient / f"p1_{number}_mask.tif", np.eye(*shape, dtype=np.uint8) * 255)
+
+
+@pytest.mark.parametrize("resize", [None, 4, 8])
+@pytest.mark.parametrize("shape", [(4, 4), (4, 8)])
+def test_one_mask_of_another_size_is_found_with_and_without_a_resize(
+    patient: Path, shape: tuple[int, int], resize: int | None
+):
+    save_masks(patient, shape, 2)
+    found = only(check_data(patient, resize=resize), "mask-size-within-patient")
+    assert found.files == (f"{patient}/p1_2_mask.tif",)
+    assert found.what == f"{patient}/p1_2_mask.tif is {shape[1]}x4, most masks of p1 are 8x8."
+    assert found.remedy == (
+        "Draw that mask again on its slice, or resample it without smoothing to the size of the others."
+    )
+
+
+def test_of_two_sizes_of_masks_as_frequent_that_of_the_images_counts(patient: Path):
+    save_masks(patient, (4, 4), 1, 2)
+    found = only(check_data(patient), "mask-size-within-patient")
+    assert found.files == (f"{patient}/p1_1_mask.tif", f"{patient}/p1_2_mask.tif")
+
+
+def test_a_stray_among_masks_of_another_size_than_their_images_is_told_apart(patient: Path):
+    save_masks(patient, (4, 4), 1, 2, 3)
+    report = check_data(patient)
+    assert [one.code for one in report.findings] == ["mask-size", "mask-size-within-patient"]
+    assert report.findings[0].what == (
+        f"{patient}/p1_1_mask.tif is 4x4, its image is 8x8. (2 more like it in p1.)"
+    )
+    assert report.findings[1].files == (f"{patient}/p1_4_mask.tif",)
+    only(check_data(patient, resize=8), "mask-size-within-patient")
+
+
+def test_masks_of_another_size_than_their_images_pass_with_a_resize_to_that_of_the_images(patient: Path):
+    save_masks(patient, (4, 4), 1, 2, 3, 4)
     found = only(check_data(patient), "mask-size")
-    assert found.what == f"{patient}/p1_2_mask.tif is 4x4, its image is 8x8."
-    assert "`--resize 4`" in found.remedy
+    assert found.remedy == "Bring both to one size with `--resize 8`, or save them at one size."
+    assert check_data(patient, resize=8).findings == ()
 
 
 def test_images_of_512_with_masks_of_256_pass_with_a_resize_only(tmp_path: Path):
     save(tmp_path / "p1_1.tif", noise(512, 512, 3))
     save(tmp_path / "p1_1_mask.tif", np.eye(256, dtype=np.uint8) * 255)
-    assert "`--resize 256`" in only(check_data(tmp_path), "mask-size").remedy
-    assert check_data(tmp_path, resize=256).findings == ()
+    assert "`--resize 512`" in only(check_data(tmp_path), "mask-size").remedy
+    assert check_data(tmp_path, resize=512).findings == ()
 
 
 def test_a_resize_does_not_excuse_another_proportion(patient: Path):
-    save(patient / "p1_2_mask.tif", np.zeros((4, 8), np.uint8))
+    save_masks(patient, (4, 8), 1, 2, 3, 4)
     assert "--resize" not in only(check_data(patient), "mask-size").remedy
     assert only(check_data(patient, resize=4), "mask-size").remedy == "Save them at one size."
 
@@ -281,7 +318,8 @@ def test_twelve_different_faults_at_once_are_in_one_list(tmp_path: Path, write_p
         "mask-without-image",
         "same-number",
         "size-within-patient",
-        "mask-size",  # b_1, whose mask kept its size, and b_2
+        "mask-size",  # b_1, whose mask kept its size
+        "mask-size-within-patient",  # b_2
         "mask-values",
         "leak",
         "no-masks",
@@ -325,12 +363,67 @@ def test_a_faultless_volume_has_counts_and_no_findings(volumes: Path):
     assert check_data(volumes) == DataReport(str(volumes), 1, 1, 5, 2, {"unknown": 1}, ())
 
 
-def test_voxels_that_are_not_finite_are_found(volumes: Path):
+@pytest.mark.parametrize(("places", "words"), [(1, "1 voxel that is"), (2, "2 voxels that are")])
+def test_voxels_that_are_not_finite_in_any_sequence_are_counted_once(volumes: Path, places: int, words: str):
     voxels = noise(4, 4, 5, 3).astype(np.float32)
-    voxels[0, 0, 0], voxels[1, 1, 1, 1] = np.nan, np.inf
+    voxels[0, 0, 0] = np.nan
+    voxels[0, 0, places - 1, 1] = np.inf
     save_volume(volumes / "v.nii.gz", voxels)
     found = only(check_data(volumes), "not-finite")
-    assert found.what == f"{volumes}/v.nii.gz has 4 voxels that are NaN or infinite."
+    assert found.what == f"{volumes}/v.nii.gz has {words} NaN or infinite."
+
+
+def sagittal(spacing: float) -> np.ndarray:
+    """Return the affine of a scan with 1 mm pixels whose slices follow one another from right to left."""
+    return np.array([[0, 0, spacing, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)
+
+
+def write_both(folder: Path, affine: np.ndarray, words: str = "", unit: str = "mm") -> None:
+    """Write the scan v and its label with an affine, and ``words`` in the headers."""
+    label = np.zeros((4, 4, 5), np.uint8)
+    label[1, 1, 2:4] = 1
+    for name, voxels in {"v": noise(4, 4, 5, 3), "v_seg": label}.items():
+        image = nibabel.Nifti1Image(voxels, affine)
+        image.header["descrip"] = words.encode()
+        image.header.set_xyzt_units(unit)
+        nibabel.save(image, folder / f"{name}.nii.gz")
+
+
+def test_sagittal_slices_far_apart_are_found(volumes: Path):
+    write_both(volumes, sagittal(5))
+    found = only(check_data(volumes), "not-axial")
+    assert found.what == (
+        f"The network looks at axial slices, but {volumes}/v.nii.gz has sagittal slices 5.0 mm apart."
+    )
+    assert found.remedy == "Give the axial FLAIR, or a 3-D FLAIR with voxels of at most 3 mm."
+
+
+def test_the_spacing_is_read_in_the_unit_of_the_header(volumes: Path):
+    write_both(volumes, sagittal(1) @ np.diag([0.001, 0.001, 0.005, 1]), unit="meter")
+    assert only(check_data(volumes), "not-axial").what.endswith("has sagittal slices 5.0 mm apart.")
+
+
+@pytest.mark.parametrize(
+    ("affine", "words"),
+    [
+        (np.diag([1.0, 1.0, 7.0, 1.0]), ""),
+        (sagittal(1.2), ""),
+        (np.diag([3.0, 3.0, 3.0, 1.0]), ""),
+        (sagittal(5), SIZE_UNKNOWN),
+    ],
+)
+def test_volumes_that_predict_takes_pass(volumes: Path, affine: np.ndarray, words: str):
+    write_both(volumes, affine, words)
+    assert check_data(volumes).findings == ()
+
+
+def test_a_header_that_no_scan_can_have_is_found(volumes: Path):
+    write_both(volumes, np.diag([200.0, 1.0, 1.0, 1.0]))
+    found = only(check_data(volumes), "unreadable")
+    assert found.what == (
+        "A voxel measures between 0.01 and 100.0 mm a side, but the header of "
+        f"{volumes}/v.nii.gz says 200 x 1 x 1 mm."
+    )
 
 
 def test_a_label_that_lies_elsewhere_is_found(volumes: Path):

@@ -142,6 +142,35 @@ def test_a_missing_folder_is_named(tmp_path: Path):
         find_cases(tmp_path / "nowhere")
 
 
+def test_a_datalist_is_no_place_to_look_for_patients(data_folder: Path, tmp_path: Path):
+    path = tmp_path / "datalist.json"
+    write_datalist(build_datalist(data_folder), path)
+    words = (
+        r"but \S+datalist.json is JSON; if it is a datalist, give it to `train` or `evaluate` as it is, or "
+        r"name the folder of the data and repeat its split with `--split-file \S+datalist.json`\.$"
+    )
+    with pytest.raises(InputError, match=words):
+        build_datalist(path)
+    again = build_datalist(data_folder, split_file=str(path))
+    assert again["validation"] == build_datalist(data_folder)["validation"]  # the advice holds
+
+
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_with_another_separator_is_told_of_commas(tmp_path: Path, mark: str, word: str):
+    path = tmp_path / "paths.csv"
+    path.write_text(mark.join(("patient", "image", "label")) + "\n" + mark.join("pil") + "\n")
+    words = rf"separated by commas, but its first line has {word}; save it as CSV with commas\.$"
+    with pytest.raises(InputError, match=words):
+        find_cases(path)
+
+
+def test_a_table_of_one_column_still_misses_the_others(tmp_path: Path):
+    path = tmp_path / "paths.csv"
+    path.write_text("patient\np\n")
+    with pytest.raises(InputError, match=r"but has patient; add image, label to its first line\.$"):
+        find_cases(path)
+
+
 def test_an_archive_is_to_be_unpacked(tmp_path: Path):
     (tmp_path / "archive.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"archive.zip is another kind of file. Unpack an archive first"):

@@ -266,9 +266,10 @@ def test_a_file_that_is_no_split_is_refused(tmp_path: Path, text: str):
         split_by_file(split_file(tmp_path, text), PATIENTS)
 
 
-def test_a_split_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match=r"none.json is not: FileNotFoundError, .*No such file"):
-        split_by_file(tmp_path / "none.json", PATIENTS)
+@pytest.mark.parametrize(("name", "words"), [("none.json", "split file"), ("none.csv", "CSV file")])
+def test_a_split_file_that_is_not_there_is_named(tmp_path: Path, name: str, words: str):
+    with pytest.raises(InputError, match=rf"^There is no {words} at \S+{name}; check the spelling\.$"):
+        split_by_file(tmp_path / name, PATIENTS)
 
 
 def test_a_csv_split_needs_its_columns(tmp_path: Path):
