@@ -92,6 +92,17 @@ def test_a_missing_mask_is_named_with_the_names_it_could_have(phantom_data: Path
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
+def test_a_study_without_masks_is_named_before_anything_is_computed(
+    phantom_data: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    last = load_cases(data)[-1]
+    Path(last["label"][0]).unlink()
+    words = rf"but {last['patient']} lacks masks \(1 of 8 studies do\); add them, all zeros where"
+    with pytest.raises(InputError, match=words):
+        evaluate_command(data, tmp_path / "out", predictions=phantom_data)
+
+
 def test_a_model_and_predictions_together_are_refused(phantom_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="either --model or --predictions"):
         evaluate_command(phantom_data, tmp_path, model=tmp_path, predictions=tmp_path)
