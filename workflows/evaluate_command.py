@@ -13,7 +13,7 @@ from .datalist import load_cases
 from .datalist_file import load_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
-from .files import InputError
+from .files import InputError, require_folder
 from .models import default_folder
 from .segment import Segmenter
 
@@ -35,7 +35,7 @@ def evaluate_command(
 
     Args:
         data: folder of patients or datalist.
-        output: folder for metrics.json, per_patient.csv, report.html and predictions.gif.
+        output: folder for metrics.json, per_patient.csv, report.html and predictions.gif; not that of a run.
         model: see ``models.open_model``.
         predictions: folder of masks, instead of a model.
         section: which part of a datalist.
@@ -49,6 +49,7 @@ def evaluate_command(
     """
     if model is not None and predictions is not None:
         raise InputError("Give either --model or --predictions: the figures are those of one or the other.")
+    _check_output(output)
     cases = load_cases(data, section)
     datalist = load_datalist(data) if data.is_file() and data.suffix == ".json" else None
     sha256 = datalist["sha256"] if datalist else None
@@ -106,6 +107,16 @@ def _load_image(case: Mapping[str, Any]) -> Any:
         return LoadStudyd(keys=keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(str(error.__cause__ or error)) from error
+
+
+def _check_output(output: Path) -> None:
+    """Refuse a file, and a run or bundle whose own figures would be written over."""
+    require_folder(output)
+    if (output / "configs" / "train.json").is_file() and (output / "models").is_dir():
+        raise InputError(
+            f"{output} holds a trained model with figures and a report of its own; choose another --output, "
+            f"such as {output.absolute()}-on-data."
+        )
 
 
 def _command(data: Path, output: Path, model: Path | None, predictions: Path | None, section: str) -> str:

@@ -92,6 +92,23 @@ def test_a_missing_mask_is_named_with_the_names_it_could_have(phantom_data: Path
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
+def test_a_run_is_not_written_over(smoke_run: Path, phantom_data: Path) -> None:
+    before = {name: (smoke_run / name).read_bytes() for name in ("metrics.json", "report.html")}
+    with pytest.raises(
+        InputError, match=r"holds a trained model .*; choose another --output, such as .*-on-data"
+    ):
+        evaluate_command(phantom_data, smoke_run, model=smoke_run, device="cpu")
+    assert {name: (smoke_run / name).read_bytes() for name in before} == before
+
+
+def test_an_output_that_is_a_file_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"--output names the folder to write to, but .*out is a file; choose"
+    ):
+        evaluate_command(tmp_path / "nowhere", tmp_path / "out")
+
+
 def test_a_study_without_masks_is_named_before_anything_is_computed(
     phantom_data: Path, tmp_path: Path
 ) -> None:
