@@ -38,7 +38,7 @@ def evaluate_command(
         output: folder for metrics.json, per_patient.csv, report.html and predictions.gif; not that of a run.
         model: see ``models.open_model``.
         predictions: folder of masks, instead of a model.
-        section: which part of a datalist.
+        section: which part of a datalist; a folder or CSV file has no parts.
         split_file: the datalist that the model behind the masks was trained with; a run folder's own is
             found by itself.
         device: see ``inferers.pick_device``.
@@ -50,8 +50,8 @@ def evaluate_command(
     if model is not None and predictions is not None:
         raise InputError("Give either --model or --predictions: the figures are those of one or the other.")
     _check_output(output)
+    datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
-    datalist = load_datalist(data) if data.is_file() and data.suffix == ".json" else None
     sha256 = datalist["sha256"] if datalist else None
     if predictions is not None:
         predict = masks_as_predictions(predictions, _load_image)
@@ -60,7 +60,8 @@ def evaluate_command(
     else:
         segmenter = Segmenter.from_name(model, device)
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
-    protocol["section"] = section
+    if datalist:
+        protocol["section"] = section
     known = None if predictions is not None else _datalist_beside(model)
     split = leak_of(cases, split_file or known)
     if resize:
@@ -117,6 +118,18 @@ def _check_output(output: Path) -> None:
             f"{output} holds a trained model with figures and a report of its own; choose another --output, "
             f"such as {output.absolute()}-on-data."
         )
+
+
+def _datalist_of(data: Path, section: str) -> dict[str, Any] | None:
+    """Return the datalist that a data set is, None for a folder or CSV file, which has all its cases only."""
+    if data.suffix.lower() == ".json":
+        return load_datalist(data)
+    if section != "all":
+        raise InputError(
+            f"Only a datalist has sections, but --section {section} was asked of {data}; leave --section "
+            "out, or name a datalist.json, such as that of a run or of `gliomaseg prepare`."
+        )
+    return None
 
 
 def _command(data: Path, output: Path, model: Path | None, predictions: Path | None, section: str) -> str:

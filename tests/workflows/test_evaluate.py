@@ -27,6 +27,7 @@ def test_the_truth_evaluated_as_predictions_scores_one(phantom_data: Path, tmp_p
     assert metrics["iou"]["pooled"] == 1.0
     assert metrics["hd95_px"] == 0.0
     assert metrics["missed_patients"] == 0
+    assert "section" not in metrics["protocol"]
 
 
 def test_masks_written_by_predict_give_the_figures_of_the_model(
@@ -107,6 +108,15 @@ def test_an_output_that_is_a_file_is_refused_first(tmp_path: Path) -> None:
         InputError, match=r"--output names the folder to write to, but .*out is a file; choose"
     ):
         evaluate_command(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_folder_has_no_sections(phantom_data: Path, tmp_path: Path) -> None:
+    words = (
+        r"Only a datalist has sections, but --section test was asked of .*; leave --section out, or name a"
+    )
+    with pytest.raises(InputError, match=words):
+        evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data, section="test")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_study_without_masks_is_named_before_anything_is_computed(
