@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol
 from .files import InputError, require_folder
 from .models import default_folder
 from .segment import Segmenter
+
+logger = logging.getLogger(__name__)
 
 IN_TRAINING = "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
 
@@ -64,6 +67,9 @@ def evaluate_command(
         protocol["section"] = section
     known = None if predictions is not None else _datalist_beside(model)
     split = leak_of(cases, split_file or known)
+    if split and split["warning"]:
+        logger.warning("%s", split["warning"])
+        protocol["warning"] = split["warning"]
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     evaluation = evaluate_cases(cases, predict, protocol, resize)

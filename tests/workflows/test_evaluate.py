@@ -63,20 +63,28 @@ def test_the_bundle_config_gives_the_same_figures_as_the_command(smoke_run: Path
     assert theirs["protocol"]["model_sha256"] == ours["protocol"]["model_sha256"]
 
 
-def test_evaluating_on_training_patients_is_said_in_the_report(
-    smoke_run: Path, phantom_data: Path, tmp_path: Path
+def test_evaluating_on_training_patients_is_said_wherever_the_figures_are(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluate_command(phantom_data, tmp_path / "out", model=smoke_run, device="cpu")
     count = len(load_datalist(smoke_run / "datalist.json")["training"])
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert f"evaluated patients, {count} trained the model (" in page
+    words = f"Of 8 evaluated patients, {count} trained the model ("
+    assert page.count(words) == 1
+    assert [record.levelname for record in caplog.records if words in record.message] == ["WARNING"]
+    assert metrics_of(tmp_path / "out")["protocol"]["warning"].startswith(words)
 
 
-def test_the_validation_section_has_no_such_warning(smoke_run: Path, tmp_path: Path) -> None:
+def test_the_validation_section_has_no_such_warning(
+    smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     evaluate_command(
         smoke_run / "datalist.json", tmp_path / "out", model=smoke_run, section="validation", device="cpu"
     )
-    assert "were in the training data" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "trained the model (" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "trained the model (" not in caplog.text
+    protocol = metrics_of(tmp_path / "out")["protocol"]
+    assert (protocol["section"], "warning" in protocol) == ("validation", False)
     assert metrics_of(tmp_path / "out")["dice"] == metrics_of(smoke_run)["dice"]
 
 
