@@ -79,7 +79,16 @@ def evaluate_command(
         evaluation,
         title=f"Evaluation of {predictions or model or 'the weights that ship'}",
         split=split,
-        command=_command(data, output, model, predictions, section),
+        command=_command(
+            data,
+            output,
+            model=model,
+            predictions=predictions,
+            section=None if section == "all" else section,
+            split_file=split_file,
+            device=None if device == "auto" else device,
+            resize=resize,
+        ),
     )
     return evaluation
 
@@ -138,12 +147,11 @@ def _datalist_of(data: Path, section: str) -> dict[str, Any] | None:
     return None
 
 
-def _command(data: Path, output: Path, model: Path | None, predictions: Path | None, section: str) -> str:
+def _command(data: Path, output: Path, **options: Any) -> str:
+    """Return the words that repeat an evaluation; an option of None or False was not given."""
     words = ["gliomaseg", "evaluate", str(data), "--output", str(output)]
-    if model is not None:
-        words += ["--model", str(model)]
-    if predictions is not None:
-        words += ["--predictions", str(predictions)]
-    if section != "all":
-        words += ["--section", section]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
     return shlex.join(words)

@@ -138,6 +138,23 @@ def test_a_study_without_masks_is_named_before_anything_is_computed(
         evaluate_command(data, tmp_path / "out", predictions=phantom_data)
 
 
+def test_the_report_has_the_command_with_every_option_that_was_given(smoke_run: Path, tmp_path: Path) -> None:
+    datalist = smoke_run / "datalist.json"
+    options = {"section": "validation", "split_file": datalist, "device": "cpu", "resize": True}
+    evaluate_command(datalist, tmp_path / "out", model=smoke_run, **options)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    words = (
+        f"gliomaseg evaluate {datalist} --output {tmp_path / 'out'} --model {smoke_run} --section validation"
+    )
+    assert f"{words} --split-file {datalist} --device cpu --resize<" in page
+
+
+def test_the_command_leaves_out_what_was_not_given(phantom_data: Path, tmp_path: Path) -> None:
+    evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"--output {tmp_path / 'out'} --predictions {phantom_data}<" in page
+
+
 def test_a_model_and_predictions_together_are_refused(phantom_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="either --model or --predictions"):
         evaluate_command(phantom_data, tmp_path, model=tmp_path, predictions=tmp_path)
