@@ -70,9 +70,7 @@ def _built_beside(output: Path) -> Iterator[Path]:
         yield folder
         folder.rename(output)
     except OSError as error:
-        raise InputError(
-            f"Could not write {output}: {error.strerror or error}. Free some room or choose another --output."
-        ) from error
+        raise files.could_not_write(output, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from .files import InputError
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
+    from .pool import Progress
     from .run import TrainOptions
 
 NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
@@ -105,18 +108,19 @@ def prepare(
     from .datalist import build_datalist
     from .datalist_file import write_beside_earlier
 
-    datalist = build_datalist(
-        data,
-        split,
-        validation,
-        test,
-        folds,
-        fold,
-        institution,
-        seed,
-        str(split_file) if split_file else None,
-        _bar(),
-    )
+    with _bar() as progress:
+        datalist = build_datalist(
+            data,
+            split,
+            validation,
+            test,
+            folds,
+            fold,
+            institution,
+            seed,
+            str(split_file) if split_file else None,
+            progress,
+        )
     earlier = write_beside_earlier(datalist, output)
     typer.echo(_describe_datalist(datalist))
     if earlier:
@@ -237,6 +241,7 @@ def predict(
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     from ..transforms.keys import CHANNELS
+    from .findings import amount
     from .predict import predict_studies
     from .segment import Segmenter
 
@@ -246,7 +251,7 @@ def predict(
     segmenter = Segmenter.from_name(model, device)
     rows = predict_studies(inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities)
     found = sum(row["volume_voxels"] > 0 for row in rows)
-    typer.echo(f"{len(rows)} studies, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
+    typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
     typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")
 
 
@@ -342,7 +347,8 @@ def doctor(
         from .checks import check_data
         from .findings import format_findings
 
-        found = check_data(data, resize=resize, progress=_bar())
+        with _bar() as progress:
+            found = check_data(data, resize=resize, progress=progress)
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
@@ -383,13 +389,16 @@ def _profile(options: TrainOptions) -> None:
 
 def _tell(evaluation: Evaluation, output: Path) -> None:
     """Print the headline of an evaluation."""
+    from .findings import amount
+
     metrics = evaluation.metrics
     dice = metrics["dice"]
     low, high = dice["per_patient_ci95"]
     interval = "" if low is None else f" (95 % interval {low:.3f} to {high:.3f})"
     typer.echo(
-        f"Volume Dice, mean over {metrics['protocol']['patients']} patients: {dice['per_patient_mean']:.3f}"
-        f"{interval}, median {dice['per_patient_median']:.3f}. {NOT_FOR_DIAGNOSIS}"
+        f"Volume Dice, mean over {amount(metrics['protocol']['patients'], 'patient')}: "
+        f"{dice['per_patient_mean']:.3f}{interval}, median {dice['per_patient_median']:.3f}. "
+        f"{NOT_FOR_DIAGNOSIS}"
     )
     typer.echo(
         f"All figures are in {output / 'metrics.json'}, every patient in {output / 'per_patient.csv'}."
@@ -397,27 +406,38 @@ def _tell(evaluation: Evaluation, output: Path) -> None:
 
 
 def _describe_datalist(datalist: dict[str, Any]) -> str:
-    """Say how many patients and slices each section has."""
+    """Say how many patients each section has, and how many slices where they are files of their own."""
     lines = []
     for section in ("training", "validation", "test"):
         cases = datalist[section]
-        slices = sum(len(case["image"]) if isinstance(case["image"], list) else 1 for case in cases)
+        stacks = [case["image"] for case in cases if isinstance(case["image"], list)]
         if cases:
-            lines.append(f"{section:<11}{len(cases):>5} patients {slices:>7} slices")
+            line = f"{section:<11}{len(cases):>5} {'patient' if len(cases) == 1 else 'patients':<8}"
+            if len(stacks) == len(cases):
+                slices = sum(map(len, stacks))
+                line += f" {slices:>7} {'slice' if slices == 1 else 'slices'}"
+            lines.append(line.rstrip())
     return "\n".join(lines)
 
 
-def _bar() -> Any:
-    """Return a progress callback ``(done, total)`` that draws a bar."""
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress]:
+    """Yield a progress callback ``(done, total)``; its bar comes with the first call and goes at the end."""
     from tqdm import tqdm
 
-    bar: tqdm[Any] = tqdm(unit="file", dynamic_ncols=True, leave=False)
+    bars: list[tqdm[Any]] = []
 
     def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+        if not bars:
+            bars.append(tqdm(unit="file", dynamic_ncols=True, leave=False))
+        bars[0].total = total
+        bars[0].update(done - bars[0].n)
 
-    return advance
+    try:
+        yield advance
+    finally:
+        for bar in bars:
+            bar.close()
 
 
 def _users_fault(error: BaseException) -> str | None:

@@ -68,6 +68,7 @@ def evaluate_cases(
     Raises:
         InputError: a case has no truth, or its files do not fit.
     """
+    _require_truth(cases)
     found: list[CaseFigures] = []
     strips: dict[str, npt.NDArray[np.uint8]] = {}
     frames: list[npt.NDArray[np.uint8]] = []
@@ -84,6 +85,17 @@ def evaluate_cases(
             largest = int(truth.sum())
             frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
     return Evaluation(summarize(found, protocol), merge_cases([found]), strips, frames)
+
+
+def _require_truth(cases: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse cases without masks before any is computed."""
+    bare = [str(case[keys.PATIENT]) for case in cases if keys.LABEL not in case]
+    if bare:
+        raise files.InputError(
+            f"Every image needs a mask to be compared with, but {bare[0]} lacks masks ({len(bare)} of "
+            f"{len(cases)} studies do); add them, all zeros where there is no lesion, or leave such studies "
+            "out, for example with `gliomaseg prepare` and its datalist."
+        )
 
 
 def figures_of(

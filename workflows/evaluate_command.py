@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,9 +14,11 @@ from .datalist import load_cases
 from .datalist_file import load_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
-from .files import InputError
+from .files import InputError, require_folder
 from .models import default_folder
 from .segment import Segmenter
+
+logger = logging.getLogger(__name__)
 
 IN_TRAINING = "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
 
@@ -35,10 +38,10 @@ def evaluate_command(
 
     Args:
         data: folder of patients or datalist.
-        output: folder for metrics.json, per_patient.csv, report.html and predictions.gif.
+        output: folder for metrics.json, per_patient.csv, report.html and predictions.gif; not that of a run.
         model: see ``models.open_model``.
         predictions: folder of masks, instead of a model.
-        section: which part of a datalist.
+        section: which part of a datalist; a folder or CSV file has no parts.
         split_file: the datalist that the model behind the masks was trained with; a run folder's own is
             found by itself.
         device: see ``inferers.pick_device``.
@@ -49,8 +52,9 @@ def evaluate_command(
     """
     if model is not None and predictions is not None:
         raise InputError("Give either --model or --predictions: the figures are those of one or the other.")
+    _check_output(output)
+    datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
-    datalist = load_datalist(data) if data.is_file() and data.suffix == ".json" else None
     sha256 = datalist["sha256"] if datalist else None
     if predictions is not None:
         predict = masks_as_predictions(predictions, _load_image)
@@ -59,9 +63,13 @@ def evaluate_command(
     else:
         segmenter = Segmenter.from_name(model, device)
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
-    protocol["section"] = section
+    if datalist:
+        protocol["section"] = section
     known = None if predictions is not None else _datalist_beside(model)
     split = leak_of(cases, split_file or known)
+    if split and split["warning"]:
+        logger.warning("%s", split["warning"])
+        protocol["warning"] = split["warning"]
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     evaluation = evaluate_cases(cases, predict, protocol, resize)
@@ -71,7 +79,16 @@ def evaluate_command(
         evaluation,
         title=f"Evaluation of {predictions or model or 'the weights that ship'}",
         split=split,
-        command=_command(data, output, model, predictions, section),
+        command=_command(
+            data,
+            output,
+            model=model,
+            predictions=predictions,
+            section=None if section == "all" else section,
+            split_file=split_file,
+            device=None if device == "auto" else device,
+            resize=resize,
+        ),
     )
     return evaluation
 
@@ -108,12 +125,33 @@ def _load_image(case: Mapping[str, Any]) -> Any:
         raise InputError(str(error.__cause__ or error)) from error
 
 
-def _command(data: Path, output: Path, model: Path | None, predictions: Path | None, section: str) -> str:
-    words = ["gliomaseg", "evaluate", str(data), "--output", str(output)]
-    if model is not None:
-        words += ["--model", str(model)]
-    if predictions is not None:
-        words += ["--predictions", str(predictions)]
+def _check_output(output: Path) -> None:
+    """Refuse a file, and a run or bundle whose own figures would be written over."""
+    require_folder(output)
+    if (output / "configs" / "train.json").is_file() and (output / "models").is_dir():
+        raise InputError(
+            f"{output} holds a trained model with figures and a report of its own; choose another --output, "
+            f"such as {output.absolute()}-on-data."
+        )
+
+
+def _datalist_of(data: Path, section: str) -> dict[str, Any] | None:
+    """Return the datalist that a data set is, None for a folder or CSV file, which has all its cases only."""
+    if data.suffix.lower() == ".json":
+        return load_datalist(data)
     if section != "all":
-        words += ["--section", section]
+        raise InputError(
+            f"Only a datalist has sections, but --section {section} was asked of {data}; leave --section "
+            "out, or name a datalist.json, such as that of a run or of `gliomaseg prepare`."
+        )
+    return None
+
+
+def _command(data: Path, output: Path, **options: Any) -> str:
+    """Return the words that repeat an evaluation; an option of None or False was not given."""
+    words = ["gliomaseg", "evaluate", str(data), "--output", str(output)]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
     return shlex.join(words)

@@ -1,6 +1,7 @@
 """Files that are either whole or not there: written under a temporary name, then moved into place."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -13,12 +14,43 @@ from typing import Any, BinaryIO
 _BLOCK = 1 << 20
 _ASKING = threading.Lock()
 
+_WAYS_OUT = {
+    errno.ENOSPC: "Free some room or choose another output folder.",
+    errno.EDQUOT: "Free some room or choose another output folder.",
+    errno.EISDIR: "Move that folder away or choose another output folder.",
+    errno.ENOTDIR: "A file stands where a folder is needed; move it away or choose another output folder.",
+    errno.EEXIST: "A file stands where a folder is needed; move it away or choose another output folder.",
+    errno.EACCES: "Choose an output folder that you may write to.",
+    errno.EPERM: "Choose an output folder that you may write to.",
+    errno.EROFS: "Choose an output folder that you may write to.",
+}
+"""What would work after a failure to write, by its number; see ``could_not_write``."""
+
 
 class InputError(ValueError):
     """Say what a user gave that cannot be used: the rule, what came, what would work.
 
     The command line prints the sentence without a traceback and exits with 2.
     """
+
+
+def could_not_write(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """Return the sentence about a path that could not be written: why, and what would work."""
+    way_out = _WAYS_OUT.get(error.errno or 0, "Choose another output folder.")
+    return InputError(f"Could not write {path}: {error.strerror or error}. {way_out}")
+
+
+def require_folder(output: Path) -> None:
+    """Check before long work that ``--output`` is a folder, or can become one.
+
+    Raises:
+        InputError: a file stands there, or in the place of a folder above it.
+    """
+    standing = next((place for place in (output, *output.parents) if place.exists()), None)
+    if standing is not None and not standing.is_dir():
+        raise InputError(
+            f"--output names the folder to write to, but {standing} is a file; choose another --output."
+        )
 
 
 @contextlib.contextmanager
@@ -30,7 +62,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     stood at ``path`` before is untouched.
 
     Raises:
-        InputError: the file cannot be written (no room left, no permission).
+        InputError: the file cannot be written (no room left, no permission, a folder in its place).
     """
     target = Path(path)
     temporary = None
@@ -44,10 +76,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except OSError as error:
-        raise InputError(
-            f"Could not write {target}: {error.strerror or error}. Free some room or choose another output "
-            "folder."
-        ) from error
+        raise could_not_write(target, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -73,7 +102,7 @@ def save_tensors(path: str | os.PathLike[str], state: Any, keep: Path | None = N
         keep: where the file that stood at ``path`` is moved, once the new one is whole.
 
     Raises:
-        InputError: the file cannot be written (no room left, no permission).
+        InputError: the file cannot be written (no room left, no permission, a folder in its place).
     """
     with replace_atomically(path) as temporary:
         with temporary.open("wb") as stream:

@@ -180,9 +180,9 @@ def raise_on_errors(report: DataReport, shown: int = 3) -> None:
     if errors:
         first = " ".join(f"({place}) {one.what}" for place, one in enumerate(errors[:shown], start=1))
         more = f" and {len(errors) - shown} more." if len(errors) > shown else ""
-        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         raise InputError(
-            f"The data must be free of errors, but {report.source} has {count}: {first}{more} "
+            f"The data must be free of errors, but {report.source} has {amount(len(errors), 'error')}: "
+            f"{first}{more} "
             f"See them all, with remedies: `gliomaseg doctor {report.source}`."
         )
 
@@ -206,6 +206,17 @@ def format_findings(report: DataReport, lines: int = 5, all: bool = False) -> st
     return "\n".join(text)
 
 
+def amount(number: int, noun: str) -> str:
+    """Put a count before its noun, for a line in a terminal.
+
+    >>> amount(1, "study"), amount(3, "study"), amount(1, "slice"), amount(0, "slice")
+    ('1 study', '3 studies', '1 slice', '0 slices')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+
+
 def _group_lines(found: list[Finding], lines: int) -> list[str]:
     text = [f"  - {one.what}" for one in found[:lines]]
     if len(found) > lines:
@@ -217,7 +228,7 @@ def _group_lines(found: list[Finding], lines: int) -> list[str]:
 def _headline(report: DataReport) -> str:
     sites = ", ".join(f"{name} {count}" for name, count in report.institutions.items())
     return (
-        f"{report.source}: {report.patients} patients, {report.cases} studies, {report.slices} slices, "
-        f"{report.slices_with_lesion} with lesion ({sites}); "
-        f"{len(report.errors)} errors, {len(report.warnings)} warnings"
+        f"{report.source}: {amount(report.patients, 'patient')}, {amount(report.cases, 'study')}, "
+        f"{amount(report.slices, 'slice')}, {report.slices_with_lesion} with lesion ({sites}); "
+        f"{amount(len(report.errors), 'error')}, {amount(len(report.warnings), 'warning')}"
     )

@@ -33,10 +33,18 @@ def find_studies_to_predict(inputs: Sequence[Path], wanted: Wanted | None = None
         Records; one with a sentence under ``REFUSED`` cannot be segmented.
 
     Raises:
-        InputError: an input is missing or of a kind that cannot be read.
+        InputError: an input is missing or of a kind that cannot be read; or a series is named for what is not
+            DICOM.
     """
     if not inputs:
         return [named_study(wanted or {})]
+    found = _found_in(inputs, wanted)
+    if wanted:
+        _require_dicom(found, wanted)
+    return found
+
+
+def _found_in(inputs: Sequence[Path], wanted: Wanted | None) -> list[Record]:
     loose: list[Path] = []
     dicom: list[Path] = []
     found: list[Record] = []
@@ -57,6 +65,22 @@ def find_studies_to_predict(inputs: Sequence[Path], wanted: Wanted | None = None
                 f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, or a folder of them."
             )
     return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted) if dicom else [])]
+
+
+def _require_dicom(records: Sequence[Record], wanted: Wanted) -> None:
+    """Refuse words about series where there are no series that they could choose from."""
+    other = next((record for record in records if not _is_dicom(record)), None)
+    if other is not None:
+        options = " and ".join(OPTIONS[name] for name in keys.CHANNELS if name in wanted)
+        raise InputError(
+            f"Beside inputs, {options} can only choose a series of a DICOM study, but {place_of(other)} is "
+            "none; leave that out, or name the NIfTI files of one study by --flair, --pre and --post alone."
+        )
+
+
+def _is_dicom(record: Record) -> bool:
+    scan = record[keys.IMAGE]
+    return not isinstance(scan, str) and not is_slice_stack(record) and not is_volume(scan[0])
 
 
 def named_study(wanted: Wanted) -> Record:

@@ -15,7 +15,7 @@ from ..transforms.space import to_slices
 from . import animation, pictures
 from .dicom_folder import REFUSED
 from .dicom_series import Wanted
-from .files import InputError
+from .files import InputError, require_folder
 from .inputs import find_studies_to_predict, place_of
 from .results import COLUMNS, describe, write_masks, write_results
 from .segment import Segmentation, Segmenter
@@ -53,9 +53,11 @@ def predict_studies(
         The rows of results.csv.
 
     Raises:
-        InputError: an input cannot be used, or two studies would be written to one place; nothing has been
-            written then. Or a study could not be read; this is said when all others are done.
+        InputError: an input cannot be used, ``output`` is a file, or two studies would be written to one
+            place; nothing has been written then. Or a study could not be read; this is said when all others
+            are done.
     """
+    require_folder(output)
     studies = list(find_studies_to_predict(inputs, wanted))
     _check_studies(studies)
     rows: list[dict[str, Any]] = []
@@ -71,8 +73,7 @@ def predict_studies(
             written = write_masks(case, segmentation, output / str(case[keys.PATIENT]), probabilities)
             _write_overlay(output / "overlays" / f"{case[keys.PATIENT]}.png", segmentation)
             rows.append(describe(case, segmentation, written, segmenter.model.sha256))
-        if rows:
-            write_results(output, rows, failed)
+        write_results(output, rows, failed)
     if failed:
         raise _some_failed(failed, len(studies), output)
     return rows
@@ -86,12 +87,10 @@ def _segment(case: Mapping[str, Any], segmenter: Segmenter) -> Segmentation:
 
 def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> InputError:
     """Return the sentence about the studies that could not be read."""
-    where = (
-        "" if len(failed) == studies else f" {output / 'results.json'} lists them all; the others are done."
-    )
+    others = "" if len(failed) == studies else "; the others are done"
     return InputError(
         f"{len(failed)} of {studies} studies could not be segmented, the first of them "
-        f"{failed[0]['patient']}: {failed[0]['reason']}{where}"
+        f"{failed[0]['patient']}: {failed[0]['reason']} {output / 'results.json'} lists them all{others}."
     )
 
 

@@ -103,8 +103,8 @@ def split_words(split: Mapping[str, Any] | None, protocol: Mapping[str, Any]) ->
 def leak_warning(split: Mapping[str, Any] | None, protocol: Mapping[str, Any]) -> str | None:
     """Return the words about a leak between the sides of the split, None where there is none."""
     known = split or {}
-    if known.get("warning"):
-        return str(known["warning"])
+    if warning := known.get("warning") or protocol.get("warning"):
+        return str(warning)
     return SLICE_SPLIT_WARNING if "slice" in (known.get("method"), protocol.get("split")) else None
 
 
@@ -150,10 +150,11 @@ def all_background(metrics: Mapping[str, Any]) -> str | None:
 
 
 def protocol_rows(protocol: Mapping[str, Any] | None) -> list[tuple[str, Cell]]:
-    """Return name and value of everything that was fixed before the evaluation."""
+    """Return name and value of all that was fixed before the evaluation, but for the warning on top."""
     return [
         (_PROTOCOL.get(key, _spoken(key)), plain(value))
         for key, value in flatten(dict(protocol or {})).items()
+        if key != "warning"
     ]
 
 

@@ -656,7 +656,7 @@ def test_warnings_are_not_raised():
 def test_a_report_is_shown_by_kind_errors_first():
     text = format_findings(report_with("gap", "unreadable", "unreadable"))
     assert text.splitlines() == [
-        "data: 2 patients, 2 studies, 6 slices, 1 with lesion (CS 2); 2 errors, 1 warnings",
+        "data: 2 patients, 2 studies, 6 slices, 1 with lesion (CS 2); 2 errors, 1 warning",
         "",
         "ERROR: Unreadable files (2)",
         "  - Fault 2.",

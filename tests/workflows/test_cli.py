@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +14,7 @@ from PIL import Image
 from gliomaseg.networks import create_network
 from gliomaseg.workflows import cli
 from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.files import InputError
 
 COMMANDS = ("demo", "prepare", "train", "evaluate", "predict", "report", "export", "doctor")
 
@@ -193,6 +196,56 @@ def test_prepare_keeps_another_datalist_that_was_there(gliomaseg, phantom_data: 
     assert (tmp_path / "datalist.1.json").read_bytes() == first != output.read_bytes()
     gliomaseg("prepare", phantom_data, "--output", output, "--seed", "3")
     assert {file.name for file in tmp_path.iterdir()} == {f"datalist{n}.json" for n in ("", ".1", ".2")}
+
+
+def test_prepare_counts_one_as_one_and_no_slices_of_volumes(gliomaseg, tmp_path: Path) -> None:
+    for name in ("ann", "bob"):
+        for part in ("", "_mask"):
+            values = np.eye(4, dtype=np.uint8)[..., None].repeat(3, axis=2)
+            nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / f"{name}{part}.nii.gz")
+    outcome = gliomaseg("prepare", tmp_path, "--output", tmp_path / "d.json", "--validation", "0.5")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[:2] == ["training       1 patient", "validation     1 patient"]
+
+
+def test_prepare_counts_one_slice_as_one(gliomaseg, write_patient, tmp_path: Path) -> None:
+    for name in ("ann", "bob"):
+        write_patient(name, slices=(1,))
+    outcome = gliomaseg("prepare", tmp_path / "data", "--output", tmp_path / "d.json", "--validation", "0.5")
+    assert outcome.out.splitlines()[0] == "training       1 patient        1 slice"
+
+
+@pytest.mark.parametrize("command", ["prepare", "doctor"])
+def test_no_bar_is_drawn_before_the_arguments_are_checked(gliomaseg, tmp_path: Path, command: str) -> None:
+    outcome = gliomaseg(command, tmp_path / "nowhere")
+    assert outcome.code == 2
+    assert outcome.err.startswith("Error: There is no data set at")
+
+
+def test_a_bar_is_cleared_before_an_error_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail_in_the_middle() -> None:
+        with cli._bar() as progress:
+            progress(1, 2)
+            raise InputError("Damaged.")
+
+    with pytest.raises(InputError) as damaged:  # and keep it: a bar that nobody holds goes by itself
+        fail_in_the_middle()
+    drawn = capsys.readouterr().err
+    assert str(damaged.value) == "Damaged."
+    assert "file" in drawn
+    assert drawn.rsplit("\r", 2)[-2].strip() == ""
+    assert drawn.endswith("\r")
+
+
+def test_one_study_and_one_patient_are_said_as_one(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    patient = load_cases(phantom_data)[0]["patient"]
+    options = ("--model", smoke_run, "--device", "cpu")
+    predicted = gliomaseg("predict", phantom_data / patient, "--output", tmp_path / "a", *options)
+    assert "\n1 study, abnormality in" in f"\n{predicted.out}"
+    evaluated = gliomaseg("evaluate", phantom_data / patient, "--output", tmp_path / "b", *options)
+    assert "mean over 1 patient: " in evaluated.out
 
 
 def test_prepare_by_slice_warns_of_the_leak_in_words(

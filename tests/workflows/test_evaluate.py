@@ -27,6 +27,7 @@ def test_the_truth_evaluated_as_predictions_scores_one(phantom_data: Path, tmp_p
     assert metrics["iou"]["pooled"] == 1.0
     assert metrics["hd95_px"] == 0.0
     assert metrics["missed_patients"] == 0
+    assert "section" not in metrics["protocol"]
 
 
 def test_masks_written_by_predict_give_the_figures_of_the_model(
@@ -62,20 +63,28 @@ def test_the_bundle_config_gives_the_same_figures_as_the_command(smoke_run: Path
     assert theirs["protocol"]["model_sha256"] == ours["protocol"]["model_sha256"]
 
 
-def test_evaluating_on_training_patients_is_said_in_the_report(
-    smoke_run: Path, phantom_data: Path, tmp_path: Path
+def test_evaluating_on_training_patients_is_said_wherever_the_figures_are(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluate_command(phantom_data, tmp_path / "out", model=smoke_run, device="cpu")
     count = len(load_datalist(smoke_run / "datalist.json")["training"])
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert f"evaluated patients, {count} trained the model (" in page
+    words = f"Of 8 evaluated patients, {count} trained the model ("
+    assert page.count(words) == 1
+    assert [record.levelname for record in caplog.records if words in record.message] == ["WARNING"]
+    assert metrics_of(tmp_path / "out")["protocol"]["warning"].startswith(words)
 
 
-def test_the_validation_section_has_no_such_warning(smoke_run: Path, tmp_path: Path) -> None:
+def test_the_validation_section_has_no_such_warning(
+    smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     evaluate_command(
         smoke_run / "datalist.json", tmp_path / "out", model=smoke_run, section="validation", device="cpu"
     )
-    assert "were in the training data" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "trained the model (" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "trained the model (" not in caplog.text
+    protocol = metrics_of(tmp_path / "out")["protocol"]
+    assert (protocol["section"], "warning" in protocol) == ("validation", False)
     assert metrics_of(tmp_path / "out")["dice"] == metrics_of(smoke_run)["dice"]
 
 
@@ -90,6 +99,60 @@ def test_a_missing_mask_is_named_with_the_names_it_could_have(phantom_data: Path
     with pytest.raises(InputError, match=rf"There is no mask for {stem}\.tif of patient {case['patient']}"):
         evaluate_command(phantom_data, tmp_path / "out", predictions=masks)
     assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_run_is_not_written_over(smoke_run: Path, phantom_data: Path) -> None:
+    before = {name: (smoke_run / name).read_bytes() for name in ("metrics.json", "report.html")}
+    with pytest.raises(
+        InputError, match=r"holds a trained model .*; choose another --output, such as .*-on-data"
+    ):
+        evaluate_command(phantom_data, smoke_run, model=smoke_run, device="cpu")
+    assert {name: (smoke_run / name).read_bytes() for name in before} == before
+
+
+def test_an_output_that_is_a_file_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"--output names the folder to write to, but .*out is a file; choose"
+    ):
+        evaluate_command(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_folder_has_no_sections(phantom_data: Path, tmp_path: Path) -> None:
+    words = (
+        r"Only a datalist has sections, but --section test was asked of .*; leave --section out, or name a"
+    )
+    with pytest.raises(InputError, match=words):
+        evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data, section="test")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_without_masks_is_named_before_anything_is_computed(
+    phantom_data: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    last = load_cases(data)[-1]
+    Path(last["label"][0]).unlink()
+    words = rf"but {last['patient']} lacks masks \(1 of 8 studies do\); add them, all zeros where"
+    with pytest.raises(InputError, match=words):
+        evaluate_command(data, tmp_path / "out", predictions=phantom_data)
+
+
+def test_the_report_has_the_command_with_every_option_that_was_given(smoke_run: Path, tmp_path: Path) -> None:
+    datalist = smoke_run / "datalist.json"
+    options = {"section": "validation", "split_file": datalist, "device": "cpu", "resize": True}
+    evaluate_command(datalist, tmp_path / "out", model=smoke_run, **options)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    words = (
+        f"gliomaseg evaluate {datalist} --output {tmp_path / 'out'} --model {smoke_run} --section validation"
+    )
+    assert f"{words} --split-file {datalist} --device cpu --resize<" in page
+
+
+def test_the_command_leaves_out_what_was_not_given(phantom_data: Path, tmp_path: Path) -> None:
+    evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"--output {tmp_path / 'out'} --predictions {phantom_data}<" in page
 
 
 def test_a_model_and_predictions_together_are_refused(phantom_data: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,27 @@ def test_the_readme_and_metadata_of_a_run_tell_its_figures(smoke_run: Path, run_
     text = (run_bundle / "docs" / "README.md").read_text(encoding="utf-8")
     assert f"(the headline) | {metrics['dice']['per_patient_mean']:.3f} |" in text
     assert "trained on 6 patients and validated on 2" in text
+
+
+def test_a_run_that_its_bundle_config_evaluated_can_be_exported(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    metrics = content(run / "metrics.json")
+    known = ("split", "size", "threshold", "data_sha256", "model_sha256", "patients", "slices")  # of Figures
+    metrics["protocol"] = {name: metrics["protocol"][name] for name in known}
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    export_model(run, "bundle", tmp_path / NAME)
+    text = (tmp_path / NAME / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"Measured on {metrics['protocol']['patients']} patients" in text
+    assert " slices), split: patient.\n" in text
+
+
+def test_a_warning_about_the_figures_goes_with_them(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    metrics = content(run / "metrics.json")
+    metrics["protocol"]["warning"] = "Too good."
+    (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    export_model(run, "bundle", tmp_path / NAME)
+    assert "**Warning.** Too good." in (tmp_path / NAME / "docs" / "README.md").read_text(encoding="utf-8")
 
 
 def test_without_a_licence_there_is_no_bundle(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,15 +69,46 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
-    with pytest.raises(InputError, match=r"Could not write .*taken/mask\.png: (Not a directory|File exists)"):
+    words = r"Could not write .*taken/mask\.png: (Not a directory|File exists)\. A file stands where a folder"
+    with pytest.raises(InputError, match=words):
         files.write_text(tmp_path / "taken" / "mask.png", "")
 
 
 def test_a_folder_in_the_place_of_the_file_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").mkdir()
-    with pytest.raises(InputError, match=r"Could not write .*metrics\.json: Is a directory"):
+    with pytest.raises(InputError, match=r"metrics\.json: Is a directory\. Move that folder away or"):
         files.write_json(tmp_path / "metrics.json", {})
     assert names_in(tmp_path) == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [
+        (errno.EDQUOT, "Free some room or choose another output folder."),
+        (errno.EACCES, "Choose an output folder that you may write to."),
+        (errno.EROFS, "Choose an output folder that you may write to."),
+        (errno.EIO, "Choose another output folder."),
+    ],
+)
+def test_what_would_work_depends_on_what_went_wrong(tmp_path: Path, number: int, way_out: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        write_half(tmp_path / "a.txt", OSError(number, os.strerror(number)))
+    assert str(refusal.value) == f"Could not write {tmp_path / 'a.txt'}: {os.strerror(number)}. {way_out}"
+
+
+def test_an_output_that_is_a_file_or_below_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    for output in (tmp_path / "taken", tmp_path / "taken" / "deep" / "er"):
+        with pytest.raises(
+            InputError, match=r"--output names the folder to write to, but .*taken is a file; "
+        ):
+            files.require_folder(output)
+
+
+def test_an_output_that_is_a_folder_or_new_passes(tmp_path: Path) -> None:
+    for output in (tmp_path, tmp_path / "new" / "folder", Path("new")):
+        files.require_folder(output)
+    assert names_in(tmp_path) == []
 
 
 def test_others_may_read_a_file_as_far_as_the_umask_lets_them(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a person names becomes one record a study, with the right sequences, or one sentence."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,43 @@ def test_one_bad_study_does_not_keep_the_others_from_being_done(
     ]  # fmt: skip
     results = (tmp_path / "out" / "results.json").read_text(encoding="utf-8")
     assert '"reason": "No series in' in results
+
+
+def test_where_all_studies_are_bad_the_reason_of_each_is_written(
+    tmp_path: Path, bright_segmenter: Segmenter
+) -> None:
+    for name in ("anna", "bert"):
+        series(tmp_path / "all" / name, "AX T1", 1)
+    words = (
+        r"2 of 2 studies could not be segmented, the first of them anna: .*results\.json lists them all\.$"
+    )
+    with pytest.raises(InputError, match=words):
+        predict_studies([tmp_path / "all"], tmp_path / "out", bright_segmenter)
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [failed["patient"] for failed in results["failed"]] == ["anna", "bert"]
+    assert all("is known as FLAIR" in failed["reason"] for failed in results["failed"])
+    assert results["studies"] == []
+
+
+@pytest.mark.parametrize("kind", ["slices", "volume", "volume a sequence", "both"])
+def test_a_series_can_only_be_named_for_dicom(
+    tmp_path: Path, write_patient: Callable[..., Path], kind: str
+) -> None:
+    place = tmp_path / "given"
+    if kind == "slices":
+        write_patient("TCGA_CS_4941_19960909", root=place, masks=False)
+    else:
+        names = {"volume": ["v"], "volume a sequence": ["p_flair", "p_t1"], "both": ["v"]}[kind]
+        place.mkdir()
+        for name in names:
+            volume(place / f"{name}.nii.gz")
+    if kind == "both":
+        series(place / "dicom", "AX FLAIR", 1)
+    words = (
+        r"Beside inputs, --pre and --flair can only choose a series of a DICOM study, but .*given.* is none;"
+    )
+    with pytest.raises(InputError, match=words):
+        find_studies_to_predict([place], {"FLAIR": "1", "pre-contrast": "none"})
 
 
 def test_a_single_bad_study_leaves_nothing_behind(tmp_path: Path, bright_segmenter: Segmenter) -> None:

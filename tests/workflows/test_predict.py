@@ -241,6 +241,14 @@ def test_what_was_finished_before_a_fault_is_kept(tmp_path: Path, write_picture:
     assert (tmp_path / "out" / "a" / "a_1_mask.png").is_file()
 
 
+def test_an_output_that_is_a_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"--output names the folder to write to, but .*out is a file; choose"
+    ):
+        predict([tmp_path / "not-even-there.tif"], tmp_path / "out")
+
+
 def test_a_mask_volume_of_another_name_does_not_touch_the_scan(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.full((2, 2, 2), 200, np.int16), AFFINE), tmp_path / "a.nii.b.nii.gz")
     case = {keys.PATIENT: "a", keys.IMAGE: str(tmp_path / "a.nii.b.nii.gz")}
