@@ -39,7 +39,7 @@ class Shipped:
         self["train::dataset"]
         self.fill_seconds = time.perf_counter() - started
         self.batches = endless(self["train::dataloader"])
-        self.count = SimpleNamespace(state=SimpleNamespace(iteration=0))
+        self.count = SimpleNamespace(state=SimpleNamespace(iteration=0, epoch_length=None))
         self.loading: list[float] = []
 
     def __getitem__(self, name: str) -> Any:

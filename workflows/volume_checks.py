@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..transforms.nifti import read_geometry
-from ..transforms.space import check_axial
 from .findings import Finding, finding
 from .nifti_folder import read_volume
 from .slice_checks import Fault, digest_of, gather, shortened
@@ -116,6 +114,9 @@ def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
 
 def _geometry_faults(file: str) -> Iterator[Fault]:
     """Refuse what the Segmenter will refuse; where the size of a voxel is made up, it looks at no spacing."""
+    from ..transforms.nifti import read_geometry  # the transforms bring MONAI along: for volumes only
+    from ..transforms.space import check_axial
+
     code = "unreadable"
     try:
         affine, known = read_geometry(file)
