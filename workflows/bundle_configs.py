@@ -24,7 +24,7 @@ AT_HOME: Final[Config] = {
 
 FOR_TRAINING: Final[Config] = {
     "ckpt_dir": "$@bundle_root + '/models'",  # MONAI Label serves what training puts there
-    "val_interval": 1,  # only a validation saves weights, and MONAI Label may train for a single epoch
+    "val_interval": 1,  # MONAI Label trains for few epochs, each of which may be the best
     "pretrained": None,
     "resume": False,
 }

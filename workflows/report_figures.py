@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .report_words import DASH, Cell, cell, counted, flatten, is_missing, plain
-from .split import EVERYONE
+from .split import EVERYONE, EVERYONE_WARNING
 
 _AVERAGES = (
     ("per_patient_mean", "Mean over patients", "headline"),
@@ -105,6 +105,8 @@ def leak_warning(split: Mapping[str, Any] | None, protocol: Mapping[str, Any]) -
     known = split or {}
     if warning := known.get("warning") or protocol.get("warning"):
         return str(warning)
+    if known.get("method") == EVERYONE:
+        return EVERYONE_WARNING
     return SLICE_SPLIT_WARNING if "slice" in (known.get("method"), protocol.get("split")) else None
 
 

@@ -77,6 +77,8 @@ def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validati
     first = segmenter_of(
         run, {"temperature": 1.0, **inference} if keep else {**inference, "temperature": 1.0}
     )
+    if not wanted:
+        return Fitted(first, Tuned(first.temperature, first.threshold), [first.network])
     threshold = None if "threshold" in wanted else first.threshold
     tuned = tune(validation, first, first.temperature, threshold, keep_temperature=keep)
     segmenter = segmenter_of(run, {**inference, **asdict(tuned)})

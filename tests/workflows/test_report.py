@@ -313,6 +313,13 @@ def test_a_split_by_slice_is_a_leak_even_without_a_warning(tmp_path: Path) -> No
     assert "higher than they would be for new patients" in text
 
 
+def test_validation_patients_who_train_are_a_leak_even_without_a_warning(tmp_path: Path) -> None:
+    page = report(tmp_path, split={"method": "everyone"})
+    assert "This split leaks" in page.headings()
+    assert "figures on them say nothing about new patients" in page.text
+    assert "the validation patients train too" in page.text
+
+
 def test_a_warning_of_the_figures_stands_on_top_and_only_there(tmp_path: Path) -> None:
     page = report(tmp_path, metrics=metrics(protocol={"split": "given", "warning": "3 trained the model."}))
     assert "This split leaks" in page.headings()
