@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class RunWriter:
             raise AttributeError(f"RunWriter has no attribute {name!r}.")
         if self._writer is None:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
+            _wait_for_a_later_name(Path(self.folder))
             self._writer = SummaryWriter(self.folder, purge_step=self.purge_step)
         return getattr(self._writer, name)
 
@@ -53,6 +55,17 @@ class RunWriter:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Wait until this second has no event file yet: TensorBoard reads a folder in the order of the names.
+
+    A name begins with the second; what follows (host, process, a count without leading zeros) does not tell
+    which of two files came first, and the one that purges must come last.
+    """
+    seconds = {file.name.split(".")[3] for file in folder.glob("events.out.tfevents.*")}
+    while str(int(time.time())) in seconds:
+        time.sleep(0.05)
 
 
 class TensorBoardRun:

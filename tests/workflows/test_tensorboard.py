@@ -11,6 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from gliomaseg.transforms import LayInSquared, keys
 from gliomaseg.workflows import tensorboard
@@ -74,6 +75,22 @@ def test_values_from_the_purge_step_on_are_forgotten(tmp_path: Path) -> None:
     second.add_scalar("loss", 20.0, 2)
     second.close()
     assert curve(tmp_path, "loss") == [(1, 1.0), (2, 20.0)]
+
+
+@pytest.mark.parametrize("opened", [8, 9, 98, 99])
+def test_a_later_file_has_a_later_name_however_many_were_opened(
+    tmp_path: Path, opened: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # TensorBoard ends a name with the process's count of files, as text: the tenth comes before the ninth.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(opened))
+    names = []
+    for step in (1, 2):
+        writer = RunWriter(str(tmp_path))
+        writer.add_scalar("loss", float(step), step)
+        writer.close()
+        names += [file.name for file in tmp_path.iterdir() if file.name not in names]
+    assert names == sorted(names)
+    assert len(names) == 2
 
 
 # ---- A run
