@@ -25,7 +25,10 @@ def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | Non
 
     ImageNet weights, and a file that holds torchvision's ResNeXt, go into the encoder; any other file must
     hold weights of the whole network (as for ``load_weights``). In both cases the first convolution of the
-    encoder is adapted to the network's number of channels (``adapt_first_convolution``).
+    encoder is adapted to the network's number of channels (``adapt_first_convolution``). One case is told
+    apart: weights of the whole network that saw a slice alone, for a network that sees its neighbours too,
+    go to the channels of the slice itself (``surround_first_convolution``), so that it begins where the
+    other ended.
 
     Args:
         network: the network to fill.
@@ -45,7 +48,7 @@ def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | Non
     if "layer1.0.conv1.weight" in state:
         load_encoder(find_encoder(network), state, origin)
     else:
-        fill_network(network, _with_first_convolution(network, state), origin)
+        fill_network(network, _with_first_convolution(network, state, whole=True), origin)
 
 
 def find_encoder(network: nn.Module) -> ResNeXtEncoder:
@@ -101,13 +104,23 @@ def load_encoder(encoder: ResNeXtEncoder, state: State, origin: str) -> None:
     fill_network(encoder, _with_first_convolution(encoder, kept), origin)
 
 
-def _with_first_convolution(network: nn.Module, state: State) -> dict[str, Tensor]:
-    """Return the state dict with its first ResNeXt convolution, if any, adapted to the network's channels."""
+def _with_first_convolution(network: nn.Module, state: State, whole: bool = False) -> dict[str, Tensor]:
+    """Return the state dict with its first ResNeXt convolution, if any, adapted to the network's channels.
+
+    Args:
+        network: the network, or the encoder, that the weights are for.
+        state: the weights.
+        whole: these are weights of the whole network, trained on the sequences of a study.
+    """
     adapted = dict(state)
     for name, module in network.named_modules():
         weight = f"{name}.conv1.weight".lstrip(".")
         if isinstance(module, ResNeXtEncoder) and weight in adapted:
-            adapted[weight] = adapt_first_convolution(adapted[weight], module.conv1.in_channels)
+            channels = module.conv1.in_channels
+            times, rest = divmod(channels, adapted[weight].shape[1])
+            surrounds = whole and times % 2 and not rest
+            adapt = surround_first_convolution if surrounds else adapt_first_convolution
+            adapted[weight] = adapt(adapted[weight], channels)
     return adapted
 
 
@@ -138,3 +151,24 @@ def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
         return weight.sum(dim=1, keepdim=True)
     turns = torch.arange(in_channels) % old
     return weight[:, turns] * (old / in_channels)
+
+
+def surround_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
+    """Fit the weight of a first convolution to a slice with its neighbours, without a change of its output.
+
+    Args:
+        weight: ``(out, old, kh, kw)``, of a network that sees one slice of ``old`` channels.
+        in_channels: an odd multiple of ``old``: the slices from the lowest to the highest, the channels of
+            each together, as ``transforms.neighbours`` lays them.
+
+    Returns:
+        ``(out, in_channels, kh, kw)``: the old weight for the slice in the middle, zeros for its neighbours.
+
+    >>> surround_first_convolution(torch.tensor([[[[4.0]], [[8.0]]]]), 6).flatten().tolist()
+    [0.0, 0.0, 4.0, 8.0, 0.0, 0.0]
+    """
+    old = weight.shape[1]
+    around = weight.new_zeros(weight.shape[0], in_channels, *weight.shape[2:])
+    middle = (in_channels - old) // 2
+    around[:, middle : middle + old] = weight
+    return around

@@ -35,7 +35,7 @@ def load(name: str) -> ModuleType:
 locking, protocols, recipes, cells, budget = map(load, ("lock", "protocols", "recipes", "cells", "budget"))
 networks, measure, runner, rows, page = map(load, ("networks", "measure", "runner", "rows", "page"))
 several, soft, shipping, plain, command = map(load, ("several", "soft", "ship", "plain", "__main__"))
-dataset, origins, ours = map(load, ("dataset", "origin", "ours"))
+dataset, origins, ours, known = map(load, ("dataset", "origin", "ours", "known"))
 
 
 def persons(count: int = 40) -> list[Person]:
@@ -417,6 +417,31 @@ def test_the_fitted_temperature_goes_into_the_run(filled: Any, place: Any) -> No
 def test_a_peer_in_the_plain_loop_makes_a_cell_too(filled: Any) -> None:
     cell = filled("fold0:buda_unet:smoke-plain")
     assert (cell["kind"], cell["budget"]["steps"], cell["budget"]["slices"]) == ("plain", 4, 16)
+
+
+def test_a_model_is_measured_on_the_patients_who_trained_it_too(filled: Any, place: Any) -> None:
+    filled("fold0:resnext26_unet_tiny:smoke-mirror")
+    cell = cells.cell_named("fold0:resnext26_unet_tiny:smoke-mirror", place.recipes)
+    before = json.loads(cell.file(place.cells).read_text(encoding="utf-8"))
+    assert known.measure_known(cell, place)
+    after = json.loads(cell.file(place.cells).read_text(encoding="utf-8"))
+    training = protocols.split_for("fold0", place.data, place.lock).training
+    assert set(after.pop(known.KNOWN)) == names(training)
+    assert after == before
+    assert not known.measure_known(cell, place)
+
+
+def test_what_has_no_model_to_measure_is_said(filled: Any, place: Any, tmp_path: Path) -> None:
+    empty = cells.cell_named("fold1:resnext26_unet_tiny:smoke", place.recipes)
+    with pytest.raises(InputError, match=r"Only a filled cell .* but there is no .*fold1"):
+        known.measure_known(empty, place)
+    filled(TINY)
+    cell = cells.cell_named(TINY, place.recipes)
+    with pytest.raises(InputError, match=r"is needed again, but .* is not there; train it again"):
+        known.measure_known(cell, dataclasses.replace(place, runs=tmp_path))
+    by_slice = cells.cell_named("seed-slice:resnext26_unet_tiny:smoke", place.recipes)
+    with pytest.raises(InputError, match="measured whole, but seed-slice splits them by slice; take another"):
+        known.measure_known(by_slice, place)
 
 
 @pytest.fixture(scope="module")
@@ -813,15 +838,15 @@ def test_two_models_are_compared_patient_by_patient() -> None:
 
 def test_the_page_says_what_was_not_measured() -> None:
     text = page.page([], PLAN)
-    assert text.count("Not measured.") == 4
+    assert text.count("Not measured.") == 5
     assert "| `ours:base` | not measured |" in text
 
 
 def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -> None:
     shown = [
-        made_up("fold1", "ours:base", 0.8, 0.9),
-        made_up("fold1", "peer:seed", 0.7, 0.6),
-        made_up("fold2", "peer:seed", 0.7, 0.6),
+        made_up("fold1", "ours:base", 0.8, 0.9, **{known.KNOWN: {"a": 0.9}}),
+        made_up("fold1", "peer:seed", 0.7, 0.6, **{known.KNOWN: {"a": 0.9, "b": 0.5}}),
+        made_up("fold2", "peer:seed", 0.7, 0.6, **{known.KNOWN: {"a": 0.8, "c": 0.8}}),
         made_up("seed-slice", "peer:seed", 0.9, 0.9),
         made_up("seed-patient", "peer:seed", 0.8, 0.7),
         made_up("institution-DU", "ours:base", 0.5, 0.5),
@@ -838,6 +863,9 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
     assert "`ensemble:last` was evaluated 2 times." in text
     assert "| `ours:base` | 0.200 | 0.100 |" in text
+    trained = text.split("## On the patients who trained")[1].split("##")[0]
+    assert "| `peer:seed` | 0.650 | 0.750 | 0.100 | 50% | 25% |" in trained
+    assert "ours:base" not in trained  # one of two folds is no row
 
 
 def test_the_readmes_table_goes_between_its_marks() -> None:

@@ -28,6 +28,7 @@ from . import cells as table
 from . import lock as locking
 from . import recipes as cookbook
 from .dataset import open_dataset
+from .known import measure_known
 from .networks import known_networks
 from .page import wanted_cells, write_pages
 from .protocols import LOCKED, NAMES, split_for
@@ -95,6 +96,14 @@ def run(asked: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
+def known(asked: argparse.Namespace) -> None:
+    """Measure finished cells on the patients who trained them."""
+    place = _place(asked)
+    for words in asked.cell:
+        measured = measure_known(table.cell_named(words, place.recipes), place)
+        print(f"{words}: {'measured' if measured else 'is there already'}", flush=True)
+
+
 def together(asked: argparse.Namespace) -> None:
     """Evaluate finished models together."""
     place = _place(asked)
@@ -158,6 +167,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("cell", nargs="+", help="protocol:network:recipe")
     _working(one)
     one.set_defaults(act=run)
+    one = acts.add_parser("known", help="add to filled cells the Dice of the patients who trained them")
+    one.add_argument("cell", nargs="+", help="protocol:network:recipe")
+    _working(one)
+    one.set_defaults(act=known)
     one = acts.add_parser("together", help="evaluate the mean of finished models, or one, on a protocol")
     one.add_argument("protocol", choices=[LOCKED, *NAMES])
     one.add_argument("name", help="stands in the place of the recipe")

@@ -74,6 +74,23 @@ def test_our_own_checkpoint_fills_the_whole_network_of_other_channels(tmp_path: 
     assert torch.allclose(one[first], three[first].sum(dim=1, keepdim=True))
 
 
+@torch.no_grad()
+def test_a_network_that_is_shown_neighbours_too_begins_where_the_other_ended(tmp_path: Path) -> None:
+    name, file = "resnext26_unet_tiny", tmp_path / "model.pt"
+    alone = create_network(name, in_channels=3).eval()
+    torch.save(alone.state_dict(), file)
+    slab = torch.rand(1, 9, 64, 64)
+    around = create_network(name, in_channels=9, pretrained=file).eval()
+    assert torch.allclose(around(slab), alone(slab[:, 3:6]), atol=1e-5)
+
+
+def test_torchvisions_weights_are_shared_between_a_slice_and_its_neighbours(
+    imagenet: dict[str, Tensor], imagenet_file: Path
+) -> None:
+    encoder = find_encoder(create_network("resnext50_unet", in_channels=9, pretrained=imagenet_file))
+    assert torch.allclose(encoder.conv1.weight, imagenet["conv1.weight"].repeat(1, 3, 1, 1) / 3)
+
+
 def test_a_file_of_another_torchvision_network_is_refused(tmp_path: Path) -> None:
     torch.save(resnet18(weights=None).state_dict(), tmp_path / "resnet18.pth")
     with pytest.raises(
