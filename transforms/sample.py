@@ -48,9 +48,10 @@ class SliceIndicesd(MapTransform):  # type: ignore[misc]
 class RandSlicesd(RandCropByPosNegLabeld):  # type: ignore[misc]
     """Draw slices of a study, those with lesion and those without in given proportion.
 
-    Draws as MONAI's RandCropByPosNegLabeld does with the places of ``SliceIndicesd``. In addition it brings
-    the neighbouring slices along, and repeats the edge slice where a neighbour is not there, instead of
-    moving to another slice. The cached volumes are left alone, and only the drawn slices are copied.
+    Draws as MONAI's RandCropByPosNegLabeld does with the places of ``SliceIndicesd``; a study that has slices
+    of one kind alone gives those, without a warning. In addition it brings the neighbouring slices along, and
+    repeats the edge slice where a neighbour is not there, instead of moving to another slice. The cached
+    volumes are left alone, and only the drawn slices are copied.
 
     Args:
         keys: image and label, ``(C, H, W, D)``.
@@ -89,6 +90,9 @@ class RandSlicesd(RandCropByPosNegLabeld):  # type: ignore[misc]
         """Return one dictionary a draw: image ``(C, H, W, 2 * neighbours + 1)``, label ``(1, H, W)``."""
         case = dict(data)
         lesion, other = case.pop(LESION_INDICES, None), case.pop(OTHER_INDICES, None)
+        if lesion is not None and other is not None:
+            # A study without lesion, or with one in every slice, is nothing to warn of, as MONAI would.
+            lesion, other = (lesion if len(lesion) else other), (other if len(other) else lesion)
         self.randomize(case[self.label_key], lesion, other)
         depths = [int(centre[-1]) for centre in self.cropper.centers]
         return [self._sample(case, depth) for depth in depths]

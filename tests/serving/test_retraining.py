@@ -19,11 +19,7 @@ from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.segment import Segmenter
 
-pytestmark = [
-    pytest.mark.slow,
-    # MONAI says so of a single slice, which either has lesion or has none.
-    pytest.mark.filterwarnings("ignore:Num foregrounds:UserWarning"),
-]
+pytestmark = pytest.mark.slow
 
 STEP = {"passes": 1, "batch_cases": 2, "slices_per_case": 1, "device": "cpu"}
 

@@ -75,8 +75,10 @@ def case_of(*lesion_slices: int, depth: int = 5) -> dict[str, Any]:
     return SliceIndicesd()(case)
 
 
-def test_slices_are_drawn_as_the_crop_of_monai_draws_them() -> None:
-    case = case_of(1, 3)
+@pytest.mark.filterwarnings("ignore:Num foregrounds:UserWarning")  # of MONAI's crop; ours has none
+@pytest.mark.parametrize("lesion_slices", [(1, 3), (), (0, 1, 2, 3, 4)])
+def test_slices_are_drawn_as_the_crop_of_monai_draws_them(lesion_slices: tuple[int, ...]) -> None:
+    case = case_of(*lesion_slices)
     crop = RandCropByPosNegLabeld(
         keys=[keys.IMAGE, keys.LABEL],
         label_key=keys.LABEL,
@@ -118,9 +120,18 @@ def test_neighbours_do_not_change_which_slices_are_drawn() -> None:
 def test_a_study_of_one_slice_has_itself_for_neighbours() -> None:
     samples = RandSlicesd(num_samples=1, neighbours=2)(case_of(0, depth=2))
     assert samples[0][keys.IMAGE].shape == (3, 4, 6, 5)
-    with pytest.warns(UserWarning, match="unable to generate class balanced samples"):
-        (lone,) = RandSlicesd(neighbours=1)(case_of(0, depth=1))
+    (lone,) = RandSlicesd(neighbours=1)(case_of(0, depth=1))
     assert lone[keys.IMAGE].shape == (3, 4, 6, 3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("lesion_slices", [(), (0, 1, 2, 3, 4)])
+def test_a_study_with_slices_of_one_kind_is_drawn_from_without_a_warning(
+    lesion_slices: tuple[int, ...],
+) -> None:
+    samples = RandSlicesd(num_samples=40).set_random_state(seed=0)(case_of(*lesion_slices))
+    assert {int(sample[keys.IMAGE][0, 0, 0, 0]) for sample in samples} == {0, 1, 2, 3, 4}
+    assert all(bool(sample[keys.LABEL].any()) == bool(lesion_slices) for sample in samples)
 
 
 def test_what_is_drawn_is_a_copy() -> None:
