@@ -809,6 +809,7 @@ PLAN = {
     "rows": ["ours:base", "peer:seed"],
     "peers": ["peer:seed", "absent:seed"],
     "readme": ["ours:base", "absent:seed"],
+    "short": {"folds": "peer:seed", "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
     "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
     "left_out": "ours:base",
     "ablation": {"network": "ours", "recipe": "base", "protocol": "fold0"},
@@ -840,6 +841,7 @@ def test_the_page_says_what_was_not_measured() -> None:
     text = page.page([], PLAN)
     assert text.count("Not measured.") == 5
     assert "| `ours:base` | not measured |" in text
+    assert "`peer:seed` is not measured on all of them. The aim is 0.7." in text
 
 
 def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -> None:
@@ -863,6 +865,17 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
     assert "`ensemble:last` was evaluated 2 times." in text
     assert "| `ours:base` | 0.200 | 0.100 |" in text
+    short = text.split("## In short")[1].split("##")[0]
+    assert (
+        "`peer:seed`, mean Dice 0.650 (0.600 to 0.700), median 0.650, 4 patients. The aim, 0.7, is not r"
+        in short
+    )
+    assert (
+        "`ensemble:last`, mean Dice 0.860 (0.850 to 0.870), median 0.860, 2 patients. The aim, 0.85, is r"
+        in short
+    )
+    assert "the models of those folds reach 0.750" in short
+    assert "`ours:base` less that of a peer after equal minutes on a CPU: `peer:seed` +0.200 (2 pat" in short
     trained = text.split("## On the patients who trained")[1].split("##")[0]
     assert "| `peer:seed` | 0.650 | 0.750 | 0.100 | 50% | 25% |" in trained
     assert "ours:base" not in trained  # one of two folds is no row
