@@ -13,7 +13,7 @@ from typing import Any
 
 from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
-from ..workflows.files import InputError
+from ..workflows.files import InputError, sha256_of
 from ..workflows.models import Model, configs_folder, open_model
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,11 @@ class Workspace:
             )
 
     def _require_first(self, model: Model) -> None:
-        if self._state()["first_sha256"] != model.sha256:
+        first = self._state().get("first_sha256")
+        copied = self.root / FIRST / "models" / "model.pt"
+        if first is None and copied.is_file():  # early projects did not keep it
+            first = sha256_of(copied)
+        if first != model.sha256:
             raise InputError(
                 f"The labelling project in {self.root} began with other weights than {model.weights}; leave "
                 "--model out to go on with it, or choose another --output."
@@ -143,8 +147,15 @@ class Workspace:
                 f"{self.root} is no labelling project: it has no {self.served.name}; make one with "
                 "gliomaseg label --studies DIR."
             )
-        state: dict[str, Any] = json.loads(self.served.read_text(encoding="utf-8"))
-        return state
+        try:
+            state: dict[str, Any] = json.loads(self.served.read_text(encoding="utf-8"))
+            named = {"model": state["model"], "retrainings": list(state["retrainings"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.served} should say which model is served and how the retrainings ended, but it "
+                f"cannot be read ({error!r}); put a copy of it back, or choose another --output."
+            ) from error
+        return {**state, **named}
 
 
 def copy_model(model: Model, folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gliomaseg.serving.refusals import UnknownError, require_known
 from gliomaseg.serving.workspace import Workspace, patients_of
 from gliomaseg.workflows.files import InputError, sha256_of
+from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
 
 pytestmark = pytest.mark.slow
@@ -111,6 +112,25 @@ def test_numbers_of_retrainings_are_not_used_twice(project: Workspace) -> None:
 def test_a_folder_that_is_no_project_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is no labelling project: it has no served\.json; make one with"):
         Workspace(tmp_path).model_folder()
+
+
+def test_a_project_that_did_not_keep_its_first_models_hash_goes_on(
+    smoke_run: Path, project: Workspace
+) -> None:
+    state = json.loads(project.served.read_text(encoding="utf-8"))
+    del state["first_sha256"]
+    project.served.write_text(json.dumps(state), encoding="utf-8")
+    project.adopt(smoke_run)
+    (project.root / "model" / "models" / "model.pt").unlink()
+    with pytest.raises(InputError, match="began with other weights"):
+        project._require_first(open_model(smoke_run))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model": "model"}', '{"model": "model", "retrainings": 3}'])
+def test_a_damaged_record_is_named(text: str, project: Workspace) -> None:
+    project.served.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"served\.json should say which model .* put a copy of it back"):
+        project.model_folder()
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
