@@ -23,6 +23,7 @@ from ..transforms.space import check_axial
 from ..workflows import files
 from ..workflows.dicom_folder import REFUSED
 from ..workflows.files import InputError
+from ..workflows.findings import amount
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
 from ..workflows.masks import AFFINE_TOLERANCE, load_label
 from ..workflows.segment import root_cause
@@ -215,5 +216,6 @@ def _copy(source: Path, target: Path) -> None:
 
 def describe(done: Prepared) -> Sequence[str]:
     """Return what became of the studies, a line each."""
-    lines = [f"{len(done.added)} studies added, {done.labelled} of them with final labels; {done.kept} kept."]
+    added = amount(len(done.added), "study")
+    lines = [f"{added} added, {done.labelled} of them with final labels; {done.kept} kept."]
     return [*lines, *(f"Left out {place}: {reason}" for place, reason in done.refused)]

@@ -140,7 +140,7 @@ def test_a_study_that_cannot_be_used_does_not_stop_the_others(head, tmp_path: Pa
     done = prepare_studies(tmp_path / "in", tmp_path / "store")
     assert done.added == ["good"]
     words = "\n".join(describe(done))
-    assert "1 studies added, 0 of them with final labels; 0 kept." in words
+    assert "1 study added, 0 of them with final labels; 0 kept." in words
     assert "Expected 1 channel (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast), got 2 in" in words
     assert "Expected finite values, got 1 voxel that is NaN or infinite in" in words
     assert "thick.nii.gz has sagittal slices 5.0 mm apart; give the axial FLAIR" in words
