@@ -1,7 +1,6 @@
 """The repository is a runnable bundle: MONAI's own launcher runs it, from anywhere, in one process or two."""
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +15,6 @@ CONFIGS = configs_folder()
 pytestmark = pytest.mark.slow
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def launch(tmp_path: Path, configs: list[str], *words: object, processes: int = 1) -> None:
     """Run ``python -m monai.bundle run`` with configs of ours, from a folder that is not the bundle's."""
     files = str([str(CONFIGS / name) for name in configs])
@@ -31,8 +24,7 @@ def launch(tmp_path: Path, configs: list[str], *words: object, processes: int = 
             "torch.distributed.run",
             "--nproc_per_node",
             str(processes),
-            "--master_port",
-            str(free_port()),
+            "--standalone",
             "-m",
         ]
     command = [*start, "monai.bundle", "run", "--config_file", files, *map(str, words)]

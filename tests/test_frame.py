@@ -72,7 +72,9 @@ def test_every_data_file_is_shipped(part: str, setup_says: dict[str, Any]) -> No
     home = part.split("/")[0]
     patterns = setup_says["package_data"][f"gliomaseg.{home}"]
     files = [
-        path for path in (ROOT / part).rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}
+        path
+        for path in (ROOT / part).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
     ]
     shipped = {path for pattern in patterns for path in (ROOT / home).glob(pattern)}
     assert [path.name for path in files if path not in shipped] == []

@@ -8,7 +8,8 @@ import pytest
 from gliomaseg.workflows import memory
 
 PROGRAM = """
-import resource, torch
+import ctypes, resource, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 4 KiB, whatever the machine prefers
 from gliomaseg.workflows.memory import keep_freed_memory
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 if {keep}:

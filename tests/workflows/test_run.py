@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,7 @@ def test_a_terminated_run_exits_with_130_and_resumes_to_the_same_weights(
     assert process.stderr is not None
     # The event file appears with the first step; the run is then in the middle of its first epoch.
     while not list(run.rglob("*tfevents*")) and process.poll() is None:
-        pass
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     message = process.communicate()[1]
     assert process.returncode == 130, message
