@@ -28,7 +28,7 @@ def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | Non
     encoder is adapted to the network's number of channels (``adapt_first_convolution``). One case is told
     apart: weights of the whole network that saw a slice alone, for a network that sees its neighbours too,
     go to the channels of the slice itself (``surround_first_convolution``), so that it begins where the
-    other ended.
+    other ended. Those of FLAIR alone go to the middle one of three sequences, which is FLAIR, likewise.
 
     Args:
         network: the network to fill.

@@ -75,13 +75,16 @@ def test_our_own_checkpoint_fills_the_whole_network_of_other_channels(tmp_path: 
 
 
 @torch.no_grad()
-def test_a_network_that_is_shown_neighbours_too_begins_where_the_other_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "now", "middle"), [(3, 9, slice(3, 6)), (1, 3, slice(1, 2))])
+def test_a_network_that_is_shown_more_begins_where_the_other_ended(
+    before: int, now: int, middle: slice, tmp_path: Path
+) -> None:
     name, file = "resnext26_unet_tiny", tmp_path / "model.pt"
-    alone = create_network(name, in_channels=3).eval()
+    alone = create_network(name, in_channels=before).eval()
     torch.save(alone.state_dict(), file)
-    slab = torch.rand(1, 9, 64, 64)
-    around = create_network(name, in_channels=9, pretrained=file).eval()
-    assert torch.allclose(around(slab), alone(slab[:, 3:6]), atol=1e-5)
+    slab = torch.rand(1, now, 64, 64)
+    around = create_network(name, in_channels=now, pretrained=file).eval()
+    assert torch.allclose(around(slab), alone(slab[:, middle]), atol=1e-5)
 
 
 def test_torchvisions_weights_are_shared_between_a_slice_and_its_neighbours(
