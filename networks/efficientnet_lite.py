@@ -1,0 +1,181 @@
+"""The EfficientNet-Lite0 encoder: a batch of images goes in, five feature maps come out.
+
+It keeps the contract of ``resnext``. EfficientNet-Lite is the EfficientNet (Tan and Le, ICML 2019) that
+Google made for phones: no squeeze-and-excitation, and ReLU6 for swish. Its ImageNet weights can be had as a
+Python package (``pretrained``), hence also where nothing else can be downloaded. Image 3 x 256 x 256:
+
+======== ======== ====== =========
+map      channels stride size
+======== ======== ====== =========
+block 0  16       2      128 x 128
+block 2  24       4      64 x 64
+block 4  40       8      32 x 32
+block 10 112      16     16 x 16
+block 15 320      32     8 x 8
+======== ======== ====== =========
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STEM: Final = 32
+"""Channels after the first convolution."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of table 1 of the paper: blocks of one size.
+
+    Attributes:
+        blocks: their number.
+        channels: that each returns.
+        kernel: side of the depthwise convolution, 3 or 5.
+        stride: of the first block; the others keep the size.
+        expansion: channels inside a block for each that goes in.
+    """
+
+    blocks: int
+    channels: int
+    kernel: int
+    stride: int
+    expansion: int = 6
+
+
+STAGES: Final = (
+    Stage(1, 16, kernel=3, stride=1, expansion=1),
+    Stage(2, 24, kernel=3, stride=2),
+    Stage(2, 40, kernel=5, stride=2),
+    Stage(3, 80, kernel=3, stride=2),
+    Stage(3, 112, kernel=5, stride=1),
+    Stage(4, 192, kernel=5, stride=2),
+    Stage(1, 320, kernel=3, stride=1),
+)
+"""Lite0, the smallest."""
+
+LAST_OF_THEIR_SIZE: Final = (0, 1, 2, 4, 6)
+"""Stages whose result is a map: those before the size is halved, and the last."""
+
+
+class EfficientNetLiteEncoder(nn.Module):
+    """Turn an image batch into the feature list of the module docstring.
+
+    Args:
+        in_channels: number of channels of the image.
+
+    Attributes:
+        channels: channels of the five maps.
+        strides: image pixels per map pixel, for each of the five maps.
+    """
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        self.channels = tuple(STAGES[stage].channels for stage in LAST_OF_THEIR_SIZE)
+        self.strides = (2, 4, 8, 16, 32)
+        self.conv1 = nn.Conv2d(in_channels, STEM, kernel_size=3, stride=2, bias=False)
+        self.bn1 = _batch_norm(STEM)
+        blocks: list[nn.Module] = []
+        ends: list[int] = []
+        before = STEM
+        for stage in STAGES:
+            for number in range(stage.blocks):
+                blocks.append(InvertedResidual(before, stage, stage.stride if number == 0 else 1))
+                before = stage.channels
+            ends.append(len(blocks) - 1)
+        self.blocks = nn.ModuleList(blocks)
+        self.taps = tuple(ends[stage] for stage in LAST_OF_THEIR_SIZE)
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the five feature maps, finest first, for H and W that are multiples of 32."""
+        x = F.relu6(self.bn1(self.conv1(F.pad(image, _around(3)))))
+        features: list[Tensor] = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self.taps:
+                features.append(x)
+        return features
+
+
+class InvertedResidual(nn.Module):
+    """Widen, convolve each channel on its own, narrow again (Sandler et al., "MobileNetV2", CVPR 2018).
+
+    Args:
+        in_channels: that come in.
+        stage: which gives the rest.
+        stride: 2 halves the size.
+    """
+
+    def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        inner = in_channels * stage.expansion
+        self.adds = stride == 1 and in_channels == stage.channels
+        self.expand: nn.Module = nn.Identity()
+        if stage.expansion > 1:
+            self.expand = nn.Sequential(
+                nn.Conv2d(in_channels, inner, kernel_size=1, bias=False), _batch_norm(inner), nn.ReLU6()
+            )
+        self.depthwise = nn.Sequential(
+            DepthwiseConv(inner, stage.kernel, stride), _batch_norm(inner), nn.ReLU6()
+        )
+        self.project = nn.Sequential(
+            nn.Conv2d(inner, stage.channels, kernel_size=1, bias=False), _batch_norm(stage.channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, channels, h / stride, w / stride)`` for ``(B, in_channels, h, w)``."""
+        result: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + result if self.adds else result
+
+
+class DepthwiseConv(nn.Conv2d):
+    """Convolve each channel on its own, padded as TensorFlow pads.
+
+    Trains in single precision on a processor, within half precision too: PyTorch's gradient of a depthwise
+    convolution in bfloat16 took there four times as long as the same in single precision, and half of the
+    time of the whole network (torch 2.14, AVX-512).
+
+    Args:
+        channels: that come in and go out.
+        kernel: side in pixels, odd.
+        stride: 1 or 2; with 2, h and w must be even.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int) -> None:
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+        self.around = _around(kernel) if stride == 2 else (0, 0, 0, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, channels, h / stride, w / stride)`` for ``(B, channels, h, w)``, in the same dtype."""
+        padded = F.pad(x, self.around) if self.stride[0] == 2 else x
+        if not torch.jit.is_scripting() and self.training and _is_slow(padded):  # type: ignore[attr-defined]
+            with torch.autocast("cpu", enabled=False):
+                single: Tensor = self._conv_forward(padded.float(), self.weight, None).to(x.dtype)
+                return single
+        result: Tensor = self._conv_forward(padded, self.weight, None)
+        return result
+
+
+def _is_slow(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16
+
+
+def _around(kernel: int) -> tuple[int, int, int, int]:
+    """Return the padding left, right, above and below that TensorFlow gives a convolution of stride 2."""
+    return (kernel - 2) // 2, (kernel - 1) // 2, (kernel - 2) // 2, (kernel - 1) // 2
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Build a BatchNorm as these weights were trained with."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw the weights of a convolution as for a ResNeXt (He et al., ICCV 2015, fan-out)."""
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1] / module.groups
+        nn.init.normal_(module.weight, std=(2.0 / fan_out) ** 0.5)
