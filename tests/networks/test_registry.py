@@ -11,6 +11,7 @@ def test_the_shipped_names() -> None:
         "resnext50_unet",
         "resnext101_unet",
         "resnext26_unet_tiny",
+        "efficientnet_lite0_unet",
         "unet",
         "flexible_unet",
         "segresnet",

@@ -1,0 +1,80 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gliomaseg.networks import EfficientNetLiteEncoder, create_network
+from gliomaseg.networks.efficientnet_lite import DepthwiseConv, InvertedResidual, Stage
+
+
+def test_the_feature_list_keeps_the_contract() -> None:
+    encoder = EfficientNetLiteEncoder(in_channels=2).eval()
+    with torch.no_grad():
+        features = encoder(torch.zeros(2, 2, 64, 96))
+    assert encoder.channels == (16, 24, 40, 112, 320)
+    assert encoder.strides == (2, 4, 8, 16, 32)
+    assert [tuple(f.shape) for f in features] == [
+        (2, c, 64 // s, 96 // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)
+    ]
+
+
+def test_there_are_as_many_numbers_as_in_lite0_without_its_classifier() -> None:
+    published, head, classifier = 4_652_008, 320 * 1280 + 2 * 1280, 1280 * 1000 + 1000
+    encoder = EfficientNetLiteEncoder()
+    assert sum(p.numel() for p in encoder.parameters()) == published - head - classifier
+
+
+def test_ramp_filled_weights_give_the_pinned_logits(
+    fill_with_ramps: Callable[[nn.Module], nn.Module], ramp_image: Callable[..., Tensor]
+) -> None:
+    network = fill_with_ramps(create_network("efficientnet_lite0_unet"))
+    with torch.no_grad():
+        logits = network(ramp_image(1, 3, 33, 47))
+    assert (float(logits.mean()), float(logits.std())) == pytest.approx((-0.0425137, 0.0747590), rel=1e-3)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_a_stride_of_two_sees_what_it_sees_in_tensorflow(kernel: int) -> None:
+    # TensorFlow's SAME: (kernel - 2) pixels are padded in all, the smaller half left and above.
+    conv = DepthwiseConv(1, kernel, stride=2)
+    nn.init.zeros_(conv.weight)
+    conv.weight.data[0, 0, (kernel - 2) // 2, (kernel - 2) // 2] = 1.0
+    image = torch.arange(64.0).reshape(1, 1, 8, 8)
+    assert torch.equal(conv(image), image[:, :, ::2, ::2])
+
+
+def test_a_block_of_the_same_size_adds_what_came_in() -> None:
+    block = InvertedResidual(8, Stage(1, 8, kernel=3, stride=1), stride=1).eval()
+    nn.init.zeros_(block.project[0].weight)
+    x = torch.rand(1, 8, 4, 4)
+    assert torch.equal(block(x), x)
+    halved = InvertedResidual(8, Stage(1, 8, kernel=3, stride=2), stride=2).eval()
+    assert halved(x).shape == (1, 8, 2, 2)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_in_half_precision_are_those_of_single_precision(stride: int) -> None:
+    torch.manual_seed(0)
+    conv = DepthwiseConv(4, 5, stride).train()
+    x = torch.randn(2, 4, 8, 8).bfloat16()
+    half = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = conv(half)
+    answer.float().square().sum().backward()
+    single = x.float().requires_grad_()
+    weight = conv.weight.detach().clone().requires_grad_()
+    padded = F.pad(single, conv.around)
+    F.conv2d(padded, weight, stride=stride, padding=conv.padding, groups=4).square().sum().backward()
+    assert answer.dtype == half.grad.dtype == torch.bfloat16
+    assert conv.weight.grad.dtype == torch.float32
+    assert torch.allclose(conv.weight.grad, weight.grad, rtol=0.02, atol=0.02)
+    assert torch.allclose(half.grad.float(), single.grad, rtol=0.02, atol=0.02)
+
+
+def test_a_script_gives_the_same_logits() -> None:
+    network = create_network("efficientnet_lite0_unet").eval()
+    image = torch.rand(1, 3, 33, 64)
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.script(network)(image), network(image), atol=1e-5)
