@@ -12,9 +12,9 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from ..transforms import LoadStudyd, keys
+from ..workflows.causes import root_cause
 from ..workflows.files import InputError
 from ..workflows.masks import AFFINE_TOLERANCE
-from ..workflows.segment import root_cause
 from ..workflows.slices import ENDINGS as SLICE_ENDINGS
 from .studies import write_nifti
 

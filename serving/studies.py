@@ -21,12 +21,12 @@ from ..transforms.intensity import require_usable
 from ..transforms.nifti import SIZE_UNKNOWN, is_nifti
 from ..transforms.space import check_axial
 from ..workflows import files
+from ..workflows.causes import root_cause
 from ..workflows.dicom_folder import REFUSED
 from ..workflows.files import InputError
 from ..workflows.findings import amount
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
 from ..workflows.masks import AFFINE_TOLERANCE, load_label
-from ..workflows.segment import root_cause
 from ..workflows.studies import Record
 
 FINAL = Path("labels") / "final"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..transforms import LoadStudyd, keys
 from . import files
+from .causes import root_cause
 from .datalist import load_cases
 from .datalist_file import load_datalist
 from .environment import describe_environment
@@ -122,7 +123,7 @@ def _load_image(case: Mapping[str, Any]) -> Any:
     try:
         return LoadStudyd(keys=keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
     except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(str(error.__cause__ or error)) from error
+        raise InputError(root_cause(error)) from error
 
 
 def _check_output(output: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from . import files
+from .causes import root_cause
 from .checks import check_data
 from .datalist import open_data
 from .datalist_file import load_datalist, write_datalist
@@ -133,7 +134,7 @@ def check_network(parser: ConfigParser) -> None:
         trained = "supervised" if "supervised" in parser else "network_def"
         ConfigParser(deepcopy(parser.get())).get_parsed_content(trained)
     except RuntimeError as error:
-        raise InputError(str(_first_cause(error))) from error
+        raise InputError(root_cause(error)) from error
 
 
 def check_loss(parser: ConfigParser) -> None:
@@ -148,15 +149,9 @@ def check_loss(parser: ConfigParser) -> None:
         ConfigParser(deepcopy(parser.get())).get_parsed_content("loss")
     except (RuntimeError, ModuleNotFoundError) as error:
         raise InputError(
-            f"The `loss` of the config cannot be built: {_first_cause(error)}. Take the name of a loss of "
+            f"The `loss` of the config cannot be built: {root_cause(error)}. Take the name of a loss of "
             "MONAI, or where a class of your own can be imported from, with arguments that it has."
         ) from error
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any]:

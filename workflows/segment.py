@@ -17,6 +17,7 @@ from ..transforms import keys
 from ..transforms.intensity import channels_of
 from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
+from .causes import root_cause
 from .files import InputError
 from .inferers import pick_device
 from .models import Model, open_model
@@ -212,10 +213,3 @@ def _checked(transform: Any, *case: Any, **part: Any) -> Any:
         ) from error
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(root_cause(error)) from error
-
-
-def root_cause(error: BaseException) -> str:
-    """Return the message of an error where the wrapping that MONAI puts around it ends."""
-    while error.__cause__ is not None and str(error).startswith("applying transform"):
-        error = error.__cause__
-    return str(error) or type(error).__name__

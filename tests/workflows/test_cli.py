@@ -4,12 +4,14 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from urllib.error import URLError
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import ResNeXt50_32X4D_Weights
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows import cli
@@ -121,6 +123,18 @@ def test_pretrained_weights_of_another_architecture_are_refused(
         "unet.pt",
         "resnext26_unet_tiny",
     )
+
+
+def test_imagenet_weights_that_cannot_be_fetched_are_answered_with_the_way_out(
+    gliomaseg, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_state_dict(weights: object, **options: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(type(ResNeXt50_32X4D_Weights.IMAGENET1K_V2), "get_state_dict", get_state_dict)
+    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--pretrained", "imagenet")
+    refused(outcome, "no route to host", "fetch that file where there is a network and give its path")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_network_is_answered_with_those_there_are(
