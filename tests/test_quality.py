@@ -680,11 +680,13 @@ def test_what_teachers_knew_is_told_of_those_who_go_on_from_their_student(
     assert datalist["validation"] == []
     card = (target / "README.md").read_text(encoding="utf-8")
     assert "nobody: everyone trained, to the last epoch; the temperature is that of the run before" in card
+    assert "| Training began with | random weights |" in card
     lost = json.loads((run / "origin.json").read_text(encoding="utf-8"))
     lost["settings"]["pretrained"] = str(tmp_path / "gone" / "models" / "model.pt")
     (tmp_path / "origin.json").write_text(json.dumps(lost), encoding="utf-8")
-    with pytest.raises(InputError, match=r"goes on from .*gone, which is gone.*put that run folder back"):
-        origins.taught_by(tmp_path)
+    for asked in (origins.taught_by, origins.began_with):
+        with pytest.raises(InputError, match=r"goes on from .*gone, which is gone.*put that run folder back"):
+            asked(tmp_path)
 
 
 @pytest.mark.slow
@@ -701,6 +703,19 @@ def test_soft_labels_that_are_not_there_are_named(taught: Any) -> None:
     split = protocols.split_for("fold0", taught.data, taught.lock)
     with pytest.raises(InputError, match=r"learns from the soft labels in .*none, but there are none"):
         runner.soft_folder(recipe, taught, split)
+
+
+def test_what_a_run_began_with_is_told_of_those_that_go_on_from_it(tmp_path: Path) -> None:
+    first, second, chance = (tmp_path / name for name in ("first", "second", "chance"))
+    onwards = {"settings": {"pretrained": str(first / "models" / "model.pt")}, "started_from": {"cell": "a"}}
+    for run, origin in (
+        (first, {"settings": {"pretrained": "imagenet"}, "started_from": None}),
+        (second, onwards),
+        (chance, {"settings": {}}),
+    ):
+        run.mkdir()
+        (run / "origin.json").write_text(json.dumps(origin), encoding="utf-8")
+    assert [origins.began_with(run) for run in (first, second, chance)] == ["imagenet", "imagenet", None]
 
 
 def write_soft(folder: Path, values: np.ndarray) -> None:

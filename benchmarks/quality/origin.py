@@ -93,15 +93,35 @@ def taught_by(run: Path) -> set[str]:
     seen: set[str] = set()
     if soft := settings.get("soft_folder"):
         seen |= set(json.loads((Path(soft) / TEACHERS).read_text(encoding="utf-8"))["seen"])
-    if origin.get("started_from"):
-        before = Path(settings["pretrained"]).parent.parent
-        if read_origin(before) is None:
-            raise InputError(
-                f"{run} goes on from {before}, which is gone, so nobody can tell which patients its teachers "
-                "knew; put that run folder back."
-            )
-        seen |= taught_by(before)
-    return seen
+    before = _run_before(run)
+    return seen if before is None else seen | taught_by(before)
+
+
+def began_with(run: Path) -> str | None:
+    """Return what the first of the runs behind a run began with: ``imagenet``, a file, or None for chance.
+
+    Raises:
+        InputError: a run that it goes on from is gone, so that nobody can tell.
+    """
+    before = _run_before(run)
+    if before is not None:
+        return began_with(before)
+    pretrained: str | None = (read_origin(run) or {}).get("settings", {}).get("pretrained")
+    return pretrained
+
+
+def _run_before(run: Path) -> Path | None:
+    """Return the run whose finished weights a run went on from, None if it went on from none."""
+    origin = read_origin(run) or {}
+    if not origin.get("started_from"):
+        return None
+    before = Path(origin["settings"]["pretrained"]).parent.parent
+    if read_origin(before) is None:
+        raise InputError(
+            f"{run} goes on from {before}, which is gone, so nobody can tell what it began with and which "
+            "patients its teachers knew; put that run folder back."
+        )
+    return before
 
 
 def is_finished(run: Path) -> bool:

@@ -26,7 +26,7 @@ from gliomaseg.workflows.run import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock
-from .origin import minutes_before, read_origin, seen_by, taught_by
+from .origin import began_with, minutes_before, read_origin, seen_by, taught_by
 from .protocols import LOCKED
 
 TARGET: Final = ROOT / "models" / "default"
@@ -69,7 +69,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         before = minutes_before(origin.get("started_from"), "minutes")
         files.write_json(fresh / "timing.json", {**timing, "minutes": timing.get("minutes", 0.0) + before})
     facts = _facts(inference, cell, seen, _chosen_by(run, seen, lock), bool(taught_by(run)))
-    facts["commit"] = origin.get("commit", "unknown")
+    facts |= {"commit": origin.get("commit", "unknown"), "began_with": began_with(run)}
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
     files.write_text(fresh / "README.md", model_card(facts))
     files.write_text(fresh / "LICENSE", _licence())
