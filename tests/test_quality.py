@@ -824,7 +824,8 @@ PLAN = {
     "rows": ["ours:base", "peer:seed"],
     "peers": ["peer:seed", "absent:seed"],
     "readme": ["ours:base", "absent:seed"],
-    "short": {"folds": "peer:seed", "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
+    "among_ours": [["ours:base", "peer:seed"]],
+    "short": {"folds": ["peer:seed"], "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
     "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
     "left_out": "ours:base",
     "ablations": [
@@ -878,6 +879,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     text = page.page(shown, PLAN)
     assert "| `ours:base` | **0.850** (0.800 to 0.900) (1 of 2 folds) | 0.850 |" in text
     assert "| `peer:seed` | 2 | +0.200 (+0.100 to +0.300) | 2, 0 | 0.5 |" in text
+    assert "| `ours:base` | `peer:seed` | 2 | +0.200 (+0.100 to +0.300) | 2, 0 | 0.5 |" in text
     assert "| `absent:seed` |  | not measured |" in text
     assert "The leak in one number: +0.000 of pooled Dice." in text
     assert "| DU | 2 | 0.500 (0.500 to 0.500) |" in text
@@ -893,7 +895,9 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
         "`ensemble:last`, mean Dice 0.860 (0.850 to 0.870), median 0.860, 2 patients. The aim, 0.85, is r"
         in short
     )
-    assert "those folds reach 0.750; the other 0.100 is lost on the way to new patients." in short
+    assert (
+        "the models of `peer:seed` reach 0.750; the other 0.100 is lost on the way to new patients." in short
+    )
     assert "`ours:base` less that of a peer after equal minutes on a CPU: `peer:seed` +0.200 (2 pat" in short
     trained = text.split("## On the patients who trained")[1].split("##")[0]
     assert "| `peer:seed` | 0.650 | 0.750 | 0.100 | 50% | 25% |" in trained
