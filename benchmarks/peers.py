@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from gliomaseg.networks import create_network
+from gliomaseg.networks import EfficientNetLiteEncoder, create_network
+from gliomaseg.networks.pretrained import load_imagenet
 from gliomaseg.transforms import keys
 
 SMP = "segmentation_models_pytorch"
@@ -125,6 +126,38 @@ def smp_unet() -> nn.Module:
     smp = importlib.import_module(SMP)
     network: nn.Module = smp.Unet("resnext50_32x4d", encoder_weights=None, in_channels=3, classes=1)
     return network
+
+
+def smp_lite0_unet() -> nn.Module:
+    """Return segmentation-models-pytorch's Unet on EfficientNet-Lite0, with our ImageNet weights.
+
+    Raises:
+        ConnectionError: the package of these weights is missing.
+        ValueError: its encoder is no longer built as ours is.
+    """
+    smp = importlib.import_module(SMP)
+    network: nn.Module = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, in_channels=3, classes=1)
+    encoder = network.get_submodule("encoder")
+    encoder.load_state_dict(in_order(encoder.state_dict(), _lite0_weights()))
+    return network
+
+
+def _lite0_weights() -> Mapping[str, Tensor]:
+    ours = EfficientNetLiteEncoder()
+    load_imagenet(ours)
+    return ours.state_dict()
+
+
+def in_order(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of another network that has the same layers in the same order.
+
+    Raises:
+        ValueError: it has not.
+    """
+    shapes = [[tuple(value.shape) for value in state.values()] for state in (wanted, given)]
+    if shapes[0] != shapes[1]:
+        raise ValueError("The two encoders are not built alike; segmentation-models-pytorch has changed.")
+    return dict(zip(wanted, given.values(), strict=True))
 
 
 def _tensor(pixels: np.ndarray[Any, Any]) -> Tensor:

@@ -270,6 +270,15 @@ def test_without_the_peers_package_the_step_is_said_to_be_not_measured(
     assert 0 < found["loader"]["figure"]["median"] < 100
 
 
+def test_weights_go_to_a_network_of_the_same_layers_in_their_order() -> None:
+    given = {"a": torch.rand(2, 3), "b": torch.rand(2)}
+    taken = peers.in_order({"x": torch.zeros(2, 3), "y": torch.zeros(2)}, given)
+    assert list(taken) == ["x", "y"]
+    assert taken["x"] is given["a"]
+    with pytest.raises(ValueError, match="not built alike; segmentation-models-pytorch has changed"):
+        peers.in_order({"x": torch.zeros(3, 2), "y": torch.zeros(2)}, given)
+
+
 def test_bare_steps_stand_between_those_of_the_engine_and_the_first_is_not_counted() -> None:
     order: list[str] = []
     engine = Engine(lambda engine, batch: order.append("engine"))

@@ -318,10 +318,12 @@ def test_without_its_package_the_peer_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setattr(networks, "smp_is_there", lambda: False)
     with pytest.raises(InputError, match="smp_unet needs the package segmentation-models-pytorch"):
         networks.build("smp_unet")
+    with pytest.raises(InputError, match="smp_lite0_imagenet needs the package segmentation-models"):
+        networks.build("smp_lite0_imagenet")
 
 
 def test_an_unknown_network_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"seed_resnext50_unet, .*buda_unet, smp_unet, but 'vnet'"):
+    with pytest.raises(InputError, match=r"seed_resnext50_unet, .*smp_unet, smp_lite0_imagenet, but 'vnet'"):
         networks.build("vnet")
 
 

@@ -7,14 +7,17 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import smp_is_there, smp_unet
+from benchmarks.peers import smp_is_there, smp_lite0_unet, smp_unet
 from gliomaseg.networks import create_network, network_names
 from gliomaseg.networks.padded import Padded
 from gliomaseg.workflows.files import InputError
 
 BUDA: Final = "buda_unet"
 SMP_UNET: Final = "smp_unet"
-PEERS: Final = (BUDA, SMP_UNET)
+SMP_IMAGENET: Final = "smp_lite0_imagenet"
+"""Begins from an encoder trained on ImageNet, always."""
+
+PEERS: Final = (BUDA, SMP_UNET, SMP_IMAGENET)
 """Networks that are no part of the package."""
 
 BUILDER: Final = "benchmarks.quality.networks.build"
@@ -36,13 +39,14 @@ def build(
     """
     if name == BUDA:
         return Padded(BudaUNet(in_channels, out_channels), stride=16, in_channels=in_channels)
-    if name == SMP_UNET:
+    if name in (SMP_UNET, SMP_IMAGENET):
         if not smp_is_there():
             raise InputError(
-                "smp_unet needs the package segmentation-models-pytorch, which is not installed; "
+                f"{name} needs the package segmentation-models-pytorch, which is not installed; "
                 "install it in an environment of its own beside gliomaseg and run this cell there."
             )
-        return Padded(smp_unet(), stride=32, in_channels=in_channels)
+        made = smp_unet() if name == SMP_UNET else smp_lite0_unet()
+        return Padded(made, stride=32, in_channels=in_channels)
     if name not in network_names():
         raise InputError(f"A network is one of {', '.join(known_networks())}, but {name!r} was asked for.")
     return create_network(name, in_channels, out_channels, pretrained, **options)
