@@ -128,8 +128,11 @@ def smp_unet() -> nn.Module:
     return network
 
 
-def smp_lite0_unet() -> nn.Module:
-    """Return segmentation-models-pytorch's Unet on EfficientNet-Lite0, with our ImageNet weights.
+def smp_lite0_unet(pretrained: bool = False) -> nn.Module:
+    """Return segmentation-models-pytorch's Unet on EfficientNet-Lite0.
+
+    Args:
+        pretrained: its encoder begins with the ImageNet weights that ours has.
 
     Raises:
         ConnectionError: the package of these weights is missing.
@@ -137,8 +140,9 @@ def smp_lite0_unet() -> nn.Module:
     """
     smp = importlib.import_module(SMP)
     network: nn.Module = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, in_channels=3, classes=1)
-    encoder = network.get_submodule("encoder")
-    encoder.load_state_dict(in_order(encoder.state_dict(), _lite0_weights()))
+    if pretrained:
+        encoder = network.get_submodule("encoder")
+        encoder.load_state_dict(in_order(encoder.state_dict(), _lite0_weights()))
     return network
 
 

@@ -154,7 +154,7 @@ class DepthwiseConv(nn.Conv2d):
         padded = F.pad(x, self.around) if self.stride[0] == 2 else x
         if not torch.jit.is_scripting() and self.training and _is_slow(padded):  # type: ignore[attr-defined]
             with torch.autocast("cpu", enabled=False):
-                single: Tensor = self._conv_forward(padded.float(), self.weight, None).to(x.dtype)
+                single: Tensor = self._conv_forward(padded.float(), self.weight.float(), None).to(x.dtype)
                 return single
         result: Tensor = self._conv_forward(padded, self.weight, None)
         return result
@@ -175,7 +175,7 @@ def _batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw the weights of a convolution as for a ResNeXt (He et al., ICCV 2015, fan-out)."""
+    """Draw the weights of a convolution: He et al., ICCV 2015, with the fan-out of one group."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1] / module.groups
         nn.init.normal_(module.weight, std=(2.0 / fan_out) ** 0.5)

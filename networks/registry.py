@@ -35,11 +35,12 @@ def create_network(
         in_channels: number of channels of the image.
         out_channels: number of logits per pixel.
         pretrained: None for random weights, ``"imagenet"`` for an encoder pretrained on ImageNet, or a file:
-            torchvision's weights for the encoder, or a checkpoint of this network.
-        options: what else the network takes, such as ``dropout`` for the ResNeXt U-Nets.
+            published weights of the encoder (torchvision's, or EfficientNet-Lite0's), or a checkpoint of this
+            network.
+        options: what else the network takes, such as ``dropout`` for those with the slim decoder.
 
     Raises:
-        ConnectionError: the ImageNet weights could not be downloaded whole.
+        ConnectionError: the ImageNet weights could not be downloaded whole, or their package is missing.
         FileNotFoundError: there is no such file of weights.
         TypeError: the network has no option of that name.
         ValueError: the name is unknown, a number is out of range, or the weights do not fit.

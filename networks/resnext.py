@@ -3,10 +3,12 @@
 The encoder contract
 --------------------
 ``encoder(image)`` takes ``(B, in_channels, H, W)`` with H and W multiples of ``encoder.strides[-1]`` and
-returns a list of five maps, finest first: the stem, then the four stages. Map ``i`` is
-``(B, encoder.channels[i], H / encoder.strides[i], W / encoder.strides[i])``.
+returns a list of five maps, finest first. Map ``i`` is
+``(B, encoder.channels[i], H / encoder.strides[i], W / encoder.strides[i])``. ``encoder.conv1`` is the
+convolution that sees the image.
 
-With ``stem_pool=True`` each map is half the one before. ResNeXt-50, image 3 x 256 x 256:
+Here the maps are the stem and the four stages. With ``stem_pool=True`` each map is half the one before.
+ResNeXt-50, image 3 x 256 x 256:
 
 ====== ======== ====== =========
 map    channels stride size

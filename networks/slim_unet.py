@@ -1,4 +1,4 @@
-"""The U-Net that all of ours are: an encoder, the slim decoder and a head, and nothing else.
+"""The U-Net that all of ours are but the seed's: an encoder, the slim decoder and a head, and nothing else.
 
 Probabilities are ``torch.sigmoid(logits)``; the loss and the post-processing do that. In training mode
 BatchNorm needs more than one value per channel, so a batch of one 32 x 32 image works in evaluation mode

@@ -19,6 +19,7 @@ from ignite.engine import Engine
 from PIL import Image
 
 from gliomaseg.networks import create_network
+from gliomaseg.networks.pretrained import LITE_PACKAGE
 from gliomaseg.workflows.datalist import load_cases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -277,6 +278,18 @@ def test_weights_go_to_a_network_of_the_same_layers_in_their_order() -> None:
     assert taken["x"] is given["a"]
     with pytest.raises(ValueError, match="not built alike; segmentation-models-pytorch has changed"):
         peers.in_order({"x": torch.zeros(3, 2), "y": torch.zeros(2)}, given)
+
+
+def test_the_encoder_of_the_peer_gives_the_maps_of_ours() -> None:
+    for package in (peers.SMP, LITE_PACKAGE):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    ours = create_network("efficientnet_lite0_unet", pretrained="imagenet")
+    theirs = peers.smp_lite0_unet(True)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = zip(theirs.eval().encoder(image)[1:], ours.eval().encoder(image), strict=True)
+        assert all(torch.allclose(one, other, atol=1e-4) for one, other in maps)
 
 
 def test_bare_steps_stand_between_those_of_the_engine_and_the_first_is_not_counted() -> None:

@@ -318,12 +318,31 @@ def test_without_its_package_the_peer_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setattr(networks, "smp_is_there", lambda: False)
     with pytest.raises(InputError, match="smp_unet needs the package segmentation-models-pytorch"):
         networks.build("smp_unet")
-    with pytest.raises(InputError, match="smp_lite0_imagenet needs the package segmentation-models"):
-        networks.build("smp_lite0_imagenet")
+    with pytest.raises(InputError, match="smp_lite0_unet needs the package segmentation-models"):
+        networks.build("smp_lite0_unet")
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained"), [("smp_unet", "imagenet"), ("buda_unet", "imagenet"), ("smp_lite0_unet", "a.pt")]
+)
+def test_peers_that_would_not_begin_as_asked_are_refused(name: str, pretrained: str) -> None:
+    words = f"smp_lite0_unet alone can begin .*, but {name} was asked for with '{pretrained}'; take another"
+    with pytest.raises(InputError, match=words):
+        networks.build(name, pretrained=pretrained)
+
+
+def test_weights_that_a_peer_lacks_are_an_error_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(pretrained: bool) -> None:
+        raise ConnectionError(f"no weights, pretrained is {pretrained}")
+
+    monkeypatch.setattr(networks, "smp_is_there", lambda: True)
+    monkeypatch.setattr(networks, "smp_lite0_unet", missing)
+    with pytest.raises(InputError, match=r"^no weights, pretrained is True$"):
+        networks.build("smp_lite0_unet", pretrained="imagenet")
 
 
 def test_an_unknown_network_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"seed_resnext50_unet, .*smp_unet, smp_lite0_imagenet, but 'vnet'"):
+    with pytest.raises(InputError, match=r"seed_resnext50_unet, .*smp_unet, smp_lite0_unet, but 'vnet'"):
         networks.build("vnet")
 
 
@@ -720,6 +739,32 @@ def test_what_a_run_began_with_is_told_of_those_that_go_on_from_it(tmp_path: Pat
     assert [origins.began_with(run) for run in (first, second, chance)] == ["imagenet", "imagenet", None]
 
 
+@pytest.mark.parametrize(
+    ("network", "began", "words", "credit"),
+    [
+        (
+            "efficientnet_lite0_unet",
+            "imagenet",
+            "ImageNet: EfficientNet-Lite0 of Google",
+            "Apache License 2.0",
+        ),
+        ("resnext26_unet_tiny", "imagenet", "ImageNet: weights of torchvision", "torchvision, BSD 3-Clause"),
+        ("resnext26_unet_tiny", "/home/a/b.pt", "weights from a file, b.pt", None),
+        ("resnext26_unet_tiny", None, "random weights", None),
+    ],
+)
+def test_the_card_and_the_licence_say_what_training_began_with(
+    network: str, began: str | None, words: str, credit: str | None
+) -> None:
+    told = shipping._beginning(network, began)
+    assert words in told
+    assert "/home" not in told
+    licence = shipping._licence(network, began)
+    assert "CC BY-NC-SA 4.0" in licence
+    assert ("began with weights trained on ImageNet" in licence) == (credit is not None)
+    assert credit is None or credit in licence.split("began with weights trained on ImageNet")[1]
+
+
 def write_soft(folder: Path, values: np.ndarray) -> None:
     np.savez_compressed(folder / "P.npz", soft=values)
 
@@ -778,7 +823,7 @@ def check_shipped(folder: Path, lock: Any) -> None:
     known = {case["patient"] for section in ("training", "validation") for case in datalist[section]}
     assert known
     assert not known & set(lock.locked)
-    for path in folder.rglob("*.json"):
+    for path in [*folder.rglob("*.json"), *folder.rglob("*.md")]:
         assert "/tmp/" not in path.read_text(encoding="utf-8"), path  # no path of the machine it was made on
 
 
@@ -876,6 +921,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
         made_up("institution-DU", "ours:base", 0.5, 0.5),
         made_up("fold0", "ours:base", 0.80, 0.80),
         made_up("fold0", "ours:mirror", 0.82, 0.80),
+        made_up("fold0", "ours:child", 0.5, 0.5, base="parent"),
         made_up("locked", "ensemble:last", 0.85, 0.87, earlier=[{"models": []}]),
     ]
     text = page.page(shown, PLAN)
@@ -886,6 +932,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     assert "The leak in one number: +0.000 of pooled Dice." in text
     assert "| DU | 2 | 0.500 (0.500 to 0.500) |" in text
     assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
+    assert "| `child` | what child is | 0.500 | `parent` | not measured |" in text
     assert "`ensemble:last` was evaluated 2 times." in text
     assert "| `ours:base` | 0.200 | 0.100 |" in text
     short = text.split("## In short")[1].split("##")[0]
@@ -897,9 +944,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
         "`ensemble:last`, mean Dice 0.860 (0.850 to 0.870), median 0.860, 2 patients. The aim, 0.85, is r"
         in short
     )
-    assert (
-        "the models of `peer:seed` reach 0.750; the other 0.100 is lost on the way to new patients." in short
-    )
+    assert "the models of `peer:seed` reach 0.750; 0.100 of that is lost on the way to new patients." in short
     assert "`ours:base` less that of a peer after equal minutes on a CPU: `peer:seed` +0.200 (2 pat" in short
     trained = text.split("## On the patients who trained")[1].split("##")[0]
     assert "| `peer:seed` | 0.650 | 0.750 | 0.100 | 50% | 25% |" in trained

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from benchmarks.peers import smp_is_there, smp_lite0_unet, smp_unet
 from gliomaseg.networks import create_network, network_names
 from gliomaseg.networks.padded import Padded
+from gliomaseg.networks.pretrained import IMAGENET
 from gliomaseg.workflows.files import InputError
 
 BUDA: Final = "buda_unet"
 SMP_UNET: Final = "smp_unet"
-SMP_IMAGENET: Final = "smp_lite0_imagenet"
-"""Begins from an encoder trained on ImageNet, always."""
-
-PEERS: Final = (BUDA, SMP_UNET, SMP_IMAGENET)
+SMP_LITE: Final = "smp_lite0_unet"
+PEERS: Final = (BUDA, SMP_UNET, SMP_LITE)
 """Networks that are no part of the package."""
 
 BUILDER: Final = "benchmarks.quality.networks.build"
@@ -35,21 +34,34 @@ def build(
     """Return a fresh network that gives logits.
 
     Raises:
-        InputError: the name is unknown, or the peer's package is not there.
+        InputError: the name is unknown, or the peer's package or its weights are not there.
     """
+    if name in PEERS and pretrained not in ((None, IMAGENET) if name == SMP_LITE else (None,)):
+        raise InputError(
+            f"Of the peers {SMP_LITE} alone can begin with other than random weights, those of imagenet, but "
+            f"{name} was asked for with {pretrained!r}; take another recipe."
+        )
     if name == BUDA:
         return Padded(BudaUNet(in_channels, out_channels), stride=16, in_channels=in_channels)
-    if name in (SMP_UNET, SMP_IMAGENET):
-        if not smp_is_there():
-            raise InputError(
-                f"{name} needs the package segmentation-models-pytorch, which is not installed; "
-                "install it in an environment of its own beside gliomaseg and run this cell there."
-            )
-        made = smp_unet() if name == SMP_UNET else smp_lite0_unet()
-        return Padded(made, stride=32, in_channels=in_channels)
+    if name in (SMP_UNET, SMP_LITE):
+        return Padded(_of_smp(name, pretrained), stride=32, in_channels=in_channels)
     if name not in network_names():
         raise InputError(f"A network is one of {', '.join(known_networks())}, but {name!r} was asked for.")
     return create_network(name, in_channels, out_channels, pretrained, **options)
+
+
+def _of_smp(name: str, pretrained: str | None) -> nn.Module:
+    if not smp_is_there():
+        raise InputError(
+            f"{name} needs the package segmentation-models-pytorch, which is not installed; "
+            "install it in an environment of its own beside gliomaseg and run this cell there."
+        )
+    if name == SMP_UNET:
+        return smp_unet()
+    try:
+        return smp_lite0_unet(pretrained is not None)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(str(error)) from error
 
 
 class BudaUNet(nn.Module):

@@ -50,6 +50,7 @@ class Plan:
         learning_rate: of Adam.
         steps: how long; None where minutes say it.
         seed: of weights, order and flips.
+        pretrained: None or ``imagenet``, for a network whose encoder can begin so.
     """
 
     size: int = 128
@@ -57,6 +58,7 @@ class Plan:
     learning_rate: float = 5e-4
     steps: int | None = None
     seed: int = 0
+    pretrained: str | None = None
 
 
 def train(run: Path, datalist: dict[str, Any], cell: Cell, recipe: Recipe) -> None:
@@ -106,7 +108,7 @@ class Loop:
         self.folder = run
         self.plan = plan
         self.device = pick_device()
-        self.network: nn.Module = build(network).to(self.device).train()
+        self.network: nn.Module = build(network, pretrained=plan.pretrained).to(self.device).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.learning_rate)
         self.slices = SliceFiles(datalist["training"], plan.size)
         self.validation: Sequence[Mapping[str, Any]] = datalist["validation"]

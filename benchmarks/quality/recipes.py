@@ -43,8 +43,8 @@ class Recipe:
         inference: ids of the inference config.
         fit: of ``FITS``.
         trained_as: recipe whose weights are taken; its own name unless told.
-        starts_from: recipe whose finished weights this one goes on from, on the same split; None for
-            random weights.
+        starts_from: recipe whose finished weights this one goes on from, on the same split; None for a
+            run that starts afresh.
         everyone: the inner validation trains too. Nobody is left to choose: the last epoch and the
             temperature of the recipe it starts from are taken.
         soft: folder of soft labels, None for the truth alone.
@@ -134,7 +134,7 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
     if recipe.starts_from is not None and (start is None or {start.kind, recipe.kind} != {"gliomaseg"}):
         raise InputError(
             f"{recipe.name} in {path} starts from {recipe.starts_from!r}, so that must stand above it, and "
-            "both be of kind gliomaseg; leave starts_from out to start from random weights."
+            "both be of kind gliomaseg; leave starts_from out to start afresh."
         )
     if recipe.everyone and (recipe.starts_from is None or recipe.fit):
         raise InputError(

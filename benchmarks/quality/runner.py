@@ -99,7 +99,7 @@ def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | N
     if cell.network in PEERS:
         raise InputError(
             f"`starts_from` is for networks of this project, but {cell} has {cell.network}; take a recipe "
-            "that starts from random weights."
+            "that starts afresh."
         )
     first = replace(cell, recipe=recipe.starts_from)
     start = first.run(place.runs, place.recipes[recipe.starts_from])

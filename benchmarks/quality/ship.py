@@ -17,6 +17,7 @@ from monai.bundle import ConfigParser
 
 from gliomaseg.networks import network_names
 from gliomaseg.networks.checkpoint import read_state
+from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGE, LITE_VERSION
 from gliomaseg.transforms import keys
 from gliomaseg.workflows import files
 from gliomaseg.workflows.bundle_metadata import package_metadata
@@ -33,6 +34,14 @@ TARGET: Final = ROOT / "models" / "default"
 MOST_BYTES: Final = 8_000_000
 MOST_PARAMETERS: Final = 4_000_000
 LICENCE_NAME: Final = "CC BY-NC-SA 4.0"
+ENCODERS: Final = {
+    "efficientnet_lite0_unet": (
+        "EfficientNet-Lite0 of Google, converted to PyTorch by ML Illustrated as the package "
+        f"{LITE_PACKAGE} {LITE_VERSION}, Apache License 2.0"
+    )
+}
+"""Whose ImageNet weights a network began with, where they are not torchvision's."""
+
 OF_THE_RUN: Final = {*SHARED_IDS, "temperature", "check_below"} - {"network_def"}
 """Ids whose values ship as the run has them; the wiring is that of the package."""
 
@@ -69,10 +78,11 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         before = minutes_before(origin.get("started_from"), "minutes")
         files.write_json(fresh / "timing.json", {**timing, "minutes": timing.get("minutes", 0.0) + before})
     facts = _facts(inference, cell, seen, _chosen_by(run, seen, lock), bool(taught_by(run)))
-    facts |= {"commit": origin.get("commit", "unknown"), "began_with": began_with(run)}
+    began = began_with(run)
+    facts |= {"commit": origin.get("commit", "unknown"), "began_with": _beginning(facts["network"], began)}
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
     files.write_text(fresh / "README.md", model_card(facts))
-    files.write_text(fresh / "LICENSE", _licence())
+    files.write_text(fresh / "LICENSE", _licence(facts["network"], began))
     _check_size(fresh / "models" / "model.pt")
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
@@ -118,7 +128,7 @@ def _check(
     if cell["parameters"] > MOST_PARAMETERS:
         raise InputError(
             f"Weights that ship have at most {MOST_PARAMETERS} parameters, but {name} has "
-            f"{cell['parameters']}; ship resnext26_unet_tiny."
+            f"{cell['parameters']}; ship resnext26_unet_tiny or efficientnet_lite0_unet."
         )
     if cell["protocol"] != LOCKED:
         raise InputError(
@@ -227,5 +237,19 @@ def _metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _licence() -> str:
-    return (Path(__file__).resolve().parent / "weights_licence.txt").read_text(encoding="utf-8")
+def _beginning(network: str, began: str | None) -> str:
+    """Say in the words of the model card what training began with."""
+    if began is None:
+        return "random weights"
+    if began == IMAGENET:
+        return f"an encoder trained on ImageNet: {ENCODERS.get(network, 'weights of torchvision')}"
+    return f"weights from a file, {Path(began).name}"
+
+
+def _licence(network: str, began: str | None) -> str:
+    """Return the licence of the weights, with credit to those whose encoder they began with."""
+    text = (Path(__file__).resolve().parent / "weights_licence.txt").read_text(encoding="utf-8")
+    if began == IMAGENET:
+        encoder = ENCODERS.get(network, "weights of torchvision, BSD 3-Clause License")
+        text += f"\nThe encoder began with weights trained on ImageNet:\n\n  {encoder}\n"
+    return text

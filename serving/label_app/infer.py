@@ -33,7 +33,7 @@ class SegmenterTask(InferTask):  # type: ignore[misc]
             type=InferType.SEGMENTATION,
             labels={keys.CLASSES[1]: 1},
             dimension=3,
-            description="ResNeXt U-Net for FLAIR abnormality. Not for diagnosis.",
+            description="U-Net for FLAIR abnormality. Not for diagnosis.",
             config={"device": device_list()},
         )
         self.workspace = workspace

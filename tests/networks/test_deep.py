@@ -9,17 +9,18 @@ from torch import Tensor
 
 from gliomaseg.networks import DeeplySupervised, create_network, deployed, load_weights, supervise
 from gliomaseg.networks.deep import LEVELS
-from gliomaseg.networks.resnext_unet import ResNeXtUNet
+from gliomaseg.networks.slim_unet import SlimUNet
 
 NAME = "resnext26_unet_tiny"  # its decoder ends at half the size
 WHOLE = "resnext50_unet"  # its decoder ends at the whole size
+LITE = "efficientnet_lite0_unet"  # another encoder
 Ramp = Callable[..., Tensor]
 
 
-def fresh(seed: int = 0, name: str = NAME, out_channels: int = 1) -> ResNeXtUNet:
+def fresh(seed: int = 0, name: str = NAME, out_channels: int = 1) -> SlimUNet:
     torch.manual_seed(seed)
     network = create_network(name, out_channels=out_channels)
-    assert isinstance(network, ResNeXtUNet)
+    assert isinstance(network, SlimUNet)
     return network
 
 
@@ -41,7 +42,7 @@ def test_in_evaluation_mode_it_is_the_plain_network(ramp_image: Ramp) -> None:
         assert torch.equal(trained().eval()(image), fresh().eval()(image))
 
 
-@pytest.mark.parametrize("name", [NAME, WHOLE])
+@pytest.mark.parametrize("name", [NAME, WHOLE, LITE])
 def test_the_finest_level_is_what_the_plain_network_says_in_training(name: str, ramp_image: Ramp) -> None:
     image = ramp_image(2, 3, 64, 64)
     assert torch.equal(trained(name=name).train()(image)[0], fresh(name=name).train()(image))
@@ -56,7 +57,7 @@ def test_every_level_has_the_size_of_the_image(
     assert [level.shape for level in levels] == [(2, out_channels, *size)] * (1 + LEVELS)
 
 
-@pytest.mark.parametrize(("name", "strides"), [(NAME, (4, 8, 16)), (WHOLE, (2, 4, 8))])
+@pytest.mark.parametrize(("name", "strides"), [(NAME, (4, 8, 16)), (WHOLE, (2, 4, 8)), (LITE, (4, 8, 16))])
 def test_a_coarser_level_repeats_its_pixels(name: str, strides: tuple[int, ...], ramp_image: Ramp) -> None:
     levels = trained(name=name).train()(ramp_image(2, 3, 64, 64))
     for level, stride in zip(levels[1:], strides, strict=True):

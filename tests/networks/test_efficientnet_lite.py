@@ -73,8 +73,30 @@ def test_gradients_in_half_precision_are_those_of_single_precision(stride: int) 
     assert torch.allclose(half.grad.float(), single.grad, rtol=0.02, atol=0.02)
 
 
-def test_a_script_gives_the_same_logits() -> None:
-    network = create_network("efficientnet_lite0_unet").eval()
-    image = torch.rand(1, 3, 33, 64)
+@pytest.mark.parametrize("training", [True, False])
+def test_single_precision_is_for_training_alone(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.dtype] = []
+    forward = DepthwiseConv._conv_forward
+
+    def watched(conv: DepthwiseConv, x: Tensor, *others: Tensor | None) -> Tensor:
+        seen.append(x.dtype)
+        return forward(conv, x, *others)
+
+    monkeypatch.setattr(DepthwiseConv, "_conv_forward", watched)
+    with torch.autocast("cpu", torch.bfloat16):
+        DepthwiseConv(4, 3, stride=1).train(training)(torch.rand(1, 4, 8, 8).bfloat16())
+    assert seen == [torch.float32 if training else torch.bfloat16]
+
+
+def test_a_network_that_is_bfloat16_itself_trains() -> None:
+    network = create_network("efficientnet_lite0_unet").bfloat16().train()
+    network(torch.rand(2, 3, 64, 64).bfloat16()).float().square().mean().backward()
+    assert network.encoder.blocks[1].depthwise[0].weight.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_depthwise_convolution_can_be_exported(stride: int) -> None:
+    conv, image = DepthwiseConv(4, 3, stride).eval(), torch.rand(2, 4, 8, 8)
+    exported = torch.export.export(conv, (image,)).module()
     with torch.no_grad():
-        assert torch.allclose(torch.jit.script(network)(image), network(image), atol=1e-5)
+        assert torch.equal(exported(image), conv(image))

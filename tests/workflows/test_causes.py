@@ -1,0 +1,49 @@
+"""What MONAI puts around an error is taken off, whatever it was."""
+
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
+
+from gliomaseg.networks import create_network
+from gliomaseg.transforms import LoadStudyd
+from gliomaseg.workflows.causes import root_cause
+
+FAULTY = {"_target_": "gliomaseg.networks.create_network", "name": "vnet"}
+
+
+def cause_of(call: object) -> str:
+    with pytest.raises(Exception) as caught:
+        call()
+    return root_cause(caught.value)
+
+
+def test_an_error_of_a_part_of_a_config_is_told_in_its_own_words() -> None:
+    own = cause_of(lambda: create_network("vnet"))
+    assert own.startswith("Expected one of seed_resnext50_unet")
+    parser = ConfigParser(
+        {"network": FAULTY, "outer": {"_target_": "torch.nn.Sequential", "_args_": ["@network"]}}
+    )
+    assert cause_of(lambda: parser.get_parsed_content("network")) == own
+    assert cause_of(lambda: parser.get_parsed_content("outer")) == own
+
+
+def test_an_error_of_an_expression_is_told_in_its_own_words() -> None:
+    parser = ConfigParser({"sum": "$[1, 2][5]"})
+    assert cause_of(lambda: parser.get_parsed_content("sum")) == "list index out of range"
+
+
+def test_an_error_of_a_transform_is_told_in_its_own_words(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere.nii"
+    load = LoadStudyd(keys="image")
+    own = cause_of(lambda: load({"image": file}))
+    assert cause_of(lambda: Compose([load])({"image": file})) == own
+    assert "nowhere.nii" in own
+
+
+def test_what_our_error_was_raised_from_is_not_told_and_no_words_are_the_kind() -> None:
+    ours = ValueError("ours")
+    ours.__cause__ = OSError("theirs")
+    assert root_cause(ours) == "ours"
+    assert root_cause(KeyboardInterrupt()) == "KeyboardInterrupt"
