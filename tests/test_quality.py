@@ -871,7 +871,7 @@ PLAN = {
     "rows": ["ours:base", "peer:seed"],
     "peers": ["peer:seed", "absent:seed"],
     "readme": ["ours:base", "absent:seed"],
-    "among_ours": [["ours:base", "peer:seed"]],
+    "pairs": [["ours:base", "peer:seed"]],
     "short": {"folds": ["peer:seed"], "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
     "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
     "left_out": "ours:base",

@@ -221,18 +221,18 @@ def locked_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
 
 
 def peers_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
-    """Return the comparisons of ours with each peer, and of some of ours with each other."""
+    """Return the comparisons of ours with each peer, and of further pairs."""
     ours, *others = rows_of(cells, [plan["ours"], *plan["peers"]], plan["folds"])
     head = ("patients", "difference of Dice (95 % interval)", "better, worse", "p (Wilcoxon)")
     against = [(f"`{other.name}`", *_compared(ours, other)) for other in others]
-    pairs = [rows_of(cells, pair, plan["folds"]) for pair in plan["among_ours"]]
+    pairs = [rows_of(cells, pair, plan["folds"]) for pair in plan["pairs"]]
     within = [(f"`{one.name}`", f"`{other.name}`", *_compared(one, other)) for one, other in pairs]
     words = f"`{plan['ours']}` less each peer, patient by patient, on the folds that both have."
     text = ["## Ours and the peers", "", words, "", *table(against, ("Peer", *head))]
     if within:
         text += [
             "",
-            "Ours among themselves, in the same way:",
+            "Further pairs, in the same way:",
             "",
             *table(within, ("This", "less that", *head)),
         ]
