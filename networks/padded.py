@@ -47,7 +47,37 @@ def pad_to_stride(image: Tensor, stride: int) -> Tensor:
     return F.pad(image, [0, right, 0, below], mode="replicate")
 
 
-class Padded(nn.Module):
+class AnySize(nn.Module):
+    """Take images of any size from 32 x 32 up: what every network here is.
+
+    A subclass says in ``logits`` what it answers to an image that is padded to its stride.
+
+    Args:
+        stride: image pixels per pixel of the network's coarsest map.
+        in_channels: channels the network expects.
+    """
+
+    def __init__(self, stride: int, in_channels: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.in_channels = in_channels
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``(B, out_channels, H, W)`` for ``(B, in_channels, H, W)``, H and W from 32 up.
+
+        Raises:
+            ValueError: wrong number of dimensions or channels, or a side under 32 pixels.
+        """
+        check_image(image, self.in_channels)
+        height, width = image.shape[2], image.shape[3]
+        return self.logits(pad_to_stride(image, self.stride))[:, :, :height, :width]
+
+    def logits(self, image: Tensor) -> Tensor:
+        """Return logits ``(B, out_channels, H, W)`` for H and W that are multiples of the stride."""
+        raise NotImplementedError
+
+
+class Padded(AnySize):
     """Let another's network take images of any size from 32 x 32 up.
 
     Args:
@@ -57,19 +87,10 @@ class Padded(nn.Module):
     """
 
     def __init__(self, network: nn.Module, stride: int, in_channels: int) -> None:
-        super().__init__()
+        super().__init__(stride, in_channels)
         self.network = network
-        self.stride = stride
-        self.in_channels = in_channels
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the network's answer, ``(B, out_channels, H, W)``, for an image ``(B, in_channels, H, W)``.
-
-        Raises:
-            ValueError: wrong number of dimensions or channels, or a side under 32 pixels.
-        """
-        check_image(image, self.in_channels)
-        height, width = image.shape[2], image.shape[3]
-        answer = self.network(pad_to_stride(image, self.stride))
-        result: Tensor = answer[:, :, :height, :width]
-        return result
+    def logits(self, image: Tensor) -> Tensor:
+        """Return the network's answer, ``(B, out_channels, H, W)``."""
+        answer: Tensor = self.network(image)
+        return answer

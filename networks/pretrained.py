@@ -48,6 +48,9 @@ LITE_NAMES: Final = (
 )
 """How the names of that file become ours; what is left of it is the classifier."""
 
+_KIND: Final = {True: "an EfficientNet-Lite0", False: "torchvision's ResNeXt"}
+"""What an encoder and a file are called, by whether they are of EfficientNet-Lite."""
+
 
 def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | None) -> None:
     """Start a network from pretrained weights.
@@ -168,9 +171,6 @@ def load_encoder(encoder: Encoder, state: State, origin: str) -> None:
     kept = _from_lite(state) if of_lite else state
     kept = {name: value for name, value in kept.items() if not name.startswith("fc.")}
     fill_network(encoder, _with_first_convolution(encoder, kept), origin)
-
-
-_KIND: Final = {True: "an EfficientNet-Lite0", False: "torchvision's ResNeXt"}
 
 
 def _from_lite(state: State) -> dict[str, Tensor]:

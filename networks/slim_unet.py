@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from .decoder import SlimDecoder
 from .efficientnet_lite import EfficientNetLiteEncoder
-from .padded import check_image, pad_to_stride
+from .padded import AnySize
 from .resnext import ResNeXtEncoder
 
 Encoder = ResNeXtEncoder | EfficientNetLiteEncoder
 """What keeps the contract of ``resnext``."""
 
 
-class SlimUNet(nn.Module):
+class SlimUNet(AnySize):
     """Outline with an encoder whose maps halve from one to the next, and the slim decoder.
 
     Args:
@@ -47,7 +47,7 @@ class SlimUNet(nn.Module):
         dropout: float = 0.0,
         foreground_prior: float = 0.05,
     ) -> None:
-        super().__init__()
+        super().__init__(encoder.strides[-1], in_channels)
         if encoder.strides[1] != 4:
             raise ValueError(
                 f"Expected an encoder of strides (2, 4, 8, 16, 32), got {encoder.strides}; set stem_pool."
@@ -56,9 +56,7 @@ class SlimUNet(nn.Module):
             raise ValueError(
                 f"Expected a foreground_prior between 0 and 1, got {foreground_prior}; take 0.05."
             )
-        self.in_channels = in_channels
         self.out_channels = out_channels
-        self.stride = encoder.strides[-1]
         self.encoder = encoder
         self.decoder = SlimDecoder(encoder.channels, decoder_channels)
         self.dropout = nn.Dropout2d(dropout)
@@ -68,17 +66,9 @@ class SlimUNet(nn.Module):
             self.head.get_parameter("bias"), math.log(foreground_prior / (1.0 - foreground_prior))
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(B, out_channels, H, W)`` for ``(B, in_channels, H, W)``, H and W from 32 up.
-
-        Raises:
-            ValueError: wrong number of dimensions or channels, or a side under 32 pixels.
-        """
-        check_image(image, self.in_channels)
-        height, width = image.shape[2], image.shape[3]
-        features = self.encoder(pad_to_stride(image, self.stride))
-        logits = self.unfold(self.head(self.dropout(self.decoder(features))))
-        result: Tensor = logits[:, :, :height, :width]
+    def logits(self, image: Tensor) -> Tensor:
+        """Return logits ``(B, out_channels, H, W)`` for H and W that are multiples of the stride."""
+        result: Tensor = self.unfold(self.head(self.dropout(self.decoder(self.encoder(image)))))
         return result
 
 
