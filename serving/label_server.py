@@ -94,7 +94,7 @@ def python_of(environment: Path | None) -> Path:
     if done.returncode:
         raise InputError(
             "The environment for MONAI Label could not be set up, see above: it takes Python "
-            f"{PYTHON[0]}.{PYTHON[1]}, a connection and 8 GB of disk the first time."
+            f"{PYTHON[0]}.{PYTHON[1]}, a connection and 1 to 8 GB of disk the first time."
         )
     return root / os.environ.get("VENV_LABEL", ".venv-label") / "bin" / "python"
 
