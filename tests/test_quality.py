@@ -482,12 +482,12 @@ def test_a_recipe_goes_on_from_the_weights_of_another_and_says_so(going_on: Any)
     content = json.loads(path.read_text(encoding="utf-8"))
     first = run_of(going_on, TINY)
     assert content["started_from"]["cell"] == TINY
-    assert content["settings"]["pretrained"] == str(first / "models" / "model.pt")
+    assert content["settings"]["pretrained"] == f"RUNS/{first.name}/models/model.pt"
     steps = json.loads((first / "trained.json").read_text(encoding="utf-8"))["steps"]
     assert content["started_from"]["steps"] == steps
     run = cell.run(going_on.runs, going_on.recipes["more"])
     kept = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
-    assert kept["pretrained"] == content["settings"]["pretrained"]
+    assert kept["pretrained"] == str(first / "models" / "model.pt")
     locked = several.evaluate_together("locked", several.Together("more", [run], {}), going_on)
     alone = json.loads(locked.read_text(encoding="utf-8"))
     assert page._minutes(alone) == page._minutes(content)
@@ -1019,3 +1019,19 @@ def test_missing_names_the_cells_that_the_pages_want(
 ) -> None:
     assert command.main(["--cells", str(tmp_path), "missing"]) == 0
     assert capsys.readouterr().out.split() == page.wanted_cells()
+
+
+def test_no_cell_tells_where_somebody_keeps_their_runs() -> None:
+    for content in cells.read_cells(cells.FOLDER):
+        absolute = {name for name, value in (content.get("settings") or {}).items() if str(value)[:1] == "/"}
+        assert not absolute, content["recipe"]
+
+
+def test_every_recipe_of_the_table_of_networks_is_explained_once() -> None:
+    plan, there = page.read_plan(), cells.read_cells(cells.FOLDER)
+    part = page.folds_part(there, plan)
+    recipes = {row.partition(":")[2] for row in plan["rows"]} & {cell["recipe"] for cell in there}
+    assert recipes
+    for recipe in recipes:
+        lines = [line for line in part.splitlines() if line.startswith(f"- `{recipe}`")]
+        assert len(lines) == 1, recipe

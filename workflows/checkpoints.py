@@ -127,6 +127,11 @@ class SaveEveryEpoch:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.checkpoint.save)
 
 
+def checkpoints_in(folder: str | Path) -> list[Path]:
+    """Return the checkpoints of a folder, newest first, whether or not they can be read."""
+    return [path for name in (LAST, PREVIOUS) if (path := Path(folder) / name).is_file()]
+
+
 def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
     """Read the newest checkpoint of a folder, or the one before if that is damaged.
 
@@ -136,7 +141,7 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any] | None:
     Raises:
         InputError: there are checkpoints, but none can be read.
     """
-    found = [path for name in (LAST, PREVIOUS) if (path := Path(folder) / name).is_file()]
+    found = checkpoints_in(folder)
     for path in found:
         try:
             state = _read(path)

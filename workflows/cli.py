@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def demo(output: Output = Path("runs/demo")) -> None:
     try:
         evaluation = run_demo(output)
     except KeyboardInterrupt as stop:
-        raise _resumable(stop, f"gliomaseg demo --output {output}") from stop
+        raise _resumable(stop, "gliomaseg", "demo", "--output", output) from stop
     _tell(evaluation, output)
     typer.echo(
         f"\nNext: open {output / 'report.html'}, then try your own data: "
@@ -153,7 +154,7 @@ def train(
 ) -> None:
     """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
     from .overrides import parse_setting
-    from .run import TrainOptions
+    from .run import TrainOptions, has_begun
     from .run import train as run_training
 
     asked = dict(parse_setting(setting) for setting in settings or [])
@@ -166,7 +167,10 @@ def train(
     try:
         evaluation = run_training(options)
     except KeyboardInterrupt as stop:
-        raise _resumable(stop, f"gliomaseg train {data} --output {output} --resume") from stop
+        if not has_begun(output):
+            _say("Interrupted before the training began. Give the same command again.")
+            raise typer.Exit(130) from stop
+        raise _resumable(stop, "gliomaseg", "train", data, "--output", output, "--resume") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
 
@@ -370,9 +374,9 @@ def _on_termination(number: int, frame: object) -> None:
     raise _Terminated("Terminated before the first step.")
 
 
-def _resumable(stop: KeyboardInterrupt, command: str) -> typer.Exit:
-    """Say that a run was interrupted and how it goes on; leave with 130."""
-    _say(f"Interrupted. {stop} Go on with: {command}")
+def _resumable(stop: KeyboardInterrupt, *command: str | Path) -> typer.Exit:
+    """Say that a run was interrupted and by which command it goes on; leave with 130."""
+    _say(f"Interrupted. {stop} Go on with: {shlex.join(map(str, command))}")
     return typer.Exit(130)
 
 

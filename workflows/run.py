@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from . import files
 from .causes import root_cause
+from .checkpoints import checkpoints_in
 from .checks import check_data
 from .datalist import open_data
 from .datalist_file import load_datalist, write_datalist
@@ -84,7 +86,7 @@ def train(options: TrainOptions) -> Evaluation:
     _check_folder(options)
     parser = read_train_config(options)
     pick_device(_device_name(parser))
-    if not options.resume:  # a resumed run has its weights in the checkpoint
+    if not (options.resume and _has_checkpoint(options.output)):  # else the weights are in the checkpoint
         check_network(parser)
         check_loss(parser)
     datalist = prepare_folder(options, parser)
@@ -111,9 +113,18 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
             f"There is no config at {config}; leave --config out to take the one of the package."
         )
     parser = ConfigParser()
-    parser.read_config([str(config), *map(str, options.extra_configs)])
+    try:
+        parser.read_config([str(config), *map(str, options.extra_configs)])
+    except (yaml.YAMLError, ValueError) as error:  # JSON is read with a ValueError
+        raise InputError(
+            f"{config} cannot be read: {' '.join(str(error).split())}. Mend it, or leave --config out to "
+            "take the one of the package."
+        ) from error
     if "train" not in parser or "dataset_dir" not in parser:
-        raise InputError(f"{config} is no training config: it has no train::trainer and dataset_dir.")
+        raise InputError(
+            f"{config} is no training config: it has no train::trainer and dataset_dir; start from a copy of "
+            "configs/train.yaml, or leave --config out."
+        )
     apply_settings(parser, options.settings, str(config))
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
@@ -208,12 +219,13 @@ def write_configs(folder: Path, parser: ConfigParser) -> None:
 
 
 def run_workflow(folder: Path, resume: bool = False) -> None:
-    """Run the training of a prepared run folder; pretrained weights matter only to a fresh start."""
+    """Run the training of a prepared run folder; a checkpoint takes the place of pretrained weights."""
+    goes_on = resume and _has_checkpoint(folder)
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "train.json"),
         workflow_type="train",
         resume=resume,
-        **({"pretrained": None} if resume else {}),
+        **({"pretrained": None} if goes_on else {}),
     )
     workflow.initialize()
     workflow.run()
@@ -263,18 +275,21 @@ def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) ->
     )
 
 
+def has_begun(folder: Path) -> bool:
+    """Tell whether a run folder holds all that a training needs to go on."""
+    return (folder / "datalist.json").is_file() and (folder / "configs" / "train.json").is_file()
+
+
 def report_run(folder: Path) -> Evaluation:
     """Evaluate a run that has been trained and write its report again.
 
     Raises:
         InputError: the folder is not that of a run.
     """
-    datalist = folder / "datalist.json"
-    if not datalist.is_file():
-        raise InputError(
-            f"{folder} is no run folder: it has no datalist.json; name the --output of a training."
-        )
-    return finish(folder, load_datalist(datalist))
+    for name in ("datalist.json", "configs/train.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} is no run folder: it has no {name}; name the --output of a training.")
+    return finish(folder, load_datalist(folder / "datalist.json"))
 
 
 def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:
@@ -299,6 +314,11 @@ def _check_folder(options: TrainOptions) -> None:
         )
     if options.output.is_file():
         raise InputError(f"{options.output} is a file; --output names the folder of the run.")
+
+
+def _has_checkpoint(run: Path) -> bool:
+    """Tell whether a run has weights to go on from: it may have been stopped in its first epoch."""
+    return bool(checkpoints_in(run / "checkpoints"))
 
 
 def _device_name(parser: ConfigParser) -> str:

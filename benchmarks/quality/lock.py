@@ -101,7 +101,8 @@ def make_lock(data: Path, path: Path = PATH, locked: int = LOCKED) -> Lock:
     """
     if path.exists():
         raise InputError(
-            f"The lock is drawn once, but {path} is there already; take it as it is with `locked` or `run`."
+            f"The lock is drawn once, but {path} is there already; take it as it is with `run` and "
+            "`together`, or name another file with --lock."
         )
     cases = labelled_cases(data)
     persons = persons_of(cases, [sum(counts) for counts in count_lesions(cases, None)])

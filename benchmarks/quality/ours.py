@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.workflows.checkpoints import LAST, PREVIOUS
+from gliomaseg.workflows.checkpoints import checkpoints_in
 from gliomaseg.workflows.datalist_file import write_datalist
 from gliomaseg.workflows.run import (
     TrainOptions,
@@ -62,7 +62,7 @@ def train(
         if recipe.everyone:  # one validation, which takes the last weights, whatever it finds
             settings["val_interval"] = settings["epochs"]
         origin = write_origin(run, cell, recipe, settings, start)
-    resume = any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
+    resume = bool(checkpoints_in(run / "checkpoints"))
     options = _options(run, list_path, origin["settings"], soft, resume)
     parser = read_train_config(options)
     if not resume:

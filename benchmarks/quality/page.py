@@ -89,7 +89,9 @@ def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     whole = [len(row.dice) for row in rows if len(row.cells) == row.wanted]
     words = f"Folds 1 to 4, {max(whole)} patients" if whole else "Folds 1 to 4"
     note = (
-        f"{words}, none of whom chose anything. On one core ten minutes are about a hundred steps of the "
+        f"{words}, none of whom trained or chose the weights that they test. `pair` is the mean of the two "
+        "networks below it; `final` and `fitted` add flips and clean-up, `fitted` also a threshold from "
+        "validation patients. On one core ten minutes are about a hundred steps of the "
         "peers or fewer, so a low figure there says that a network is slow to train, not that it is poor. "
         "The minutes are those of one fold, validation included, on the machine named in "
         "[docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
@@ -168,7 +170,26 @@ def _known(row: Row) -> list[float]:
 def folds_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     """Return the table of all networks on the reported folds."""
     rows = rows_of(cells, plan["rows"], plan["folds"])
-    return "\n".join(["## Networks by patient: folds 1 to 4", "", *table([row_cells(row) for row in rows])])
+    lines = table([row_cells(row) for row in rows])
+    there = [row.cells[0] for row in rows if row.cells]
+    return "\n".join(["## Networks by patient: folds 1 to 4", "", *lines, "", *_recipes(there)])
+
+
+def _recipes(cells: Sequence[CellContent]) -> list[str]:
+    """Return a line on each recipe of some cells, once, and what a mean of models is made of."""
+    lines = ["What the recipes are (the ids are in [recipes.yaml](../benchmarks/quality/recipes.yaml)):", ""]
+    for cell in cells:
+        if cell.get("kind") == "ensemble":
+            models = [member.partition(":")[2] for member in cell["members"]]
+            lines.append(f"- `{cell['recipe']}`: the mean probability of {' and '.join(map(_code, models))}.")
+            continue
+        start = f", from `{cell['base']}`" if cell["base"] else ""
+        lines.append(f"- `{cell['recipe']}`{start}: {cell['changes']}.")
+    return list(dict.fromkeys(lines))
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
 
 
 def known_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:

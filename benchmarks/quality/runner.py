@@ -176,7 +176,7 @@ def measure_cell(
         "base": recipe.base,
         "changes": recipe.changes,
         "trained_as": recipe.trained_as,
-        "settings": origin.get("settings"),
+        "settings": without_place(origin.get("settings") or {}, run.parent),
         "started_from": origin.get("started_from"),
         "inference": dict(recipe.inference),
         "fit": list(recipe.fit),
@@ -198,6 +198,20 @@ def measure_cell(
         "machine": machine_of(origin),
         "commit": origin.get("commit"),
         **figures(fitted, split.test, protocol),
+    }
+
+
+def without_place(settings: Mapping[str, Any], runs: Path) -> dict[str, Any]:
+    """Return settings as a cell tells them: the folder of runs, which is somebody's own, is called RUNS.
+
+    Example:
+        >>> without_place({"size": 160, "pretrained": "/home/me/runs/one/model.pt"}, Path("/home/me/runs"))
+        {'size': 160, 'pretrained': 'RUNS/one/model.pt'}
+    """
+    start = f"{runs}/"
+    return {
+        name: f"RUNS/{value.removeprefix(start)}" if str(value).startswith(start) else value
+        for name, value in settings.items()
     }
 
 

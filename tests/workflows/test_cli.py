@@ -310,9 +310,29 @@ def test_an_interrupt_exits_with_130_and_tells_how_to_go_on(
         raise KeyboardInterrupt("Stopped at step 3, in epoch 1.")
 
     monkeypatch.setattr("gliomaseg.workflows.run.train", interrupt)
-    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run")
+    run = tmp_path / "my run"
+    (run / "configs").mkdir(parents=True)
+    for name in ("datalist.json", "configs/train.json"):
+        (run / name).write_text("{}", encoding="utf-8")
+    outcome = gliomaseg("train", phantom_data, "--output", run)
     assert outcome.code == 130
-    assert f"gliomaseg train {phantom_data} --output {tmp_path / 'run'} --resume" in outcome.err
+    assert "Stopped at step 3" in outcome.err
+    assert f"gliomaseg train {phantom_data} --output '{run}' --resume" in outcome.err
+
+
+def test_an_interrupt_before_the_training_asks_for_the_same_command(
+    gliomaseg, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are not kept yet, so a short command would forget them."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gliomaseg.workflows.run.check_data", interrupt)
+    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs=3")
+    assert outcome.code == 130
+    assert "Interrupted before the training began. Give the same command again." in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

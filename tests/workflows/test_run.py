@@ -123,6 +123,38 @@ def test_a_report_of_something_else_is_refused(tmp_path: Path) -> None:
         report_run(tmp_path)
 
 
+def test_a_report_of_a_folder_without_the_config_of_a_run_is_refused(smoke_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "datalist.json").write_bytes((smoke_run / "datalist.json").read_bytes())
+    with pytest.raises(InputError, match=r"it has no configs/train\.json; name the --output of a training"):
+        report_run(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "text"), [("mine.yaml", "epochs: [1\n"), ("mine.json", '{"epochs": 1')])
+def test_a_config_that_cannot_be_read_is_named(name: str, text: str, tmp_path: Path) -> None:
+    config = tmp_path / name
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"{name} cannot be read: .*line.*leave --config out"):
+        read_train_config(TrainOptions(tmp_path, tmp_path / "run", config=config))
+
+
+def test_a_run_without_a_checkpoint_begins_from_its_pretrained_weights_when_resumed(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    """A script may always say --resume, and a run may have been stopped in its first epoch."""
+    settings = {**SMOKE, "epochs": 1, "passes": 1, "pretrained": str(smoke_run / "models" / "model.pt")}
+    train(TrainOptions(phantom_data, tmp_path / "fresh", settings=settings))
+    train(TrainOptions(phantom_data, tmp_path / "random", settings={**settings, "pretrained": None}))
+    train(TrainOptions(phantom_data, tmp_path / "resumed", settings=settings, resume=True))
+    assert same(final_state(tmp_path / "resumed"), final_state(tmp_path / "fresh"))
+    assert not same(final_state(tmp_path / "resumed"), final_state(tmp_path / "random"))
+
+
+def test_a_wrong_network_is_named_where_a_run_to_resume_has_no_checkpoint(tmp_path: Path) -> None:
+    options = TrainOptions(tmp_path, tmp_path / "run", settings={"network_name": "resnext27"}, resume=True)
+    with pytest.raises(InputError, match="resnext27"):
+        train(options)
+
+
 def test_equal_seeds_give_equal_losses_and_another_seed_does_not(
     smoke_run: Path, phantom_data: Path, tmp_path: Path
 ) -> None:
@@ -185,7 +217,9 @@ def test_fewer_epochs_than_the_interval_of_validation_leave_weights_and_figures(
 def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
     config.write_text("size: 3\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"other\.yaml is no training config"):
+    with pytest.raises(
+        InputError, match=r"other\.yaml is no training config.*start from a copy of configs/train"
+    ):
         read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
 
 
