@@ -44,7 +44,8 @@ ORDER = [
     "environment", "overrides", "limits", "bundle_names", "models",  # at work
     "segment", "masks", "evaluate", "ensemble", "tuning", "run",
     "profiling",  # and where its time goes
-    "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "bundle",  # for others
+    "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
+    "bundle",  # for others
     "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]
 

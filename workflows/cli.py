@@ -275,13 +275,13 @@ def export(
         typer.Argument(help="Run folder, bundle or weights file.", show_default="the weights that ship"),
     ] = None,
     *,
-    to: Annotated[str, typer.Option("--to", help="bundle or torchscript.")] = "bundle",
+    to: Annotated[str, typer.Option("--to", help="bundle, torchscript or onnx.")] = "bundle",
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="New folder, or file for torchscript.", show_default=False),
+        typer.Option("--output", "-o", help="New folder of a bundle, or new file.", show_default=False),
     ],
 ) -> None:
-    """Write a model for use elsewhere: a MONAI bundle that needs no gliomaseg, or a TorchScript file."""
+    """Write a model for use elsewhere: a MONAI bundle that needs no gliomaseg, TorchScript or ONNX."""
     from .export import export_model
 
     _name_default(model)

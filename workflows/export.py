@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
+
+from torch import nn
 
 from .bundle import write_bundle
 from .bundle_code import modules_for, required_packages
@@ -12,13 +14,28 @@ from .bundle_metadata import bundle_metadata, read_run
 from .bundle_names import named_code
 from .files import InputError
 from .models import Model, open_model
+from .onnx_file import write_onnx
 from .torchscript import load_network, write_torchscript
 
-FORMS: Final = ("bundle", "torchscript")
+FORMS: Final = ("bundle", "torchscript", "onnx")
 """What a model can be exported to."""
 
-PLANNED: Final = ("onnx", "openvino")
-"""Forms that are not built yet."""
+PLANNED: Final = {"openvino": "OpenVINO reads the file of --to onnx as it is"}
+"""Forms that are not built yet, and what to do until then."""
+
+
+class _Write(Protocol):
+    def __call__(
+        self, path: Path, network: nn.Module, name: str, metadata: dict[str, Any], inference: dict[str, Any]
+    ) -> object:
+        """Write the file, whole or not at all."""
+
+
+WRITERS: Final[dict[str, tuple[str, _Write]]] = {
+    "torchscript": ("model.ts", write_torchscript),
+    "onnx": ("model.onnx", write_onnx),
+}
+"""For each form that is a single file, an example of its name and what writes it."""
 
 
 def export_model(name: str | Path | None, form: str, output: Path) -> None:
@@ -27,33 +44,36 @@ def export_model(name: str | Path | None, form: str, output: Path) -> None:
     Args:
         name: see ``models.open_model``.
         form: one of ``FORMS``.
-        output: a new folder for ``bundle``, a new file for ``torchscript``.
+        output: a new folder for ``bundle``, a new file for the others.
 
     Raises:
-        InputError: the form is unknown, the model cannot be used, or there is something at ``output``.
+        InputError: the form is unknown or needs a package that is missing, the model cannot be used, or there
+            is something at ``output``.
     """
     _check_form(form)
     model = open_model(name)
     if form == "bundle":
         write_bundle(model, output)
     else:
-        _export_torchscript(model, output)
+        _export_file(model, output, *WRITERS[form])
 
 
-def _export_torchscript(model: Model, output: Path) -> None:
+def _export_file(model: Model, output: Path, example: str, write: _Write) -> None:
     if output.exists():
         raise InputError(
-            f"There is something at {output} already; choose another --output, a file such as model.ts."
+            f"There is something at {output} already; choose another --output, a file such as {example}."
         )
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))
     info = bundle_metadata(configs["inference"], packages, read_run(model).metrics)
     inference = configs["inference"]
-    write_torchscript(output, load_network(model), inference["network_name"], info, inference)
+    write(output, load_network(model), inference["network_name"], info, inference)
 
 
 def _check_form(form: str) -> None:
     if form in FORMS:
         return
-    reason = "is not built yet" if form in PLANNED else "is no form of export"
-    raise InputError(f"--to {form} {reason}; available now: {' and '.join(FORMS)}.")
+    available = f"available now: {', '.join(FORMS)}"
+    if form in PLANNED:
+        raise InputError(f"--to {form} is not built yet; {PLANNED[form]}; {available}.")
+    raise InputError(f"--to {form} is no form of export; {available}.")
