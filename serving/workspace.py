@@ -14,7 +14,7 @@ from typing import Any
 from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
 from ..workflows.files import InputError, sha256_of
-from ..workflows.models import Model, configs_folder, open_model
+from ..workflows.models import Model, configs_folder, open_model, require_weights
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,12 @@ class Workspace:
 
 
 def copy_model(model: Model, folder: Path) -> None:
-    """Write the configs and weights of a model, and who it was trained on, as a folder of their own."""
+    """Write the configs and weights of a model, and who it was trained on, as a folder of their own.
+
+    Raises:
+        InputError: it is an exported file, without weights that could be trained.
+    """
+    require_weights(model)
     configs = bundle_configs(model)
     for name in ("inference", "train"):
         files.write_json(folder / "configs" / f"{name}.json", configs[name])

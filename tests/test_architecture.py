@@ -41,7 +41,7 @@ ORDER = [
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
     "distributed", "figures", "tuned",  # parts of the engines
     "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
-    "environment", "overrides", "limits", "bundle_names", "models",  # at work
+    "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
     "segment", "masks", "evaluate", "ensemble", "tuning", "run",
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",

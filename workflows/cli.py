@@ -43,7 +43,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to
 ModelName = Annotated[
     Path | None,
     typer.Option(
-        "--model", "-m", help="Run folder, bundle or weights file.", show_default="the weights that ship"
+        "--model", "-m", help="Run folder, bundle, weights or export.", show_default="the weights that ship"
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

@@ -13,7 +13,7 @@ from .bundle_configs import bundle_configs
 from .bundle_metadata import bundle_metadata, read_run
 from .bundle_names import named_code
 from .files import InputError
-from .models import Model, open_model
+from .models import Model, open_model, require_weights
 from .onnx_file import write_onnx
 from .torchscript import load_network, write_torchscript
 
@@ -52,6 +52,7 @@ def export_model(name: str | Path | None, form: str, output: Path) -> None:
     """
     _check_form(form)
     model = open_model(name)
+    require_weights(model)
     if form == "bundle":
         write_bundle(model, output)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..networks.checkpoint import names_like, read_state
 from . import files
 from .bundle_names import INSTALLED, rename
 from .files import InputError
+from .graphs import config_inside
 
 logger = logging.getLogger(__name__)
 
@@ -31,23 +33,38 @@ class Model:
         weights: path of a state dict.
         settings: ids of the config that the weights decide, such as the network's name.
         sha256: of the weights file.
+        content: the config itself where an exported file holds it; that file is ``config`` and ``weights``.
     """
 
     config: Path
     weights: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    content: Mapping[str, Any] | None = None
 
     def parser(self, device: torch.device | None = None) -> ConfigParser:
         """Return the config, read and with the settings in place, not yet parsed."""
         parser = ConfigParser()
-        parser.read_config(str(self.config))
+        parser.read_config(str(self.config) if self.content is None else deepcopy(dict(self.content)))
         parser.set(rename(parser.get(), INSTALLED))  # a bundle names its own copy of our code
         for name, value in {**self.settings, "weights": str(self.weights)}.items():
             parser[name] = value
         if device is not None:
             parser["device"] = str(device)
         return parser
+
+
+def require_weights(model: Model) -> None:
+    """Refuse a model that is an exported file where its weights are needed one by one.
+
+    Raises:
+        InputError: it is one.
+    """
+    if model.content is not None:
+        raise InputError(
+            f"{model.weights} is an export already, which can be used but not trained, served or exported "
+            "again; name the run folder or bundle that it was made from."
+        )
 
 
 def configs_folder() -> Path:
@@ -76,8 +93,8 @@ def open_model(name: str | Path | None = None) -> Model:
     """Find out what a model's name means.
 
     Args:
-        name: a run folder or bundle (with ``configs/`` and ``models/model.pt``), or a weights file; None
-            takes the weights that come with the package.
+        name: a run folder or bundle (with ``configs/`` and ``models/model.pt``), a weights file, or a file
+            that was exported to TorchScript or ONNX; None takes the weights that come with the package.
 
     Raises:
         InputError: there is nothing at that path, or nothing that can be used.
@@ -117,6 +134,8 @@ def _open_weights(path: Path) -> Model:
     around = path.resolve().parent.parent
     if path.name == "model.pt" and (around / "configs" / "inference.json").is_file():
         return _open_bundle(around)
+    if (content := config_inside(path)) is not None:
+        return Model(path, path, sha256=files.sha256_of(path), content=content)
     try:
         state, _ = read_state(path)
     except ValueError as error:

@@ -16,12 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from .files import InputError, replace_atomically
+from .graphs import CONFIG, INPUT, OUTPUT, open_session
 
 PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
 """What the export needs besides PyTorch; the extra ``onnx`` brings them."""
-
-INPUT, OUTPUT = "image", "logits"
-"""Names of the input and the output of the graph."""
 
 AXES: Final = {0: "batch", 2: "height", 3: "width"}
 """Axes of the input of any length, and what the graph calls them."""
@@ -61,21 +59,21 @@ def write_onnx(
     Raises:
         InputError: a package is missing, the network cannot be exported, or the file would answer otherwise.
     """
-    runtime = _runtime()
+    _require_packages()
     channels = int(metadata["network_data_format"]["inputs"]["image"]["num_channels"])
     program = _exported(network, channels, name)
-    texts = {"metadata.json": metadata, "inference.json": inference}
+    texts = {"metadata.json": metadata, CONFIG: inference}
     _tidy(program.model)
     program.model.metadata_props.update({file: json.dumps(content) for file, content in texts.items()})
     with replace_atomically(path) as temporary:
         program.save(str(temporary), external_data=False)
-        return _compare(runtime, temporary, network, channels, name)
+        return _compare(temporary, network, channels, name)
 
 
-def _runtime() -> Any:
-    """Return the module of ONNX Runtime, if all that is needed is installed."""
+def _require_packages() -> None:
     try:
-        return [import_module(package) for package in PACKAGES][-1]
+        for package in PACKAGES:
+            import_module(package)
     except ImportError as error:
         raise InputError(
             f"An export to ONNX needs the packages {', '.join(PACKAGES)}, and {error.name} is missing; they "
@@ -128,9 +126,9 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(runtime: Any, path: Path, network: nn.Module, channels: int, name: str) -> float:
+def _compare(path: Path, network: nn.Module, channels: int, name: str) -> float:
     """Return the largest difference between the logits of a file and of its network."""
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(path)
     generator = torch.Generator().manual_seed(0)
     largest = 0.0
     for batch, height, width in SIZES:

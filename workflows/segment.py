@@ -10,7 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+from torch import nn
 
 from ..networks import load_weights
 from ..transforms import keys
@@ -19,6 +21,7 @@ from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from .causes import root_cause
 from .files import InputError
+from .graphs import open_graph
 from .inferers import pick_device
 from .models import Model, open_model
 
@@ -89,16 +92,22 @@ class Segmenter:
         self.check_below = float(parser.get("check_below", CHECK_BELOW))
         self.size = parser.get_parsed_content("size")
         self.network_name = str(parser.get_parsed_content("network_name"))
-        network = parser.get_parsed_content("network")
+        self.network = self._network(parser)
+
+    def _network(self, parser: ConfigParser) -> nn.Module:
+        """Return the network with its weights, in evaluation mode; that of an exported file is its graph."""
+        if self.model.content is not None:
+            return open_graph(self.model.weights, self.device)
+        network: nn.Module = parser.get_parsed_content("network")
         try:
-            load_weights(network, model.weights)
+            load_weights(network, self.model.weights)
         except ValueError as error:
             raise InputError(str(error)) from error
-        self.network = network.eval()
+        return network.eval()
 
     @classmethod
     def from_name(cls, name: str | Path | None = None, device: str = "auto") -> Segmenter:
-        """Build the Segmenter of a run folder, a bundle or a weights file.
+        """Build the Segmenter of a run folder, a bundle, a weights file or an export.
 
         Args:
             name: see ``open_model``.

@@ -110,17 +110,16 @@ def test_a_file_that_would_answer_otherwise_is_not_written(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Faulty:
-        """A runtime that computes something else."""
+        """A session that computes something else."""
 
-        def __init__(self, path: str, **_: Any) -> None:
-            self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        def __init__(self, path: Path) -> None:
+            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
         def run(self, *words: Any) -> list[Any]:
             (found,) = self.session.run(*words)
             return [found + 0.5 if fault == "value" else found[..., :-1]]
 
-    runtime = type("Runtime", (), {"InferenceSession": Faulty})
-    monkeypatch.setattr(onnx_file, "_runtime", lambda: runtime)
+    monkeypatch.setattr(onnx_file, "open_session", Faulty)
     with pytest.raises(InputError, match=r"small would not answer as the network does.*Nothing was written"):
         write_onnx(tmp_path / "model.onnx", Small().eval(), "small", METADATA, {})
     assert list(tmp_path.iterdir()) == []
