@@ -2,6 +2,7 @@
 
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -84,10 +85,26 @@ def read_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict
     return _from_seed(state), origin
 
 
+def form_of(path: Path) -> str | None:
+    """Return what kind of exported network a file is, ``torchscript`` or ``onnx``; None for all others."""
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return "torchscript" if any("/code/" in name for name in archive.namelist()) else None
+        except (zipfile.BadZipFile, NotImplementedError):
+            return None  # damaged: whoever reads it as weights says so
+    return "onnx" if path.suffix.lower() == ".onnx" and path.is_file() else None
+
+
 def _read_file(path: Path) -> Any:
     """Read a file of ``torch.save`` without running code from it."""
     if not path.is_file():
         raise FileNotFoundError(f"Expected a file with weights, found none at {path}; check the path.")
+    if form_of(path) is not None:
+        raise ValueError(
+            f"Expected weights, but {path} is an exported network, which holds none one by one; name "
+            "models/model.pt of the run folder or bundle that it was made from."
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds on bytes that are not its own

@@ -43,20 +43,17 @@ def share(source: Path, target: Path, wanted: dict[str, str], *, large: int = LA
     Both are folders of packages (``site-packages``). A package that is not whole, or cannot be linked as a
     whole, is left to pip.
     """
-    there = {canonical(found.name) for found in distributions(path=[str(target)])}
+    there = {canonical(found.name) for found in distributions(path=[str(target)]) if found.name}
     shared = []
     for found in distributions(path=[str(source)]):
-        name = canonical(found.name)
+        name = canonical(found.name or "")
         if wanted.get(name) != found.version or name in there:
             continue
         files = _files(found)
         if not all((source / file).is_file() for file in files):
             continue
-        if sum((source / file).stat().st_size for file in files) < large:
-            continue
-        if not _link(files, source, target):
-            break
-        shared.append(name)
+        if sum((source / file).stat().st_size for file in files) >= large and _link(files, source, target):
+            shared.append(name)
     return sorted(shared)
 
 
@@ -72,17 +69,22 @@ def _files(found: Distribution) -> list[PurePath]:
 
 
 def _link(files: list[PurePath], source: Path, target: Path) -> bool:
+    """Link files, or none of them; those that an interrupted call left linked are taken as they are."""
     made: list[Path] = []
     try:
         for file in files:
             link = target / file
+            if link.is_file() and link.samefile(source / file):
+                continue
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(source / file, link)
             made.append(link)
-    except OSError:
+    except BaseException as error:
         for link in made:
             link.unlink()
-        return False
+        if isinstance(error, OSError):  # no hard links here, or another file in the way
+            return False
+        raise
     return True
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
 from ..workflows.files import InputError, sha256_of
-from ..workflows.models import Model, configs_folder, open_model, require_weights
+from ..workflows.models import Model, configs_folder, open_model, refuse_export
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,10 @@ class Workspace:
             name: see ``models.open_model``; None keeps the model that the project has, if it has one.
 
         Raises:
-            InputError: there is no such model, the project began with another one, or has lost its own.
+            InputError: there is no such model, it is an export, the project began with another one, or has
+                lost its own.
         """
+        refuse_export(name)
         if self.served.is_file():
             self.require_weights()
             if name is not None:
@@ -159,12 +161,7 @@ class Workspace:
 
 
 def copy_model(model: Model, folder: Path) -> None:
-    """Write the configs and weights of a model, and who it was trained on, as a folder of their own.
-
-    Raises:
-        InputError: it is an exported file, without weights that could be trained.
-    """
-    require_weights(model)
+    """Write the configs and weights of a model, and who it was trained on, as a folder of their own."""
     configs = bundle_configs(model)
     for name in ("inference", "train"):
         files.write_json(folder / "configs" / f"{name}.json", configs[name])

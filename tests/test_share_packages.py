@@ -112,13 +112,56 @@ def test_half_a_package_is_taken_away_again(
     assert [path for path in target.rglob("*") if path.is_file()] == []
 
 
+def test_what_an_interrupted_call_linked_is_no_obstacle(script: ModuleType, sites: tuple[Path, Path]) -> None:
+    source, target = sites
+    module = installed(source, "torch")
+    (target / "torch").mkdir()
+    (target / "torch" / "core.py").hardlink_to(module)
+
+    assert script.share(source, target, {"torch": "1.0"}, large=1) == ["torch"]
+
+
+def test_another_file_in_the_way_of_one_package_leaves_the_others(
+    script: ModuleType, sites: tuple[Path, Path]
+) -> None:
+    source, target = sites
+    for name in ("itk", "torch", "triton"):
+        installed(source, name)
+    (target / "torch").mkdir()
+    (target / "torch" / "core.py").write_text("somebody's")
+
+    wanted = dict.fromkeys(("itk", "torch", "triton"), "1.0")
+    assert script.share(source, target, wanted, large=1) == ["itk", "triton"]
+    assert (target / "torch" / "core.py").read_text() == "somebody's"
+
+
+def test_ctrl_c_takes_half_a_package_away(
+    script: ModuleType, sites: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = sites
+    installed(source, "torch")
+    link = script.os.link
+
+    def interrupt(old: Path, new: Path) -> None:
+        if new.name == "METADATA":
+            raise KeyboardInterrupt
+        link(old, new)
+
+    monkeypatch.setattr(script.os, "link", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        script.share(source, target, {"torch": "1.0"}, large=1)
+    assert [path for path in target.rglob("*") if path.is_file()] == []
+
+
 def test_the_environment_of_another_python_has_nothing_to_share(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("torch==1.0\n")
 
-    script.main(str(tmp_path / "missing"), str(constraints))
+    installed(tmp_path / "old" / "lib" / "python3.8" / "site-packages", "torch", size=100)
+
+    script.main(str(tmp_path / "old"), str(constraints))
 
     assert capsys.readouterr().out == ""
 

@@ -154,7 +154,7 @@ def train(
 ) -> None:
     """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
     from .overrides import parse_setting
-    from .run import TrainOptions, has_begun
+    from .run import NotBegun, TrainOptions
     from .run import train as run_training
 
     asked = dict(parse_setting(setting) for setting in settings or [])
@@ -166,10 +166,10 @@ def train(
         return
     try:
         evaluation = run_training(options)
+    except NotBegun as stop:
+        _say("Interrupted before the training began. Give the same command again.")
+        raise typer.Exit(130) from stop
     except KeyboardInterrupt as stop:
-        if not has_begun(output):
-            _say("Interrupted before the training began. Give the same command again.")
-            raise typer.Exit(130) from stop
         raise _resumable(stop, "gliomaseg", "train", data, "--output", output, "--resume") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
@@ -187,7 +187,9 @@ def evaluate(
     section: Annotated[str, typer.Option(help="Of a datalist: training, validation, test or all.")] = "all",
     split_file: Annotated[
         Path | None,
-        typer.Option(help="Datalist that the masks' model was trained with.", show_default=False),
+        typer.Option(
+            help="Datalist that the model was trained with, for masks and exports.", show_default=False
+        ),
     ] = None,
     device: Device = "auto",
     resize: Annotated[
@@ -300,7 +302,12 @@ def label(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the labelling project.")] = Path(
         "runs/label"
     ),
-    model: ModelName = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", "-m", help="Run folder, bundle or weights.", show_default="the weights that ship"
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.")] = 8000,
     environment: Annotated[

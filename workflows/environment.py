@@ -21,6 +21,7 @@ PACKAGES = (
     "pillow",
     "scikit-learn",
     "tensorboard",
+    "onnxruntime",
 )
 
 

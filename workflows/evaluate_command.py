@@ -67,6 +67,12 @@ def evaluate_command(
     if datalist:
         protocol["section"] = section
     known = None if predictions is not None else _datalist_beside(model)
+    if predictions is None and segmenter.model.form is not None and split_file is None:
+        logger.warning(
+            "%s does not say who trained it, so nobody can tell whether the patients evaluated did; name the "
+            "datalist of its run with --split-file.",
+            model,
+        )
     split = leak_of(cases, split_file or known)
     if split and split["warning"]:
         logger.warning("%s", split["warning"])

@@ -13,7 +13,7 @@ from .bundle_configs import bundle_configs
 from .bundle_metadata import bundle_metadata, read_run
 from .bundle_names import named_code
 from .files import InputError
-from .models import Model, open_model, require_weights
+from .models import Model, open_model, refuse_export
 from .onnx_file import write_onnx
 from .torchscript import load_network, write_torchscript
 
@@ -51,8 +51,8 @@ def export_model(name: str | Path | None, form: str, output: Path) -> None:
             is something at ``output``.
     """
     _check_form(form)
+    refuse_export(name)
     model = open_model(name)
-    require_weights(model)
     if form == "bundle":
         write_bundle(model, output)
     else:
@@ -63,6 +63,11 @@ def _export_file(model: Model, output: Path, example: str, write: _Write) -> Non
     if output.exists():
         raise InputError(
             f"There is something at {output} already; choose another --output, a file such as {example}."
+        )
+    if (output.suffix.lower() == ".onnx") != (example == "model.onnx"):
+        raise InputError(
+            f"The ending .onnx is for --to onnx, and for nothing else, but --output is {output}; take a name "
+            f"such as {example}."
         )
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))

@@ -1,7 +1,8 @@
 """A file that holds a whole network (TorchScript or ONNX) in, a module that answers as it does out.
 
 ``gliomaseg export`` writes such files, with the inference config inside: they can be named as a model, which
-shows what another program will get from them.
+shows what another program will get from them. Of that config the numbers are taken and nothing else, so that
+no file can run code.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +23,32 @@ from .files import InputError
 CONFIG: Final = "inference.json"
 """Name of the inference config inside an exported file."""
 
+LARGEST_CONFIG: Final = 1_000_000
+"""Bytes that a config inside a file may have."""
+
 INPUT, OUTPUT = "image", "logits"
 """Names of the input and the output of an ONNX graph."""
+
+NEEDED: Final[dict[str, type | tuple[type, ...]]] = {
+    "network_name": str,
+    "size": (int, type(None)),
+    "in_channels": int,
+    "out_channels": int,
+    "neighbours": int,
+    "threshold": (int, float),
+    "temperature": (int, float),
+}
+"""Ids that a config has to hold, and of what type their values are."""
+
+WELCOME: Final[dict[str, type | tuple[type, ...]]] = {
+    "check_below": (int, float),
+    "mirror": bool,
+    "cleanup_share": (int, float),
+    "cleanup_peak": (int, float),
+    "cleanup_mean": (int, float),
+    "cleanup_largest": bool,
+}
+"""Further ids that are taken over where they are there."""
 
 STRANGE: Final = (
     "{path} is a network that gliomaseg did not export: it does not say how its input is made ready. Name a "
@@ -30,40 +56,63 @@ STRANGE: Final = (
 )
 
 
-def config_inside(path: Path) -> dict[str, Any] | None:
-    """Return the inference config inside an exported file; None where a file is no TorchScript and no ONNX.
+def settings_inside(path: Path, form: str) -> dict[str, Any]:
+    """Return the numbers of the inference config inside an exported file, by id, with its precision.
+
+    Args:
+        path: of the file.
+        form: ``torchscript`` or ``onnx``.
 
     Raises:
-        InputError: it is one, but not of ours, or cannot be read.
+        InputError: it cannot be read, or is not one of ours.
     """
-    if path.suffix.lower() == ".onnx":
-        text = open_session(path).get_modelmeta().custom_metadata_map.get(CONFIG)
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if not any("/code/" in name for name in names):
-                return None  # of torch.save
-            inside = [name for name in names if name.endswith(f"/extra/{CONFIG}")]
-            text = archive.read(inside[0]).decode() if inside else None
-    else:
-        return None
-    if text is None:
+    text = _text_of_onnx(path) if form == "onnx" else _text_of_torchscript(path)
+    try:
+        config = json.loads(text) if text is not None else None
+    except ValueError as error:
+        raise InputError(_damaged(path, error)) from error
+    if not isinstance(config, Mapping) or not all(_fits(config, NEEDED, name) for name in NEEDED):
         raise InputError(STRANGE.format(path=path))
-    config: dict[str, Any] = json.loads(text)
-    return config
+    known = {**NEEDED, **WELCOME}
+    settings = {name: config[name] for name in known if name in config and _fits(config, known, name)}
+    return {**settings, "precision": "fp32"}  # what other programs compute it in
 
 
-def open_graph(path: Path, device: torch.device) -> nn.Module:
+def _fits(config: Mapping[str, Any], types: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a value is there and of its type; words that a config would run are none."""
+    if name not in config or not isinstance(config[name], types[name]):
+        return False
+    return not (isinstance(config[name], str) and config[name][:1] in ("$", "@", "%"))
+
+
+def _text_of_torchscript(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = [entry for entry in archive.infolist() if entry.filename.endswith(f"/extra/{CONFIG}")]
+            if not inside or inside[0].file_size > LARGEST_CONFIG:
+                return None
+            return archive.read(inside[0]).decode()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
+        raise InputError(_damaged(path, error)) from error
+
+
+def _text_of_onnx(path: Path) -> str | None:
+    text: str | None = open_session(path).get_modelmeta().custom_metadata_map.get(CONFIG)
+    return text if text is None or len(text) <= LARGEST_CONFIG else None
+
+
+def open_graph(path: Path, form: str, device: torch.device) -> nn.Module:
     """Return the network of an exported file, in evaluation mode.
 
     Args:
-        path: of a file that has a ``config_inside``.
+        path: of the file.
+        form: ``torchscript`` or ``onnx``.
         device: where its answers are wanted. ONNX Runtime computes on the CPU, unless it is built for CUDA.
 
     Raises:
         InputError: it cannot be read.
     """
-    if path.suffix.lower() == ".onnx":
+    if form == "onnx":
         return OnnxNetwork(path, device)
     try:
         with warnings.catch_warnings():
@@ -88,11 +137,22 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path, device: torch.device) -> None:
         super().__init__()
+        self.path = path
         self.session = open_session(path, device)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``."""
-        (logits,) = self.session.run([OUTPUT], {INPUT: image.float().cpu().numpy()})
+        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``.
+
+        Raises:
+            InputError: ONNX Runtime cannot run the file.
+        """
+        try:
+            (logits,) = self.session.run([OUTPUT], {INPUT: image.float().cpu().numpy()})
+        except Exception as error:  # its errors share no class but this one
+            raise InputError(
+                f"ONNX Runtime cannot run {self.path} on a batch {tuple(image.shape)}: {_first_line(error)}; "
+                "export it again, and leave it as it is."
+            ) from error
         return torch.from_numpy(logits).to(image.device)
 
 
@@ -111,10 +171,10 @@ def open_session(path: Path, device: torch.device | None = None) -> Any:
         ) from error
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    wanted = ["CPUExecutionProvider"]
-    if device is not None and device.type == "cuda":
-        wanted.insert(0, "CUDAExecutionProvider")
-    providers = [name for name in wanted if name in runtime.get_available_providers()]
+    providers: list[Any] = ["CPUExecutionProvider"]
+    cuda = "CUDAExecutionProvider"
+    if device is not None and device.type == "cuda" and cuda in runtime.get_available_providers():
+        providers.insert(0, (cuda, {"device_id": device.index or 0, "use_tf32": 0}))
     try:
         return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its errors share no class but this one
@@ -126,3 +186,7 @@ def _damaged(path: Path, error: Exception) -> str:
         f"{path} cannot be read as a network ({type(error).__name__}): it is damaged, cut short or of "
         "another kind; export it again."
     )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

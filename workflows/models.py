@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,11 +14,11 @@ import torch
 from monai.bundle import ConfigParser
 
 from .. import networks
-from ..networks.checkpoint import names_like, read_state
+from ..networks.checkpoint import form_of, names_like, read_state
 from . import files
 from .bundle_names import INSTALLED, rename
 from .files import InputError
-from .graphs import config_inside
+from .graphs import settings_inside
 
 logger = logging.getLogger(__name__)
 
@@ -30,22 +29,22 @@ class Model:
 
     Attributes:
         config: path of an inference config.
-        weights: path of a state dict.
+        weights: path of a state dict, or of an exported network.
         settings: ids of the config that the weights decide, such as the network's name.
         sha256: of the weights file.
-        content: the config itself where an exported file holds it; that file is ``config`` and ``weights``.
+        form: ``torchscript`` or ``onnx`` where ``weights`` is an exported network; else None.
     """
 
     config: Path
     weights: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
-    content: Mapping[str, Any] | None = None
+    form: str | None = None
 
     def parser(self, device: torch.device | None = None) -> ConfigParser:
         """Return the config, read and with the settings in place, not yet parsed."""
         parser = ConfigParser()
-        parser.read_config(str(self.config) if self.content is None else deepcopy(dict(self.content)))
+        parser.read_config(str(self.config))
         parser.set(rename(parser.get(), INSTALLED))  # a bundle names its own copy of our code
         for name, value in {**self.settings, "weights": str(self.weights)}.items():
             parser[name] = value
@@ -54,16 +53,16 @@ class Model:
         return parser
 
 
-def require_weights(model: Model) -> None:
-    """Refuse a model that is an exported file where its weights are needed one by one.
+def refuse_export(name: str | Path | None) -> None:
+    """Refuse an exported file where weights are needed one by one.
 
     Raises:
         InputError: it is one.
     """
-    if model.content is not None:
+    if name is not None and form_of(Path(name)) is not None:
         raise InputError(
-            f"{model.weights} is an export already, which can be used but not trained, served or exported "
-            "again; name the run folder or bundle that it was made from."
+            f"{name} is an export already, which can be used but not trained, served or exported again; "
+            "name the run folder or bundle that it was made from."
         )
 
 
@@ -106,7 +105,9 @@ def open_model(name: str | Path | None = None) -> Model:
         return _open_bundle(path)
     if path.is_file():
         return _open_weights(path)
-    raise InputError(f"There is no model at {path}; name a run folder, a bundle or a file of weights.")
+    raise InputError(
+        f"There is no model at {path}; name a run folder, a bundle, a file of weights or an export."
+    )
 
 
 def _open_default() -> Model:
@@ -134,8 +135,9 @@ def _open_weights(path: Path) -> Model:
     around = path.resolve().parent.parent
     if path.name == "model.pt" and (around / "configs" / "inference.json").is_file():
         return _open_bundle(around)
-    if (content := config_inside(path)) is not None:
-        return Model(path, path, sha256=files.sha256_of(path), content=content)
+    if (form := form_of(path)) is not None:
+        settings = settings_inside(path, form)
+        return Model(configs_folder() / "inference.yaml", path, settings, files.sha256_of(path), form)
     try:
         state, _ = read_state(path)
     except ValueError as error:

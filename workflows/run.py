@@ -73,6 +73,10 @@ class TrainOptions:
     extra_configs: tuple[Path, ...] = ()
 
 
+class NotBegun(KeyboardInterrupt):
+    """A training was interrupted before its settings were written down."""
+
+
 def train(options: TrainOptions) -> Evaluation:
     """Train as asked, evaluate the best weights on the validation patients, and write the report.
 
@@ -81,21 +85,30 @@ def train(options: TrainOptions) -> Evaluation:
 
     Raises:
         InputError: the data, the config or the folder cannot be used; nothing has been computed then.
+        NotBegun: it was interrupted before that, and what was asked for is not kept.
         KeyboardInterrupt: the run was interrupted; it is saved and can be resumed.
     """
-    _check_folder(options)
-    parser = read_train_config(options)
-    pick_device(_device_name(parser))
-    if not (options.resume and _has_checkpoint(options.output)):  # else the weights are in the checkpoint
-        check_network(parser)
-        check_loss(parser)
-    datalist = prepare_folder(options, parser)
+    try:
+        datalist = _begin(options)
+    except KeyboardInterrupt as stop:
+        raise NotBegun from stop
     started = time.monotonic()
     try:
         run_workflow(options.output, options.resume)
     finally:
         add_minutes(options.output, (time.monotonic() - started) / 60)
     return finish(options.output, datalist)
+
+
+def _begin(options: TrainOptions) -> dict[str, Any]:
+    """Check what is asked for and write it down; return the datalist."""
+    _check_folder(options)
+    parser = read_train_config(options)
+    pick_device(_device_name(parser))
+    if not (options.resume and _has_checkpoint(options.output)):  # else the weights are in the checkpoint
+        check_network(parser)
+        check_loss(parser)
+    return prepare_folder(options, parser)
 
 
 def read_train_config(options: TrainOptions) -> ConfigParser:
@@ -113,13 +126,9 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
             f"There is no config at {config}; leave --config out to take the one of the package."
         )
     parser = ConfigParser()
-    try:
-        parser.read_config([str(config), *map(str, options.extra_configs)])
-    except (yaml.YAMLError, ValueError) as error:  # JSON is read with a ValueError
-        raise InputError(
-            f"{config} cannot be read: {' '.join(str(error).split())}. Mend it, or leave --config out to "
-            "take the one of the package."
-        ) from error
+    for file in (config, *options.extra_configs):
+        _check_config(file)
+    parser.read_config([str(config), *map(str, options.extra_configs)])
     if "train" not in parser or "dataset_dir" not in parser:
         raise InputError(
             f"{config} is no training config: it has no train::trainer and dataset_dir; start from a copy of "
@@ -131,6 +140,24 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         refuse_hash(name, value)
         parser[name] = value
     return parser
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a config that is no mapping of ids, such as an empty file or one with a bracket missing.
+
+    Raises:
+        InputError: it is, or cannot be read at all.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        reason = None if isinstance(content, Mapping) else "it holds no ids with values"
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+    if reason is not None:
+        raise InputError(
+            f"The config {path} cannot be read: {reason}. Mend it, name another with --config, or, if it is "
+            "that of a run, start a new run in another folder."
+        )
 
 
 def check_network(parser: ConfigParser) -> None:
@@ -273,11 +300,6 @@ def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) ->
         config_text=config.read_text(encoding="utf-8"),
         command=f"gliomaseg report {shlex.quote(str(folder))}",
     )
-
-
-def has_begun(folder: Path) -> bool:
-    """Tell whether a run folder holds all that a training needs to go on."""
-    return (folder / "datalist.json").is_file() and (folder / "configs" / "train.json").is_file()
 
 
 def report_run(folder: Path) -> Evaluation:

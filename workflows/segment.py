@@ -96,8 +96,8 @@ class Segmenter:
 
     def _network(self, parser: ConfigParser) -> nn.Module:
         """Return the network with its weights, in evaluation mode; that of an exported file is its graph."""
-        if self.model.content is not None:
-            return open_graph(self.model.weights, self.device)
+        if self.model.form is not None:
+            return open_graph(self.model.weights, self.model.form, self.device)
         network: nn.Module = parser.get_parsed_content("network")
         try:
             load_weights(network, self.model.weights)

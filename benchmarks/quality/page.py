@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -89,13 +90,12 @@ def readme_table(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     whole = [len(row.dice) for row in rows if len(row.cells) == row.wanted]
     words = f"Folds 1 to 4, {max(whole)} patients" if whole else "Folds 1 to 4"
     note = (
-        f"{words}, none of whom trained or chose the weights that they test. `pair` is the mean of the two "
-        "networks below it; `final` and `fitted` add flips and clean-up, `fitted` also a threshold from "
-        "validation patients. On one core ten minutes are about a hundred steps of the "
-        "peers or fewer, so a low figure there says that a network is slow to train, not that it is poor. "
-        "The minutes are those of one fold, validation included, on the machine named in "
-        "[docs/results.md](docs/results.md), which also has the locked patients, the paired tests, the "
-        "ablation and the leak of a split by slice. Written by `python -m benchmarks.quality page`."
+        f"{words}, none of whom trained or chose the weights that they test. What each recipe is stands in "
+        "[docs/results.md](docs/results.md#networks-by-patient-folds-1-to-4), with the locked patients, the "
+        "paired tests, the ablation, the leak of a split by slice, and the machine. On one core ten minutes "
+        "are about a hundred steps of the peers or fewer, so a low figure there says that a network is slow "
+        "to train, not that it is poor. The minutes are those of one fold, validation included. Written by "
+        "`python -m benchmarks.quality page`."
     )
     return "\n".join([*lines, "", note])
 
@@ -177,11 +177,16 @@ def folds_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
 
 def _recipes(cells: Sequence[CellContent]) -> list[str]:
     """Return a line on each recipe of some cells, once, and what a mean of models is made of."""
-    lines = ["What the recipes are (the ids are in [recipes.yaml](../benchmarks/quality/recipes.yaml)):", ""]
+    lines = [
+        "What the recipes are ([recipes.yaml](../benchmarks/quality/recipes.yaml) has their ids):",
+        "",
+    ]
     for cell in cells:
         if cell.get("kind") == "ensemble":
-            models = [member.partition(":")[2] for member in cell["members"]]
-            lines.append(f"- `{cell['recipe']}`: the mean probability of {' and '.join(map(_code, models))}.")
+            models = [_code(member.partition(":")[2]) for member in cell["members"]]
+            ids = [f"{name}: {json.dumps(value)}" for name, value in cell["inference"].items()]
+            more = "".join(f", `{one}`" for one in ids) + "".join(f", {one} fitted" for one in cell["fit"])
+            lines.append(f"- `{cell['recipe']}`: the mean probability of {' and '.join(models)}{more}.")
             continue
         start = f", from `{cell['base']}`" if cell["base"] else ""
         lines.append(f"- `{cell['recipe']}`{start}: {cell['changes']}.")

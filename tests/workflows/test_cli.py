@@ -311,9 +311,6 @@ def test_an_interrupt_exits_with_130_and_tells_how_to_go_on(
 
     monkeypatch.setattr("gliomaseg.workflows.run.train", interrupt)
     run = tmp_path / "my run"
-    (run / "configs").mkdir(parents=True)
-    for name in ("datalist.json", "configs/train.json"):
-        (run / name).write_text("{}", encoding="utf-8")
     outcome = gliomaseg("train", phantom_data, "--output", run)
     assert outcome.code == 130
     assert "Stopped at step 3" in outcome.err
@@ -329,9 +326,10 @@ def test_an_interrupt_before_the_training_asks_for_the_same_command(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gliomaseg.workflows.run.check_data", interrupt)
-    outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs=3")
-    assert outcome.code == 130
-    assert "Interrupted before the training began. Give the same command again." in outcome.err
+    for more in ((), ("--resume",)):
+        outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs=3", *more)
+        assert outcome.code == 130
+        assert "Interrupted before the training began. Give the same command again." in outcome.err
     assert not (tmp_path / "run").exists()
 
 

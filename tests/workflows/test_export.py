@@ -293,6 +293,17 @@ def test_an_output_that_exists_is_refused_and_left_alone(form: str, weights: Pat
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize(("form", "name"), [("onnx", "model"), ("torchscript", "model.onnx")])
+def test_a_name_that_does_not_tell_the_form_is_refused(
+    form: str, name: str, weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InputError, match=rf"ending \.onnx is for --to onnx, .*--output is .*{name}; take a name"
+    ):
+        export_model(weights, form, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_form_that_is_not_built_yet_is_refused_with_those_that_are(tmp_path: Path) -> None:
     words = (
         "--to openvino is not built yet; OpenVINO reads the file of --to onnx as it is; "

@@ -1,43 +1,69 @@
-"""Exported files can be named as a model: they answer as the run they come from."""
+"""Exported files can be named as a model: they answer as the run they come from, and run no code."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+import types
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gliomaseg.serving.workspace import copy_model
+from gliomaseg.networks.checkpoint import form_of, load_weights
+from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.graphs import config_inside, open_graph
+from gliomaseg.workflows.graphs import OnnxNetwork, open_session
 from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
 
 quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
+FORMS = {"torchscript": "model.ts", "onnx": "model.onnx"}
 
 
 @pytest.fixture(scope="module")
-def exports(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a run's exports, model.ts and model.onnx."""
+def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that exports a run once to each form."""
     folder = tmp_path_factory.mktemp("exports")
-    export_model(smoke_run, "torchscript", folder / "model.ts")
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    export_model(smoke_run, "onnx", folder / "model.onnx")
-    return folder
+
+    def export(form: str) -> Path:
+        if form == "onnx":
+            pytest.importorskip("onnxruntime")
+            pytest.importorskip("onnxscript")
+        path = folder / FORMS[form]
+        if not path.exists():
+            export_model(smoke_run, form, path)
+        return path
+
+    return export
+
+
+def with_config(source: Path, target: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Copy a TorchScript file, its inference config changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            if entry.filename.endswith("/extra/inference.json"):
+                config = json.loads(data)
+                data = json.dumps(change(config) or config).encode()
+            new.writestr(entry.filename, data)
+    return target
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["model.ts", "model.onnx"])
+@pytest.mark.parametrize("form", FORMS)
 def test_an_export_outlines_as_the_run_does(
-    name: str, smoke_run: Path, exports: Path, phantom_data: Path
+    form: str, smoke_run: Path, exported: Callable[[str], Path], phantom_data: Path
 ) -> None:
-    run, export = (Segmenter.from_name(path, "cpu") for path in (smoke_run, exports / name))
+    run, export = (Segmenter.from_name(path, "cpu") for path in (smoke_run, exported(form)))
     for case in load_cases(phantom_data)[:2]:
         wanted, found = run(case), export(case)
         assert wanted.probability.max() > wanted.probability.min()
@@ -45,17 +71,70 @@ def test_an_export_outlines_as_the_run_does(
         assert np.mean(found.mask != wanted.mask) < 1e-3
     assert (export.threshold, export.temperature, export.size) == (run.threshold, run.temperature, run.size)
     assert export.network_name == run.network_name
+    assert export.inferer.forward.precision == "fp32"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["model.ts", "model.onnx"])
-def test_an_export_is_not_exported_trained_or_served_again(name: str, exports: Path, tmp_path: Path) -> None:
-    words = rf"{name} is an export already, .*; name the run folder or bundle that it was made from"
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_is_not_exported_trained_or_served_again(
+    form: str, exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = exported(form)
+    words = rf"{path.name} is an export already, .*; name the run folder or bundle that it was made from"
     with pytest.raises(InputError, match=words):
-        export_model(exports / name, "bundle", tmp_path / "bundle")
+        export_model(path, "bundle", tmp_path / "bundle")
     with pytest.raises(InputError, match=words):
-        copy_model(open_model(exports / name), tmp_path / "project")
+        Workspace(tmp_path / "project").adopt(path)
+    with pytest.raises(ValueError, match=rf"{path.name} is an exported network.*models/model\.pt of the run"):
+        load_weights(torch.nn.Conv2d(1, 1, 1), path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_evaluating_an_export_says_that_nobody_knows_who_trained_it(
+    exported: Callable[[str], Path], smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: Any
+) -> None:
+    path = exported("torchscript")
+    evaluate_command(phantom_data, tmp_path / "one", model=path)
+    assert f"{path} does not say who trained it" in caplog.text
+    assert "--split-file" in caplog.text
+    caplog.clear()
+    evaluate_command(phantom_data, tmp_path / "two", model=path, split_file=smoke_run / "datalist.json")
+    assert "does not say who trained it" not in caplog.text
+    assert "trained the model" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["threshold", "network_name", "preprocessing"])
+def test_no_file_runs_code(place: str, exported: Callable[[str], Path], tmp_path: Path) -> None:
+    """Configs are programs; of the config inside a file the plain numbers are taken and nothing else."""
+    mark = tmp_path / "ran"
+    program = f"$__import__('pathlib').Path({str(mark)!r}).touch()"
+    path = with_config(
+        exported("torchscript"), tmp_path / "weights.pt", lambda config: config.update({place: program})
+    )
+    if place == "preprocessing":
+        Segmenter.from_name(path, "cpu")
+    else:
+        with pytest.raises(InputError, match=r"weights\.pt is a network that gliomaseg did not export"):
+            Segmenter.from_name(path, "cpu")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.pop("size") and None,
+        lambda config: config.update(threshold="half"),
+        lambda _: ["a", "list"],
+        lambda config: config.update(padding="x" * 2_000_000),
+    ],
+)
+def test_a_config_that_is_not_ours_is_refused(
+    change: Callable[[dict[str, Any]], object], exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = with_config(exported("torchscript"), tmp_path / "zoo.ts", change)
+    with pytest.raises(InputError, match=r"zoo\.ts is a network that gliomaseg did not export: .*run folder"):
+        open_model(path)
 
 
 @quiet
@@ -67,23 +146,46 @@ def test_a_network_that_somebody_else_exported_is_refused(tmp_path: Path) -> Non
         open_model(tmp_path / "other.pt")
 
 
-def test_a_file_of_weights_holds_no_config(smoke_run: Path) -> None:
-    assert config_inside(smoke_run / "models" / "model.pt") is None
+def test_a_file_of_weights_is_no_export(smoke_run: Path, tmp_path: Path) -> None:
+    assert form_of(smoke_run / "models" / "model.pt") is None
+    assert form_of(tmp_path / "missing.onnx") is None
+    assert form_of(tmp_path) is None
 
 
-def test_an_onnx_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a not a graph")
-    with pytest.raises(InputError, match=r"model\.onnx cannot be read as a network .*; export it again"):
-        open_model(tmp_path / "model.onnx")
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_is_cut_short_is_named(
+    form: str, exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole = exported(form)
+    path = tmp_path / whole.name
+    path.write_bytes(whole.read_bytes()[:-5000])
+    with pytest.raises(
+        InputError, match=rf"{path.name} cannot be read as .*damaged, cut short.*export it again"
+    ):
+        open_model(path)
 
 
-def test_a_torchscript_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "model.ts", "w") as archive:
-        archive.writestr("model/code/nothing.py", "")
-        archive.writestr("model/extra/inference.json", "{}")
-    with pytest.raises(InputError, match=r"model\.ts cannot be read as a network .*; export it again"):
-        open_graph(tmp_path / "model.ts", torch.device("cpu"))
+def test_a_file_with_a_flipped_byte_is_named(exported: Callable[[str], Path], tmp_path: Path) -> None:
+    path = tmp_path / "model.ts"
+    shutil.copyfile(exported("torchscript"), path)
+    content = bytearray(path.read_bytes())
+    place = content.find(b'"network_name"')
+    assert place > 0
+    content[place + 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.ts cannot be read as a network \(BadZipFile\)"):
+        open_model(path)
+
+
+def test_a_directory_of_a_zip_that_is_damaged_is_no_export(tmp_path: Path) -> None:
+    """It is read as weights then, which says what is wrong."""
+    torch.save({"a": torch.zeros(1)}, tmp_path / "model.pt")
+    content = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(content.replace(b"PK\x01\x02", b"PK\x01\x00"))
+    assert zipfile.is_zipfile(tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt"):
+        open_model(tmp_path / "model.pt")
 
 
 def test_a_missing_onnx_runtime_is_named_with_what_brings_it(
@@ -95,3 +197,33 @@ def test_a_missing_onnx_runtime_is_named_with_what_brings_it(
         InputError, match=r"ONNX Runtime is needed and missing; .*pip install 'gliomaseg\[onnx"
     ):
         open_model(tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_a_batch_that_onnx_runtime_refuses_is_told_in_one_sentence(exported: Callable[[str], Path]) -> None:
+    network = OnnxNetwork(exported("onnx"), torch.device("cpu"))
+    with pytest.raises(
+        InputError, match=r"cannot run .*model\.onnx on a batch \(1, 5, 32, 32\): .*export it"
+    ):
+        network(torch.zeros(1, 5, 32, 32))
+
+
+def test_the_gpu_that_is_asked_for_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def session(_: str, options: Any, providers: list[Any]) -> None:
+        asked["providers"] = providers
+
+    runtime = types.SimpleNamespace(
+        SessionOptions=types.SimpleNamespace,
+        InferenceSession=session,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)  # type: ignore[arg-type]
+    open_session(Path("model.onnx"), torch.device("cuda", 1))
+    assert asked["providers"] == [
+        ("CUDAExecutionProvider", {"device_id": 1, "use_tf32": 0}),
+        "CPUExecutionProvider",
+    ]
+    open_session(Path("model.onnx"), torch.device("cpu"))
+    assert asked["providers"] == ["CPUExecutionProvider"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -105,22 +104,33 @@ def test_a_network_that_cannot_be_exported_is_named_and_leaves_nothing(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("fault", ["value", "size"])
+@pytest.mark.parametrize("fault", ["value", "size", "nan"])
 def test_a_file_that_would_answer_otherwise_is_not_written(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Faulty:
-        """A session that computes something else."""
+    class Faulty(onnx_file.OnnxNetwork):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(image)
+            wrong = {"value": logits + 0.5, "size": logits[..., :-1], "nan": logits * float("nan")}
+            return wrong[fault]
 
-        def __init__(self, path: Path) -> None:
-            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-        def run(self, *words: Any) -> list[Any]:
-            (found,) = self.session.run(*words)
-            return [found + 0.5 if fault == "value" else found[..., :-1]]
-
-    monkeypatch.setattr(onnx_file, "open_session", Faulty)
+    monkeypatch.setattr(onnx_file, "OnnxNetwork", Faulty)
     with pytest.raises(InputError, match=r"small would not answer as the network does.*Nothing was written"):
+        write_onnx(tmp_path / "model.onnx", Small().eval(), "small", METADATA, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_onnx_runtime_cannot_run_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, _: torch.device) -> None:
+        raise InputError(f"{path} cannot be read") from RuntimeError("Unsupported model IR version: 99")
+
+    monkeypatch.setattr(onnx_file, "OnnxNetwork", refuse)
+    words = (
+        r"cannot run the export of small \(Unsupported model IR version: 99\)\. Nothing was written; update"
+    )
+    with pytest.raises(InputError, match=words):
         write_onnx(tmp_path / "model.onnx", Small().eval(), "small", METADATA, {})
     assert list(tmp_path.iterdir()) == []
 

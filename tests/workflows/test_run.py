@@ -129,12 +129,25 @@ def test_a_report_of_a_folder_without_the_config_of_a_run_is_refused(smoke_run: 
         report_run(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "text"), [("mine.yaml", "epochs: [1\n"), ("mine.json", '{"epochs": 1')])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.yaml", "epochs: [1\n"), ("a.json", '{"epochs": 1'), ("a.yaml", ""), ("a.yaml", "hello")],
+)
 def test_a_config_that_cannot_be_read_is_named(name: str, text: str, tmp_path: Path) -> None:
     config = tmp_path / name
     config.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=rf"{name} cannot be read: .*line.*leave --config out"):
+    with pytest.raises(
+        InputError, match=rf"The config .*{name} cannot be read: .*(line|no ids).*another with --config"
+    ):
         read_train_config(TrainOptions(tmp_path, tmp_path / "run", config=config))
+
+
+def test_a_damaged_config_of_a_run_to_resume_is_named(tmp_path: Path) -> None:
+    kept = tmp_path / "run" / "configs" / "train.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"epochs": 1', encoding="utf-8")
+    with pytest.raises(InputError, match=rf"{kept} cannot be read.*start a new run in another folder"):
+        read_train_config(TrainOptions(tmp_path, tmp_path / "run", resume=True))
 
 
 def test_a_run_without_a_checkpoint_begins_from_its_pretrained_weights_when_resumed(
