@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,15 +68,18 @@ def started_from(start: Path | None) -> dict[str, Any] | None:
     }
 
 
-def minutes_before(started: Mapping[str, Any] | None, name: str = "busy_minutes") -> float:
+def minutes_before(
+    started: Mapping[str, Any] | None, name: str = "busy_minutes", known: Collection[str] = ()
+) -> float:
     """Return the minutes of all runs behind ``started_from``.
 
     Args:
         started: of an origin or a cell.
         name: ``busy_minutes``, which older runs do not have, or ``minutes`` of the clock.
+        known: cells that are counted elsewhere already, with all that is behind them.
     """
     total = 0.0
-    while started:
+    while started and started.get("cell") not in known:
         total += float(started.get(name) or started.get("minutes") or 0.0)
         started = started.get("started_from")
     return total

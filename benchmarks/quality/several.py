@@ -163,12 +163,13 @@ def _words(
 
 
 def _budget(origins: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the members spent; of several, with the runs that they went on from."""
+    """Return what the members spent; of several, with the runs that they went on from, each once."""
     kept: dict[str, Any] = {"threads": origins[0].get("threads")}
+    members = {str(origin.get("cell")) for origin in origins}
     for name in ("minutes", "busy_minutes"):
         kept[name] = sum(one.get(name, 0.0) for one in trained)
         if len(origins) > 1:
-            kept[name] += sum(minutes_before(origin.get("started_from"), name) for origin in origins)
+            kept[name] += sum(minutes_before(origin.get("started_from"), name, members) for origin in origins)
     if len(origins) == 1 and "budget_minutes" in origins[0]:
         kept["budget_minutes"] = origins[0]["budget_minutes"]
     return kept
