@@ -116,7 +116,7 @@ def test_where_nothing_ships_the_sentence_says_what_to_name() -> None:
 def test_what_ships_can_be_opened() -> None:
     assert "CC BY-NC-SA 4.0" in models.describe_default()
     segmenter = Segmenter.from_name(None, "cpu")
-    assert segmenter.network_name == "resnext26_unet_tiny"
+    assert segmenter.network_name == "efficientnet_lite0_unet"
 
 
 def test_what_ships_is_wired_as_the_package_is() -> None:
