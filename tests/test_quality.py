@@ -86,7 +86,8 @@ def test_the_lock_is_drawn_once(tmp_path: Path, phantom_data: Path) -> None:
     path = tmp_path / "lock.json"
     lock = locking.make_lock(phantom_data, path, locked=2)
     assert locking.read_lock(path) == lock
-    with pytest.raises(InputError, match=r"drawn once, but .*lock\.json is there already"):
+    words = r"drawn once, but .*lock\.json is there already; .*`together`, or name another file with --lock"
+    with pytest.raises(InputError, match=words):
         locking.make_lock(phantom_data, path, locked=2)
 
 

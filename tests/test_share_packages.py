@@ -1,5 +1,6 @@
 """Sharing the large packages of two environments: whole packages of the wanted version, or nothing."""
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -94,21 +95,24 @@ def test_a_package_that_is_there_already_stays(script: ModuleType, sites: tuple[
     assert not own.samefile(source / "torch" / "core.py")
 
 
+@pytest.mark.parametrize("stop", [OSError(18, "Invalid cross-device link"), KeyboardInterrupt()])
 def test_half_a_package_is_taken_away_again(
-    script: ModuleType, sites: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    stop: BaseException, script: ModuleType, sites: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = sites
     installed(source, "torch")
     link = script.os.link
 
-    def no_room_for_the_metadata(old: Path, new: Path) -> None:
+    def until_the_metadata(old: Path, new: Path) -> None:
         if new.name == "METADATA":
-            raise OSError(18, "Invalid cross-device link")
+            raise stop
         link(old, new)
 
-    monkeypatch.setattr(script.os, "link", no_room_for_the_metadata)
+    monkeypatch.setattr(script.os, "link", until_the_metadata)
 
-    assert script.share(source, target, {"torch": "1.0"}, large=1) == []
+    expected = contextlib.nullcontext() if isinstance(stop, OSError) else pytest.raises(KeyboardInterrupt)
+    with expected:
+        assert script.share(source, target, {"torch": "1.0"}, large=1) == []
     assert [path for path in target.rglob("*") if path.is_file()] == []
 
 
@@ -133,24 +137,6 @@ def test_another_file_in_the_way_of_one_package_leaves_the_others(
     wanted = dict.fromkeys(("itk", "torch", "triton"), "1.0")
     assert script.share(source, target, wanted, large=1) == ["itk", "triton"]
     assert (target / "torch" / "core.py").read_text() == "somebody's"
-
-
-def test_ctrl_c_takes_half_a_package_away(
-    script: ModuleType, sites: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, target = sites
-    installed(source, "torch")
-    link = script.os.link
-
-    def interrupt(old: Path, new: Path) -> None:
-        if new.name == "METADATA":
-            raise KeyboardInterrupt
-        link(old, new)
-
-    monkeypatch.setattr(script.os, "link", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        script.share(source, target, {"torch": "1.0"}, large=1)
-    assert [path for path in target.rglob("*") if path.is_file()] == []
 
 
 def test_the_environment_of_another_python_has_nothing_to_share(

@@ -64,7 +64,7 @@ def _export_file(model: Model, output: Path, example: str, write: _Write) -> Non
         raise InputError(
             f"There is something at {output} already; choose another --output, a file such as {example}."
         )
-    if (output.suffix.lower() == ".onnx") != (example == "model.onnx"):
+    if (output.suffix.lower() == ".onnx") != example.endswith(".onnx"):
         raise InputError(
             f"The ending .onnx is for --to onnx, and for nothing else, but --output is {output}; take a name "
             f"such as {example}."

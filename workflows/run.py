@@ -85,7 +85,7 @@ def train(options: TrainOptions) -> Evaluation:
 
     Raises:
         InputError: the data, the config or the folder cannot be used; nothing has been computed then.
-        NotBegun: it was interrupted before that, and what was asked for is not kept.
+        NotBegun: it was interrupted before what was asked for was written down.
         KeyboardInterrupt: the run was interrupted; it is saved and can be resumed.
     """
     try:
@@ -149,7 +149,7 @@ def _check_config(path: Path) -> None:
         InputError: it is, or cannot be read at all.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        content = ConfigParser.load_config_file(str(path))
         reason = None if isinstance(content, Mapping) else "it holds no ids with values"
     except (yaml.YAMLError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())

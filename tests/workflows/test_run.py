@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.history import read_history
+from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config, report_run, train
 
 SMOKE = {
@@ -140,6 +142,14 @@ def test_a_config_that_cannot_be_read_is_named(name: str, text: str, tmp_path: P
         InputError, match=rf"The config .*{name} cannot be read: .*(line|no ids).*another with --config"
     ):
         read_train_config(TrainOptions(tmp_path, tmp_path / "run", config=config))
+
+
+def test_a_config_in_json_may_be_indented_with_tabs(tmp_path: Path) -> None:
+    """Which YAML forbids, and JSON does not."""
+    content = json.dumps(ConfigParser.load_config_file(str(configs_folder() / "train.yaml")), indent="\t")
+    (tmp_path / "mine.json").write_text(content, encoding="utf-8")
+    options = TrainOptions(tmp_path, tmp_path / "run", tmp_path / "mine.json")
+    assert read_train_config(options)["output_dir"] == str(tmp_path / "run")
 
 
 def test_a_damaged_config_of_a_run_to_resume_is_named(tmp_path: Path) -> None:
