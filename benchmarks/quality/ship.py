@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 
 from gliomaseg.networks import network_names
 from gliomaseg.networks.checkpoint import read_state
-from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGE, LITE_VERSION
+from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGES
 from gliomaseg.transforms import keys
 from gliomaseg.workflows import files
 from gliomaseg.workflows.bundle_metadata import package_metadata
@@ -35,10 +35,11 @@ MOST_BYTES: Final = 8_000_000
 MOST_PARAMETERS: Final = 4_000_000
 LICENCE_NAME: Final = "CC BY-NC-SA 4.0"
 ENCODERS: Final = {
-    "efficientnet_lite0_unet": (
-        "EfficientNet-Lite0 of Google, converted to PyTorch by ML Illustrated as the package "
-        f"{LITE_PACKAGE} {LITE_VERSION}, Apache License 2.0"
+    f"{variant}_unet": (
+        f"EfficientNet-{variant.rpartition('_')[2].capitalize()} of Google, converted to PyTorch by ML "
+        f"Illustrated as the package {package.name} {package.version}, Apache License 2.0"
     )
+    for variant, package in LITE_PACKAGES.items()
 }
 """Whose ImageNet weights a network began with, where they are not torchvision's."""
 

