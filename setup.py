@@ -21,7 +21,7 @@ setup(
         "gliomaseg.models": ["default/*", "default/*/*"],
         "gliomaseg.workflows": ["*.j2", "py.typed"],
         "gliomaseg.networks": ["py.typed"],
-        "gliomaseg.serving": ["py.typed"],
+        "gliomaseg.serving": ["web/*", "py.typed"],
         "gliomaseg.transforms": ["py.typed"],
     },
 )

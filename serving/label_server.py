@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Final
 
 from ..workflows import files
 from ..workflows.files import InputError
+from .listening import require_free_port
 from .studies import Prepared, prepare_studies
 from .workspace import Workspace
 
@@ -120,23 +120,6 @@ def environment_of(workspace: Workspace, before: Mapping[str, str]) -> dict[str,
         for name in ("NO_PROXY", "no_proxy")
     }  # a training asks the server itself for new scores
     return {**before, **OFFLINE, **spared, "MONAI_LABEL_SESSION_PATH": str(workspace.sessions)}
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Raise when nobody could listen there.
-
-    Raises:
-        InputError: the port is taken, or the address is none of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except (OSError, OverflowError) as error:
-            raise InputError(
-                f"The server cannot listen at {host}:{port} ({error}); choose another --port or --host."
-            ) from error
 
 
 def serve(options: LabelOptions, python: Path) -> int:

@@ -26,7 +26,7 @@ from gliomaseg.workflows.overrides import all_ids, parse_setting
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 COMMANDS = typer.main.get_command(app).commands
-OTHER_PROGRAMS = {"cd", "git", "make", "tensorboard"}
+OTHER_PROGRAMS = {"cd", "curl", "git", "make", "tensorboard"}
 MOST_BYTES = 200_000
 in_a_checkout = pytest.mark.skipif(
     not (ROOT / "setup.py").is_file(), reason="needs the sources beside the tests"

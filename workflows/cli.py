@@ -293,6 +293,39 @@ def export(
         typer.echo(f"Next: read {output / 'docs' / 'README.md'}; it says how to train, evaluate and infer.")
 
 
+@app.command("serve", epilog="Example: `gliomaseg serve --model runs/first --port 8080`")
+def serve_page(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes any that is free.")] = 8000,
+    model: ModelName = None,
+    device: Device = "auto",
+    upload_mb: Annotated[float, typer.Option(help="Largest upload, in MiB.")] = 1024,
+    upload_files: Annotated[int, typer.Option(help="Most files of one upload.")] = 20_000,
+    waiting: Annotated[int, typer.Option(help="Most uploads that wait for their turn.")] = 16,
+    keep_minutes: Annotated[float, typer.Option(help="After which results are deleted.")] = 60,
+) -> None:
+    """Outline scans on a web page and through an HTTP API, on this machine; nothing leaves it."""
+    from dataclasses import replace
+
+    from ..serving.listening import LOOPBACK, bound_socket
+    from ..serving.settings import ServeSettings
+    from ..serving.web_server import require_packages, run_server
+    from .segment import Segmenter
+
+    settings = ServeSettings(host, port, upload_mb, upload_files, waiting, keep_minutes)
+    require_packages()
+    bound = bound_socket(host, port)  # before the model is loaded, which takes a while
+    settings = replace(settings, port=bound.getsockname()[1])
+    _name_default(model)
+    segmenter = Segmenter.from_name(model, device)
+    if host not in LOOPBACK:
+        _say(f"Warning: everyone who reaches {host} can use the server; it asks for no password.")
+    typer.echo(f"The page is at {settings.address}, the API is described at {settings.address}/api/docs.")
+    typer.echo(f"Ctrl-C stops it and deletes what was uploaded. {NOT_FOR_DIAGNOSIS}")
+    run_server(segmenter, settings, bound)
+
+
 @app.command(epilog="Example: `gliomaseg label --studies lgg-mri-segmentation/kaggle_3m --model runs/first`")
 def label(
     studies: Annotated[
@@ -319,7 +352,8 @@ def label(
     ] = False,
 ) -> None:
     """Serve studies to 3D Slicer through MONAI Label: segment, correct, retrain, choose the next."""
-    from ..serving.label_server import LabelOptions, prepare_project, python_of, require_free_port, serve
+    from ..serving.label_server import LabelOptions, prepare_project, python_of, serve
+    from ..serving.listening import LOOPBACK, require_free_port
     from ..serving.studies import describe
     from ..serving.workspace import Workspace
 
@@ -334,7 +368,7 @@ def label(
     if prepare_only:
         return
     python = python_of(environment)
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if host not in LOOPBACK:
         _say(f"Warning: everyone who reaches {host} can see and change the studies.")
     typer.echo(f"MONAI Label will be at http://{host}:{port}; Ctrl-C stops it.")
     raise typer.Exit(serve(options, python))

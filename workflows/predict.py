@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ from .inputs import find_studies_to_predict, place_of
 from .results import COLUMNS, describe, write_masks, write_results
 from .segment import Segmentation, Segmenter
 
+Watch = Callable[[int, int, Mapping[str, Any] | None, Segmentation | None], None]
+"""Called with the number of studies that are done and that there are, and with the record and the
+segmentation of the last one: None before the first, and where it could not be read."""
+
 __all__ = [
     "COLUMNS",
+    "Watch",
     "describe",
     "find_studies_to_predict",
     "predict_studies",
@@ -37,6 +42,7 @@ def predict_studies(
     *,
     wanted: Wanted | None = None,
     probabilities: bool = False,
+    watch: Watch | None = None,
 ) -> list[dict[str, Any]]:
     """Segment all studies that the inputs name and write masks, overlays, results.csv and results.json.
 
@@ -48,6 +54,7 @@ def predict_studies(
         segmenter: does the work.
         wanted: see ``inputs.find_studies_to_predict``.
         probabilities: write them beside the masks.
+        watch: told of every study, in place of a progress bar; what it raises ends the work.
 
     Returns:
         The rows of results.csv.
@@ -62,7 +69,11 @@ def predict_studies(
     _check_studies(studies)
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    for case in tqdm(studies, desc="segmenting", unit="study", dynamic_ncols=True, disable=len(studies) < 2):
+    quiet = watch is not None or len(studies) < 2
+    tell = watch or _tell_nobody
+    tell(0, len(studies), None, None)
+    for case in tqdm(studies, desc="segmenting", unit="study", dynamic_ncols=True, disable=quiet):
+        segmentation = None
         try:
             segmentation = _segment(case, segmenter)
         except InputError as error:
@@ -74,9 +85,14 @@ def predict_studies(
             _write_overlay(output / "overlays" / f"{case[keys.PATIENT]}.png", segmentation)
             rows.append(describe(case, segmentation, written, segmenter.model.sha256))
         write_results(output, rows, failed)
+        tell(len(rows) + len(failed), len(studies), case, segmentation)
     if failed:
         raise _some_failed(failed, len(studies), output)
     return rows
+
+
+def _tell_nobody(*_: object) -> None:
+    pass
 
 
 def _segment(case: Mapping[str, Any], segmenter: Segmenter) -> Segmentation:

@@ -1,0 +1,340 @@
+"""A Segmenter and settings in, the web application out: the page, and the HTTP API that it calls.
+
+``POST /api/jobs`` takes the files of one or several studies and answers at once; ``GET /api/jobs/{id}`` says
+how far they are and what was found. All that is uploaded stays in one folder of this machine, which goes when
+the server stops.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from PIL import Image
+
+from ..workflows import files
+from ..workflows.dicom_series import OPTIONS
+from ..workflows.environment import version_of
+from ..workflows.files import InputError
+from ..workflows.per_patient import natural_key
+from ..workflows.segment import Segmenter
+from .callers import refusal_of
+from .jobs import FullError, Job, Jobs
+from .outlining import Outliner, draw_slice
+from .refusals import UnknownError, require_known
+from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
+from .settings import ServeSettings
+from .uploads import LengthUnknownError, TooLargeError, require_size, save_uploads
+
+router = APIRouter()
+
+WEB: Final = Path(__file__).parent / "web"
+
+STATUS: Final = ((UnknownError, 404), (FullError, 503), (TooLargeError, 413), (LengthUnknownError, 411))
+"""How refusals are answered; any other is a 422."""
+
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Of every answer: a page may load nothing from elsewhere, and pictures of patients stay in no cache."""
+
+PAGES: Final = (
+    ("/", "page.html", "text/html"),
+    ("/page.js", "page.js", "text/javascript"),
+    ("/page.css", "page.css", "text/css"),
+    ("/api/docs", "docs.html", "text/html"),
+    ("/favicon.ico", "icon.svg", "image/svg+xml"),
+)
+"""Address, file and kind."""
+
+UNKNOWN: Final[dict[int | str, dict[str, Any]]] = {404: {"model": Problem}}
+REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    number: {"model": Problem} for number in (400, 411, 413, 422, 503)
+}
+
+DESCRIPTION: Final = """Outlines FLAIR abnormality (lower-grade glioma) in brain MRI. Research software.
+Not for diagnosis.
+
+    curl -F files=@flair.nii.gz http://127.0.0.1:8000/api/jobs"""
+
+NAMES: Final = {option.removeprefix("--"): sequence for sequence, option in OPTIONS.items()}
+"""Form field -> sequence, called as the options of ``gliomaseg predict``."""
+
+SERIES: Final = {
+    name: f"DICOM series that is {sequence}, by number or description, where its headers do not tell."
+    for name, sequence in NAMES.items()
+}
+"""Form field -> what it is for."""
+
+FORM: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Slices, NIfTI or DICOM of one or several studies; folders stand "
+                            "in the names of the files.",
+                        },
+                        **{name: {"type": "string", "description": told} for name, told in SERIES.items()},
+                    },
+                }
+            }
+        },
+    }
+}
+"""What an upload looks like, for the documentation of the API."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the answers are made from, kept in the application's state.
+
+    Attributes:
+        segmenter: outlines.
+        settings: of the server.
+        jobs: queue and results.
+    """
+
+    segmenter: Segmenter
+    settings: ServeSettings
+    jobs: Jobs
+
+
+def create_app(segmenter: Segmenter, settings: ServeSettings, folder: Path) -> FastAPI:
+    """Build the application.
+
+    Args:
+        segmenter: outlines.
+        settings: of the server.
+        folder: for what is uploaded and found.
+    """
+    jobs = Jobs(folder, Outliner(segmenter), settings.waiting, settings.keep_minutes * 60)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        jobs.start()
+        yield
+        jobs.stop()
+
+    app = FastAPI(
+        title="gliomaseg",
+        version=version_of("gliomaseg") or "unknown",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # FastAPI's own loads its program from elsewhere
+        redoc_url=None,
+    )
+    app.state.served = Served(segmenter, settings, jobs)
+    app.add_exception_handler(InputError, _answer_refusal)
+    _guard(app, settings)
+    _add_page(app)
+    app.include_router(router)
+    return app
+
+
+async def _answer_refusal(_: Request, error: Exception) -> Response:
+    status = next((number for kind, number in STATUS if isinstance(error, kind)), 422)
+    return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+def _guard(app: FastAPI, settings: ServeSettings) -> None:
+    """Refuse what other web pages make a browser send, and tell browsers what answers may do."""
+
+    @app.middleware("http")
+    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        refusal = refusal_of(request.method, request.headers, settings.host)
+        response = JSONResponse({"detail": refusal}, 403) if refusal else await proceed(request)
+        response.headers.update(HEADERS)
+        return response
+
+
+def _add_page(app: FastAPI) -> None:
+    for address, name, kind in PAGES:
+        app.add_route(address, _always((WEB / name).read_bytes(), kind), include_in_schema=False)
+
+
+def _always(content: bytes, kind: str) -> Callable[[Request], Response]:
+    def answer(_: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return answer
+
+
+def _served(request: Request) -> Served:
+    served: Served = request.app.state.served
+    return served
+
+
+Here = Annotated[Served, Depends(_served)]
+
+
+def _found(job_id: str, served: Here) -> Job:
+    return served.jobs.find(job_id)
+
+
+Found = Annotated[Job, Depends(_found)]
+
+
+@router.get("/health/live", tags=["health"])
+def live() -> Health:
+    """Say that the server answers."""
+    return Health(status="ok")
+
+
+@router.get("/health/ready", tags=["health"], responses={503: {"model": Health}})
+def ready(served: Here, response: Response) -> Health:
+    """Say whether it takes uploads and works on them."""
+    if served.jobs.is_alive:
+        return Health(status="ok")
+    response.status_code = 503
+    return Health(status="not ready")
+
+
+@router.get("/api/model", tags=["model"])
+def model(served: Here) -> ModelInfo:
+    """Say which model outlines."""
+    segmenter = served.segmenter
+    return ModelInfo(
+        network=segmenter.network_name,
+        sha256=segmenter.model.sha256,
+        size=segmenter.size,
+        threshold=segmenter.threshold,
+        device=str(segmenter.device),
+        check_below=segmenter.check_below,
+        version=version_of("gliomaseg") or "unknown",
+        largest_upload_mb=served.settings.upload_mb,
+        keep_minutes=served.settings.keep_minutes,
+    )
+
+
+@router.post("/api/jobs", tags=["jobs"], status_code=202, openapi_extra=FORM, responses=REFUSED)
+async def upload(request: Request, served: Here, response: Response) -> JobInfo:
+    """Upload the files of one or several studies; they are outlined one after the other."""
+    jobs, settings = served.jobs, served.settings
+    require_size(request.headers, settings)
+    job = jobs.open()
+    try:
+        async with request.form(max_files=settings.upload_files, max_fields=16) as form:
+            sent = [part for part in form.getlist("files") if not isinstance(part, str)]
+            await save_uploads(sent, job.input)
+            words = {name: str(form.get(name) or "").strip() for name in SERIES}
+        job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
+    except BaseException:  # also where the browser went away
+        jobs.delete(job)
+        raise
+    jobs.submit(job)
+    response.headers["Location"] = f"/api/jobs/{job.id}"
+    return _describe(job, jobs)
+
+
+@router.get("/api/jobs/{job_id}", tags=["jobs"], responses=UNKNOWN)
+def progress(job: Found, served: Here) -> JobInfo:
+    """Say how far an upload is, and what was found."""
+    return _describe(job, served.jobs)
+
+
+@router.delete("/api/jobs/{job_id}", tags=["jobs"], status_code=204, responses=UNKNOWN)
+def delete(job: Found, served: Here) -> None:
+    """Delete an upload and all that was found; one at work stops after the study it is at."""
+    served.jobs.delete(job)
+
+
+@router.get("/api/jobs/{job_id}/archive.zip", tags=["jobs"], responses=UNKNOWN)
+def archive(job: Found) -> FileResponse:
+    """Return all masks, overlays and tables of an upload as a ZIP file."""
+    return FileResponse(_packed(job), filename="gliomaseg.zip")
+
+
+@router.get("/api/jobs/{job_id}/files/{path:path}", tags=["jobs"], responses=UNKNOWN)
+def file(job: Found, path: str) -> FileResponse:
+    """Return a mask, an overlay or a table."""
+    require_known("file", path, _files_of(job))
+    return FileResponse(job.output / path, filename=Path(path).name)
+
+
+@router.get(
+    "/api/jobs/{job_id}/studies/{patient}/slices/{number}",
+    tags=["jobs"],
+    responses=UNKNOWN,
+    response_class=Response,
+)
+def slice_picture(job: Found, patient: str, number: int, outline: bool = True) -> Response:
+    """Return a slice, from 1, as PNG, as radiologists look at it."""
+    stream = BytesIO()
+    Image.fromarray(draw_slice(job, patient, number, outline)).save(stream, "PNG", compress_level=1)
+    return Response(stream.getvalue(), media_type="image/png")
+
+
+def _describe(job: Job, jobs: Jobs) -> JobInfo:
+    place = f"/api/jobs/{job.id}"
+    results = job.results
+    names = _files_of(job)
+    return JobInfo(
+        id=job.id,
+        state=job.state,
+        ahead=jobs.ahead_of(job),
+        done=job.done,
+        total=job.studies,
+        studies=[_study(row, job, place, names) for row in results.get("studies", [])],
+        failed=[Failure(**row) for row in results.get("failed", [])],
+        error=job.error,
+        self=place,
+        archive=f"{place}/archive.zip" if job.state == "done" else None,
+    )
+
+
+def _study(row: dict[str, Any], job: Job, place: str, names: Sequence[str]) -> Study:
+    patient = str(row["patient"])
+    masks = [name for name in names if name.startswith(f"{patient}/")]
+    shown = {name: row[name] for name in Study.model_fields if name in row}
+    return Study(
+        **shown,
+        largest_slice=job.largest.get(patient),
+        overlay=f"{place}/files/{quote(f'overlays/{patient}.png')}",
+        slice=f"{place}/studies/{quote(patient, safe='')}/slices/{{number}}",
+        files=[f"{place}/files/{quote(name)}" for name in masks],
+    )
+
+
+def _files_of(job: Job) -> list[str]:
+    """Return the names of all that was written, within ``output``, whole files only."""
+    if not job.results:
+        return []
+    found = (path for path in job.output.rglob("*") if path.is_file())
+    names = [
+        path.relative_to(job.output).as_posix() for path in found if not path.name.startswith(".partial-")
+    ]
+    return sorted(names, key=natural_key)
+
+
+def _packed(job: Job) -> Path:
+    """Return a ZIP file of all results, made at the first call."""
+    if job.state != "done":
+        raise UnknownError(
+            f"The archive is there when the job is done, but it is {job.state}; ask again later."
+        )
+    path = job.folder / "archive.zip"
+    if not path.is_file():
+        with files.replace_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as packed:
+            for name in _files_of(job):
+                packed.write(job.output / name, name, zipfile.ZIP_DEFLATED)
+    return path

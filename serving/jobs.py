@@ -1,0 +1,235 @@
+"""Uploads in, one after the other through one worker; their results are kept until they expire."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ..workflows.files import InputError
+from .refusals import UnknownError
+
+logger = logging.getLogger(__name__)
+
+State = Literal["uploading", "waiting", "running", "done", "failed"]
+"""Of a job, in the order in which it goes through them; it ends in one of the last two."""
+
+SWEEP_SECONDS: Final = 30
+"""How often a server that nobody asks looks for results that have expired."""
+
+OUR_FAULT: Final = "Something went wrong in the server; its log says what. Please report it."
+
+
+class FullError(InputError):
+    """Too many uploads wait already; a web server answers it with 503."""
+
+
+class StoppedError(Exception):
+    """The job was deleted, or the server stops."""
+
+
+@dataclass
+class Job:
+    """One upload and what became of it.
+
+    Attributes:
+        id: which cannot be guessed.
+        folder: with all that belongs to it; it goes when the job is deleted.
+        wanted: DICOM series that a person named for a sequence.
+        state: see ``State``.
+        done: studies that are finished.
+        studies: how many there are, None before they were counted.
+        finished: time of the clock at which it ended.
+        results: content of results.json, empty while there is none.
+        largest: slice with the largest outline, from 1, by patient; None where nothing was found.
+        error: why it failed.
+        deleted: somebody asked for it to go.
+    """
+
+    id: str
+    folder: Path
+    wanted: dict[str, str] = field(default_factory=dict)
+    state: State = "uploading"
+    done: int = 0
+    studies: int | None = None
+    finished: float | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+    largest: dict[str, int | None] = field(default_factory=dict)
+    error: str | None = None
+    deleted: bool = False
+
+    @property
+    def input(self) -> Path:
+        """What was uploaded."""
+        return self.folder / "input"
+
+    @property
+    def output(self) -> Path:
+        """Masks, overlays and tables."""
+        return self.folder / "output"
+
+    @property
+    def pictures(self) -> Path:
+        """What slices are drawn from."""
+        return self.folder / "pictures"
+
+
+Goes = Callable[[], None]
+"""Called while a job runs, as often as it can be stopped; raises ``StoppedError`` if it shall stop."""
+
+Work = Callable[[Job, Goes], None]
+"""Does a job: reads ``input``, writes ``output`` and ``pictures``, keeps ``done`` and ``results`` current."""
+
+
+class Jobs:
+    """A queue of uploads, one worker, and the results of the last while.
+
+    Args:
+        folder: for the folders of jobs.
+        work: does one of them.
+        waiting: most jobs that wait or are being uploaded.
+        keep_seconds: after which a finished job is deleted.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        work: Work,
+        waiting: int = 16,
+        keep_seconds: float = 3600,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self.waiting = waiting
+        self.keep_seconds = keep_seconds
+        self._work = work
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._worker = threading.Thread(target=self._run, name="gliomaseg-worker", daemon=True)
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._worker.start()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Stop the worker after the study it is at, and wait for that so long."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._worker.is_alive():
+            self._worker.join(seconds)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether somebody does the work."""
+        return self._worker.is_alive()
+
+    def open(self) -> Job:
+        """Return a new job with a folder for its upload.
+
+        Raises:
+            FullError: too many wait already.
+        """
+        self.sweep()
+        with self._changed:
+            ahead = sum(job.state in ("uploading", "waiting") for job in self._jobs.values())
+            if ahead >= self.waiting:
+                raise FullError(f"{ahead} uploads wait already, which is as many as may; try again later.")
+            name = secrets.token_urlsafe(12)
+            job = Job(name, self.folder / name)
+            self._jobs[name] = job
+        job.input.mkdir(parents=True)
+        return job
+
+    def submit(self, job: Job) -> None:
+        """Let a job whose upload is complete wait for its turn."""
+        with self._changed:
+            job.state = "waiting"
+            self._changed.notify_all()
+
+    def find(self, name: str) -> Job:
+        """Return a job.
+
+        Raises:
+            UnknownError: there is none of that name, or it has expired.
+        """
+        self.sweep()
+        with self._changed:
+            if name not in self._jobs:
+                raise UnknownError(
+                    f"There is no job {name!r}; results are deleted {self.keep_seconds / 60:g} minutes after "
+                    "they were there, so upload the scan again."
+                )
+            return self._jobs[name]
+
+    def ahead_of(self, job: Job) -> int:
+        """Return how many jobs come before one that waits."""
+        with self._changed:
+            order = [other for other in self._jobs.values() if other.state in ("waiting", "running")]
+        return order.index(job) if job in order else 0
+
+    def delete(self, job: Job) -> None:
+        """Delete a job and all its files; one that runs stops after the study it is at."""
+        with self._changed:
+            job.deleted = True
+            self._jobs.pop(job.id, None)
+            running = job.state == "running"
+        if not running:
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Delete what has been there long enough."""
+        now = self._clock()
+        with self._changed:
+            old = [
+                job
+                for job in self._jobs.values()
+                if job.finished is not None and now - job.finished >= self.keep_seconds
+            ]
+        for job in old:
+            self.delete(job)
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            self._do(job)
+            if job.deleted:
+                shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _next(self) -> Job | None:
+        """Wait for the next job; None when the server stops."""
+        with self._changed:
+            while not self._stopping:
+                job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
+                if job is not None:
+                    job.state = "running"
+                    return job
+                self._changed.wait(SWEEP_SECONDS)
+                self.sweep()
+        return None
+
+    def _do(self, job: Job) -> None:
+        try:
+            self._work(job, lambda: self._require_going(job))
+        except StoppedError:
+            job.error = "Stopped."
+        except InputError as error:
+            job.error = str(error)
+        except Exception:
+            logger.exception("job %s", job.id)
+            job.error = OUR_FAULT
+        with self._changed:
+            job.finished = self._clock()
+            job.state = "done" if job.results.get("studies") and job.error != OUR_FAULT else "failed"
+
+    def _require_going(self, job: Job) -> None:
+        if job.deleted or self._stopping:
+            raise StoppedError

@@ -1,0 +1,122 @@
+"""An upload in, its masks, tables and slices to look at out: what the worker does with a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..transforms import keys
+from ..transforms.space import to_slices
+from ..workflows import files, pictures
+from ..workflows.files import InputError
+from ..workflows.predict import predict_studies
+from ..workflows.segment import Segmentation, Segmenter
+from .jobs import Goes, Job
+from .refusals import UnknownError, require_known
+
+FILL: Final = 0.25
+"""How strongly the outlined area is filled on the page."""
+
+
+class Outliner:
+    """Outline the studies of a job, as ``gliomaseg predict`` does.
+
+    Args:
+        segmenter: does the work.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+
+    def __call__(self, job: Job, goes: Goes) -> None:
+        """Do a job; see ``jobs.Work``.
+
+        Raises:
+            InputError: nothing could be read, or some studies could not; the others are done then.
+            StoppedError: it shall stop.
+        """
+
+        def watch(
+            done: int, studies: int, case: Mapping[str, Any] | None, segmentation: Segmentation | None
+        ) -> None:
+            if case is not None and segmentation is not None:
+                patient = str(case[keys.PATIENT])
+                job.largest[patient] = _keep_slices(job.pictures, patient, segmentation)
+            if done:
+                job.results = _results_of(job)
+            job.done, job.studies = done, studies
+            goes()
+
+        try:
+            predict_studies(
+                [_uploaded(job.input)], job.output, self.segmenter, wanted=job.wanted, watch=watch
+            )
+        except InputError as error:
+            raise InputError(without_folder(str(error), job)) from error
+
+
+def _uploaded(folder: Path) -> Path:
+    """Return what was uploaded: the one file or folder that lies there, or the folder of all."""
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 else folder
+
+
+def without_folder(words: str, job: Job) -> str:
+    """Return words in which files are called as they were uploaded.
+
+    Example:
+        >>> without_folder("/tmp/a/input/scan.nii is empty.", Job("a", Path("/tmp/a")))
+        'scan.nii is empty.'
+    """
+    for folder in (job.input, job.output):
+        words = words.replace(f"{folder}/", "").replace(str(folder), "the upload")
+    return words
+
+
+def _results_of(job: Job) -> dict[str, Any]:
+    text = (job.output / "results.json").read_text(encoding="utf-8")
+    results: dict[str, Any] = json.loads(without_folder(text, job))
+    for name in ("results.json", "results.csv"):  # they are handed out as well
+        path = job.output / name
+        files.write_text(path, without_folder(path.read_text(encoding="utf-8"), job))
+    return results
+
+
+def _keep_slices(folder: Path, patient: str, segmentation: Segmentation) -> int | None:
+    """Write FLAIR in 8 bits and the mask, ``(D, H, W)`` as radiologists look at slices.
+
+    Returns:
+        The slice with the largest outline, from 1; None where nothing was found.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    image = segmentation.image if segmentation.image.shape[0] > 1 else segmentation.image[[0, 0, 0]]
+    gray = pictures.to_gray(to_slices(image, segmentation.affine))
+    mask = to_slices(segmentation.mask, segmentation.affine)
+    for name, values in (("gray", gray), ("mask", mask)):
+        np.save(folder / f"{patient}.{name}.npy", np.ascontiguousarray(np.moveaxis(values, -1, 0)))
+    return int(mask.sum(axis=(0, 1)).argmax()) + 1 if mask.any() else None
+
+
+def draw_slice(job: Job, patient: str, number: int, outlined: bool = True) -> npt.NDArray[np.uint8]:
+    """Return a slice ``(H, W, 3)`` uint8, with the outline if wanted.
+
+    Args:
+        job: in which it was segmented.
+        patient: of the job.
+        number: of the slice, from 1.
+        outlined: whether the outline is drawn.
+
+    Raises:
+        UnknownError: there is no such patient or slice.
+    """
+    require_known("study", patient, [str(study["patient"]) for study in job.results.get("studies", [])])
+    gray, mask = (np.load(job.pictures / f"{patient}.{name}.npy", mmap_mode="r") for name in ("gray", "mask"))
+    if not 1 <= number <= len(gray):
+        raise UnknownError(f"The slices of {patient} are 1 to {len(gray)}, but {number} was asked for.")
+    drawn = mask[number - 1] if outlined else None
+    return pictures.overlay(np.asarray(gray[number - 1]), pred=drawn, alpha=FILL)

@@ -1,0 +1,246 @@
+// The page: files of a person in, outlines to look at and to take home out. It talks to /api of this server only.
+"use strict";
+
+const byId = (name) => document.getElementById(name);
+const POLL = 700; // milliseconds between questions about a job
+let current = null; // the job that is shown
+let sending = null; // the upload that is under way
+let began = 0; // when the job that runs was first seen to run
+
+async function ask(address, options) {
+  const answer = await fetch(address, options);
+  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  const error = new Error(sentence(await answer.text(), answer.status));
+  error.status = answer.status;
+  throw error;
+}
+
+function sentence(text, status) {
+  try {
+    const detail = JSON.parse(text).detail;
+    if (typeof detail === "string") return detail;
+  } catch { /* it was no JSON */ }
+  return `The server answered with ${status}; its log may say why.`;
+}
+
+function show(problem) {
+  byId("problem").textContent = problem || "";
+  byId("problem").hidden = !problem;
+}
+
+function showProgress(words, share) {
+  byId("progress").hidden = words === null;
+  byId("drop").hidden = words !== null;
+  if (words === null) return;
+  byId("words").textContent = words;
+  if (share === null) byId("bar").removeAttribute("value");
+  else byId("bar").value = share;
+}
+
+// ---- Files in: chosen or dropped, with the folders they lie in ----------------------------------------------
+
+async function filesOf(entry, folder) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, name: folder + file.name }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) { // a reader gives a hundred entries at a time
+    const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!part.length) break;
+    for (const inner of part) found.push(...await filesOf(inner, `${folder}${entry.name}/`));
+  }
+  return found;
+}
+
+async function dropped(event) {
+  event.preventDefault();
+  byId("drop").classList.remove("over");
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+  const found = [];
+  for (const entry of entries) found.push(...await filesOf(entry, ""));
+  send(found);
+}
+
+function chosen(event) {
+  const found = [...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+  event.target.value = "";
+  send(found);
+}
+
+function send(found) {
+  const wanted = found.filter(({ name }) => !name.split("/").some((part) => part.startsWith(".")));
+  if (!wanted.length) return show("There is no file in what you chose; choose scans, or a folder of them.");
+  show("");
+  byId("results").hidden = true;
+  const form = new FormData();
+  for (const { file, name } of wanted) form.append("files", file, name);
+  for (const name of ["flair", "pre", "post"]) form.append(name, byId(name).value);
+  sending = new XMLHttpRequest(); // fetch cannot tell how much it has sent
+  sending.upload.onprogress = ({ loaded, total }) =>
+    showProgress(`Sending ${wanted.length} ${wanted.length === 1 ? "file" : "files"}`, loaded / total);
+  sending.onload = () => {
+    const { status, responseText } = sending;
+    sending = null;
+    if (status === 202) return follow(JSON.parse(responseText));
+    showProgress(null);
+    show(sentence(responseText, status));
+  };
+  sending.onerror = () => {
+    sending = null;
+    showProgress(null);
+    show("The files could not be sent: the server does not answer, or one of them changed. Try again.");
+  };
+  showProgress("Sending", 0);
+  sending.open("POST", "/api/jobs");
+  sending.send(form);
+}
+
+// ---- A job: asked for until it is done ----------------------------------------------------------------------
+
+function follow(job) {
+  current = job;
+  began = 0;
+  history.replaceState(null, "", `#${job.id}`);
+  watch(job);
+}
+
+function watch(job) {
+  if (current === null || current.id !== job.id) return;
+  current = job;
+  if (job.state === "done" || job.state === "failed") return finish(job);
+  if (job.state === "running") {
+    began = began || Date.now();
+    showProgress(progressWords(job), job.total ? job.done / job.total : null);
+  } else {
+    showProgress(`Waiting; ${job.ahead} ${job.ahead === 1 ? "upload comes" : "uploads come"} first`, null);
+  }
+  setTimeout(async () => {
+    try {
+      watch(await ask(job.self));
+    } catch (error) {
+      if (error.status === 404) return forget(error.message);
+      showProgress("The server does not answer; still trying", null);
+      setTimeout(() => watch(job), 3 * POLL);
+    }
+  }, POLL);
+}
+
+function progressWords(job) {
+  if (!job.total) return "Reading the files";
+  const words = `Outlining study ${Math.min(job.done + 1, job.total)} of ${job.total}`;
+  if (!job.done) return words;
+  const left = Math.ceil((Date.now() - began) / job.done * (job.total - job.done) / 1000);
+  return `${words}, about ${left < 90 ? `${left} s` : `${Math.round(left / 60)} min`} left`;
+}
+
+function finish(job) {
+  showProgress(null);
+  if (job.state === "failed" || job.error) show(job.error);
+  byId("results").hidden = job.state === "failed" && !job.studies.length;
+  const found = job.studies.filter((study) => study.volume_voxels > 0).length;
+  const count = job.studies.length;
+  byId("heading").textContent = `${count} ${count === 1 ? "study" : "studies"}, abnormality in ${found}`;
+  byId("archive").hidden = !job.archive;
+  if (job.archive) byId("archive").href = job.archive;
+  byId("studies").replaceChildren(...job.studies.map(card));
+  byId("failed").replaceChildren(...job.failed.map((failure) => {
+    const line = document.createElement("p");
+    line.className = "problem";
+    line.textContent = `${failure.patient}: ${failure.reason}`;
+    return line;
+  }));
+}
+
+function forget(words) {
+  current = null;
+  history.replaceState(null, "", " ");
+  showProgress(null);
+  byId("results").hidden = true;
+  show(words);
+}
+
+async function remove() {
+  const job = current;
+  if (sending) sending.abort();
+  sending = null;
+  forget("");
+  if (job) await ask(job.self, { method: "DELETE" }).catch((error) => show(error.message));
+}
+
+// ---- A study: its slices, its figures, its files ------------------------------------------------------------
+
+function card(study) {
+  const part = byId("study").content.cloneNode(true);
+  const [image, range, output] = ["img", "input", "output"].map((name) => part.querySelector(name));
+  part.querySelector("h3").textContent = study.patient;
+  range.max = study.slices;
+  range.value = study.largest_slice || Math.ceil(study.slices / 2);
+  range.setAttribute("aria-label", `Slice of ${study.patient}`);
+  const turn = () => {
+    const address = study.slice.replace("{number}", range.value);
+    image.src = byId("outline").checked ? address : `${address}?outline=false`;
+    image.alt = `Slice ${range.value} of ${study.patient}`;
+    output.textContent = `${range.value} / ${study.slices}`;
+  };
+  range.addEventListener("input", turn);
+  byId("outline").addEventListener("change", turn);
+  image.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    range.value = Number(range.value) + Math.sign(event.deltaY);
+    turn();
+  }, { passive: false });
+  turn();
+  part.querySelector(".check").hidden = !study.check_by_hand;
+  part.querySelector("dl").append(...facts(study).flatMap(([name, value]) => [
+    Object.assign(document.createElement("dt"), { textContent: name }),
+    Object.assign(document.createElement("dd"), { textContent: value }),
+  ]));
+  part.querySelector(".notes").append(...study.notes.map((note) =>
+    Object.assign(document.createElement("li"), { textContent: note })));
+  part.querySelector(".files").append(...filesLine(study));
+  return part;
+}
+
+function facts(study) {
+  const volume = study.volume_ml === null
+    ? `${study.volume_voxels} voxels (the files carry no voxel size)`
+    : `${study.volume_ml.toFixed(1)} ml, ${study.volume_voxels} voxels`;
+  return [
+    ["Abnormal volume", study.volume_voxels ? volume : "nothing found"],
+    ["Slices", `${study.slices_with_abnormality} of ${study.slices} with abnormality`],
+    ["Confidence", study.confidence.toFixed(2)],
+    ["Sequences", study.sequences.join(", ")],
+    ["Voxel", study.spacing_mm ? `${study.spacing_mm.map((size) => size.toFixed(2)).join(" x ")} mm` : "unknown"],
+  ];
+}
+
+function filesLine(study) {
+  const link = (address, words) =>
+    Object.assign(document.createElement("a"), { href: address, textContent: words, download: "" });
+  const mask = study.files.length === 1 ? [link(study.files[0], "Mask")] : [];
+  return [...mask, mask.length ? " · " : "", link(study.overlay, "Picture")];
+}
+
+// ---- At the start -------------------------------------------------------------------------------------------
+
+async function start() {
+  const drop = byId("drop");
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => dropped(event).catch((error) => show(String(error))));
+  for (const name of ["choose-files", "choose-folder"]) byId(name).addEventListener("change", chosen);
+  for (const name of ["cancel", "delete"]) byId(name).addEventListener("click", remove);
+  try {
+    const model = await ask("/api/model");
+    byId("model").textContent = `The model is ${model.network} (${model.sha256.slice(0, 8)}), on ${model.device}.`;
+    byId("limits").textContent = `Up to ${model.largest_upload_mb} MiB at once. Results are deleted after ` +
+      `${model.keep_minutes} minutes, and when the server stops.`;
+    if (location.hash.length > 1) follow(await ask(`/api/jobs/${encodeURIComponent(location.hash.slice(1))}`));
+  } catch (error) {
+    forget(error.message);
+  }
+}
+
+start();

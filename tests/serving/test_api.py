@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from gliomaseg.serving import web_server
+from gliomaseg.serving.api import create_app
+from gliomaseg.serving.settings import ServeSettings
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.slices import parse_name
+
+ADDRESS = "http://127.0.0.1:8000"
+PATIENCE = 600  # questions that a test asks about a job before it gives up
+NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def client(bright_segmenter: Segmenter, folder: Path) -> Iterator[TestClient]:
+    folder.mkdir()
+    app = create_app(bright_segmenter, ServeSettings(upload_mb=8, upload_files=40), folder)
+    with TestClient(app, base_url=ADDRESS) as client:
+        yield client
+
+
+def slices_of(data: Path, patient: str = "TCGA_CS_P006_20000106") -> list[tuple[str, tuple[str, bytes]]]:
+    """Return the scans of a made-up patient as form fields; in this one something is found."""
+    place = next(data.rglob(patient))
+    numbered = {parse_name(file.name).number: file for file in place.glob("*.tif") if "mask" not in file.name}
+    scans = [file for _, file in sorted(numbered.items())]
+    return [("files", (f"{place.name}/{file.name}", file.read_bytes())) for file in scans]
+
+
+def volume(data: np.ndarray, affine: np.ndarray, path: Path) -> tuple[str, tuple[str, bytes]]:
+    nib.save(nib.Nifti1Image(data, affine), path)
+    return "files", (path.name, path.read_bytes())
+
+
+def done(client: TestClient, parts: list[Any]) -> dict[str, Any]:
+    """Upload and ask until it is done or failed."""
+    sent = client.post("/api/jobs", files=parts)
+    assert sent.status_code == 202, sent.text
+    assert sent.headers["location"] == sent.json()["self"]
+    for _ in range(PATIENCE):
+        job = client.get(sent.json()["self"]).json()
+        if job["state"] in ("done", "failed"):
+            return job
+        client.app.state.served.jobs._worker.join(0.1)
+    raise AssertionError(job)
+
+
+def test_slices_come_back_as_masks_figures_and_pictures(
+    client: TestClient, phantom_data: Path, folder: Path
+) -> None:
+    parts = slices_of(phantom_data)
+    job = done(client, parts)
+    patient = parts[0][1][0].split("/")[0]
+    assert (job["state"], job["error"], job["done"], job["total"]) == ("done", None, 1, 1)
+    assert job["note"] == NOT_FOR_DIAGNOSIS
+    (study,) = job["studies"]
+    assert (study["patient"], study["slices"], study["volume_ml"]) == (patient, len(parts), None)
+    assert study["volume_voxels"] > 0
+    assert len(study["files"]) == len(parts)
+    masks = [np.asarray(Image.open(io.BytesIO(client.get(name).content))) for name in study["files"]]
+    assert sum(int((mask > 0).sum()) for mask in masks) == study["volume_voxels"]
+    areas = [int((mask > 0).sum()) for mask in masks]
+    assert study["largest_slice"] == 1 + int(np.argmax(areas))
+    assert Image.open(io.BytesIO(client.get(study["overlay"]).content)).width > 64
+    assert str(folder) not in json.dumps(job)
+
+
+def test_a_slice_is_shown_with_and_without_the_outline(client: TestClient, phantom_data: Path) -> None:
+    (study,) = done(client, slices_of(phantom_data))["studies"]
+    address = study["slice"].replace("{number}", str(study["largest_slice"]))
+    answer = client.get(address)
+    assert answer.headers["content-type"] == "image/png"
+    outlined = np.asarray(Image.open(io.BytesIO(answer.content)))
+    bare = np.asarray(Image.open(io.BytesIO(client.get(f"{address}?outline=false").content)))
+    assert outlined.shape == bare.shape == (64, 64, 3)
+    assert (bare[..., 0] == bare[..., 2]).all()  # grey
+    assert (outlined[..., 0] != outlined[..., 2]).any()
+
+
+def test_a_volume_keeps_its_grid_and_has_millilitres(client: TestClient, head: Any, tmp_path: Path) -> None:
+    part = volume(head.scan[..., 1], head.affine, tmp_path / "flair.nii.gz")
+    (study,) = done(client, [part])["studies"]
+    (tmp_path / "mask.nii.gz").write_bytes(client.get(study["files"][0]).content)
+    mask = nib.load(tmp_path / "mask.nii.gz")
+    assert mask.shape == head.scan.shape[:3]
+    assert np.allclose(mask.affine, head.affine, atol=1e-5)
+    assert study["volume_ml"] == pytest.approx(study["volume_voxels"] * 2.8 * 2.8 * 5 / 1000, rel=1e-3)
+    assert study["notes"] == ["FLAIR stood in for pre-contrast and post-contrast."]
+    assert [round(size, 1) for size in study["spacing_mm"]] == [2.8, 2.8, 5.0]
+
+
+def test_the_archive_holds_all_that_predict_would_write(
+    client: TestClient, phantom_data: Path, folder: Path
+) -> None:
+    job = done(client, [*slices_of(phantom_data), *slices_of(phantom_data, "TCGA_FG_P002_20000102")])
+    answer = client.get(job["archive"])
+    assert 'filename="gliomaseg.zip"' in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        names, text = packed.namelist(), packed.read("results.json").decode()
+        table = packed.read("results.csv").decode()
+    patients = [study["patient"] for study in job["studies"]]
+    assert len(patients) == 2
+    assert {"results.csv", "results.json", *(f"overlays/{name}.png" for name in patients)} <= set(names)
+    assert str(folder) not in text + table
+    assert [study["patient"] for study in json.loads(text)["studies"]] == patients
+
+
+def test_one_study_that_cannot_be_read_does_not_stop_the_others(
+    client: TestClient, head: Any, tmp_path: Path, folder: Path
+) -> None:
+    good = volume(head.scan[..., 1], head.affine, tmp_path / "good.nii.gz")
+    job = done(client, [good, ("files", ("bad.nii.gz", b"no scan"))])
+    assert job["state"] == "done"
+    assert [study["patient"] for study in job["studies"]] == ["good"]
+    (failure,) = job["failed"]
+    assert (failure["patient"], failure["input"]) == ("bad", "bad.nii.gz")
+    assert failure["reason"]
+    assert "1 of 2 studies could not be segmented" in job["error"]
+    assert str(folder) not in json.dumps(job)
+
+
+def test_an_upload_without_any_scan_fails_with_a_sentence(client: TestClient, folder: Path) -> None:
+    job = done(client, [("files", ("notes.txt", b"no scan"))])
+    assert (job["state"], job["studies"], job["archive"]) == ("failed", [], None)
+    assert job["error"].startswith("notes.txt is no scan that can be read: expected slices")
+    assert client.get(f"{job['self']}/archive.zip").status_code == 404
+    assert str(folder) not in job["error"]
+
+
+def test_deleting_a_job_deletes_its_files(client: TestClient, phantom_data: Path, folder: Path) -> None:
+    job = done(client, slices_of(phantom_data))
+    assert list(folder.iterdir())
+    assert client.delete(job["self"]).status_code == 204
+    assert list(folder.iterdir()) == []
+    gone = client.get(job["self"])
+    assert gone.status_code == 404
+    assert gone.json()["detail"].startswith(f"There is no job '{job['id']}'; results are deleted 60 minutes")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("files/../input/x", "Not Found"),
+        (
+            "files/%2e%2e/input/x",
+            "There is no file '../input/x'; there are {patient}/{patient}_1_mask.tif, {patient}/",
+        ),
+        ("files//etc/passwd", "There is no file '/etc/passwd'; there are "),
+        ("studies/nobody/slices/1", "There is no study 'nobody'; there is "),
+        ("studies/{patient}/slices/0", "The slices of {patient} are 1 to {slices}, but 0 was asked for."),
+        ("studies/{patient}/slices/99", "The slices of {patient} are 1 to {slices}, but 99 was asked for."),
+    ],
+)
+def test_what_is_not_there_is_answered_with_a_sentence(
+    end: str, words: str, client: TestClient, phantom_data: Path
+) -> None:
+    job = done(client, slices_of(phantom_data))
+    study = job["studies"][0]
+    answer = client.get(f"{job['self']}/{end.format(**study)}")
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith(words.format(**study))
+
+
+def test_refused_uploads_leave_nothing_behind(client: TestClient, folder: Path) -> None:
+    refusals = {
+        "nothing": client.post("/api/jobs", data={"files": "text"}, files={"other": ("a.tif", b"")}),
+        "elsewhere": client.post("/api/jobs", files=[("files", ("../../a.tif", b"scan"))]),
+        "large": client.post("/api/jobs", files=[("files", ("a.tif", bytes(9 * 2**20)))]),
+        "many": client.post("/api/jobs", files=[("files", (f"{n}.tif", b"")) for n in range(41)]),
+        "endless": client.post("/api/jobs", content=iter([b"no end"])),
+        "wrong": client.post("/api/jobs", content=b"scan", headers={"content-type": "text/plain"}),
+    }
+    status = {name: answer.status_code for name, answer in refusals.items()}
+    assert status == {
+        "nothing": 422,
+        "elsewhere": 422,
+        "large": 413,
+        "many": 400,
+        "endless": 411,
+        "wrong": 422,
+    }
+    assert all(answer.json()["detail"] for answer in refusals.values())
+    assert "Maximum number of files is 40" in refusals["many"].json()["detail"]
+    assert list(folder.iterdir()) == []
+
+
+def test_too_many_uploads_are_answered_with_503(bright_segmenter: Segmenter, folder: Path) -> None:
+    folder.mkdir()
+    app = create_app(bright_segmenter, ServeSettings(waiting=1), folder)
+    client = TestClient(app, base_url=ADDRESS)  # without its lifespan, so nobody works
+    assert client.get("/health/live").json() == {"status": "ok"}
+    assert client.get("/health/ready").status_code == 503
+    assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).json()["state"] == "waiting"
+    assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).status_code == 503
+
+
+def test_the_model_and_the_health_are_told(client: TestClient, bright_segmenter: Segmenter) -> None:
+    model = client.get("/api/model").json()
+    assert (model["network"], model["size"], model["sha256"]) == ("bright", 96, bright_segmenter.model.sha256)
+    assert (model["largest_upload_mb"], model["note"]) == (8, NOT_FOR_DIAGNOSIS)
+    assert client.get("/health/ready").json() == client.get("/health/live").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("address", ["/", "/api/docs"])
+def test_pages_say_that_they_are_not_for_diagnosis_and_load_nothing_from_elsewhere(
+    address: str, client: TestClient
+) -> None:
+    answer = client.get(address)
+    assert answer.headers["content-type"].startswith("text/html")
+    assert NOT_FOR_DIAGNOSIS in answer.text
+    for attribute in ('src="', '<link rel="stylesheet" href="', '<link rel="icon" href="'):
+        for place in answer.text.split(attribute)[1:]:
+            name = place.split('"')[0]
+            assert name.startswith("/")
+            assert client.get(name).status_code == 200, name
+    assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
+    assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == (
+        "no-store",
+        "nosniff",
+    )
+    assert "style=" not in answer.text  # which that policy forbids
+
+
+def test_other_web_pages_are_refused(client: TestClient) -> None:
+    part = [("files", ("a.tif", b""))]
+    foreign = client.post("/api/jobs", files=part, headers={"origin": "https://elsewhere.example"})
+    assert foreign.status_code == 403
+    assert "a page of https://elsewhere.example sent POST" in foreign.json()["detail"]
+    bent = client.get("/api/model", headers={"host": "elsewhere.example"})
+    assert bent.status_code == 403
+    assert "localhost or by the name in --host" in bent.json()["detail"]
+    assert bent.headers["x-content-type-options"] == "nosniff"
+    own = client.post("/api/jobs", files=part, headers={"origin": ADDRESS})
+    assert own.status_code == 202
+
+
+def test_the_schema_names_what_the_documentation_names(client: TestClient) -> None:
+    schema = client.get("/api/openapi.json").json()
+    page = client.get("/api/docs").text
+    told = [path.replace("{job_id}", "{id}") for path in schema["paths"]]
+    assert len(told) >= 8
+    assert [path for path in told if path.replace("/health/ready", "/health/live") not in page] == []
+    form = schema["paths"]["/api/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["files"]
+
+
+def test_a_missing_package_says_which_extra_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_server, "PACKAGES", {"no_such_module": "no-such-package", "json": "json"})
+    words = r"The server needs no-such-package, not installed here; install the extra `serve`: pip install"
+    with pytest.raises(InputError, match=words):
+        web_server.require_packages()
+
+
+def test_words_about_series_go_along(client: TestClient, head: Any, tmp_path: Path) -> None:
+    part = volume(head.scan[..., 1], head.affine, tmp_path / "flair.nii.gz")
+    sent = client.post("/api/jobs", files=[part], data={"flair": " 5 ", "pre": "", "post": "none"})
+    job = client.app.state.served.jobs.find(sent.json()["id"])
+    assert job.wanted == {"FLAIR": "5", "post-contrast": "none"}
+    while client.get(sent.json()["self"]).json()["state"] not in ("done", "failed"):
+        client.app.state.served.jobs._worker.join(0.1)
+    assert job.error is not None
+    assert job.error.startswith("Beside inputs, --flair and --post can only choose a series of a DICOM study")

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from gliomaseg.serving.jobs import OUR_FAULT, FullError, Goes, Job, Jobs
+from gliomaseg.serving.refusals import UnknownError
+from gliomaseg.workflows.files import InputError
+
+PATIENCE = 60  # seconds that a test waits for a thread before it gives up
+
+
+class Gate:
+    """Work that tells when it has begun and ends when it is let go; what it raises is up to the test."""
+
+    def __init__(self, error: Exception | None = None, results: bool = True) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.error, self.results = error, results
+        self.order: list[str] = []
+
+    def __call__(self, job: Job, goes: Goes) -> None:
+        self.order.append(job.id)
+        self.begun.set()
+        assert self.go.wait(PATIENCE)
+        goes()
+        if self.results:
+            job.results = {"studies": [{"patient": "one"}], "failed": []}
+        if self.error is not None:
+            raise self.error
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(jobs: Jobs) -> Job:
+    job = jobs.open()
+    (job.input / "scan.nii.gz").write_bytes(b"scan")
+    jobs.submit(job)
+    return job
+
+
+def finish(jobs: Jobs) -> None:
+    """Let the worker do all that waits, one after the other, in this thread."""
+    while any(job.state == "waiting" for job in jobs._jobs.values()):
+        following = jobs._next()
+        assert following is not None
+        jobs._do(following)
+
+
+def at_once(tmp_path: Path, work: Gate, **options: object) -> Jobs:
+    work.go.set()
+    return Jobs(tmp_path, work, **options)
+
+
+def test_jobs_are_done_in_the_order_in_which_their_uploads_were_complete(tmp_path: Path) -> None:
+    work = Gate()
+    jobs = at_once(tmp_path, work)
+    first, second = jobs.open(), jobs.open()
+    jobs.submit(second)
+    assert (jobs.ahead_of(second), first.state, second.state) == (0, "uploading", "waiting")
+    finish(jobs)
+    jobs.submit(first)
+    finish(jobs)
+    assert work.order == [second.id, first.id]
+    assert (first.state, second.state, jobs.ahead_of(first)) == ("done", "done", 0)
+
+
+def test_who_waits_is_told_how_many_come_first(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, Gate())
+    assert [jobs.ahead_of(job) for job in [opened(jobs) for _ in range(3)]] == [0, 1, 2]
+
+
+def test_more_uploads_than_may_wait_are_refused(tmp_path: Path) -> None:
+    jobs = at_once(tmp_path, Gate(), waiting=2)
+    jobs.open()
+    opened(jobs)
+    with pytest.raises(FullError, match=r"^2 uploads wait already, which is as many as may; try again later"):
+        jobs.open()
+    finish(jobs)
+    assert jobs.open().input.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("error", "results", "state", "words"),
+    [
+        (None, True, "done", None),
+        (InputError("two of three"), True, "done", "two of three"),
+        (InputError("no scan"), False, "failed", "no scan"),
+        (RuntimeError("a secret"), True, "failed", OUR_FAULT),
+        (RuntimeError("a secret"), False, "failed", OUR_FAULT),
+    ],
+)
+def test_a_job_ends_as_its_work_did(
+    error: Exception | None, results: bool, state: str, words: str | None, tmp_path: Path
+) -> None:
+    jobs = at_once(tmp_path, Gate(error, results))
+    job = opened(jobs)
+    finish(jobs)
+    assert (job.state, job.error) == (state, words)
+
+
+def test_results_are_deleted_when_their_time_is_over_and_no_sooner(tmp_path: Path) -> None:
+    clock = Clock()
+    jobs = at_once(tmp_path, Gate(), keep_seconds=60, clock=clock)
+    job = opened(jobs)
+    clock.now = 1000  # waiting does not count
+    finish(jobs)
+    clock.now = 1059
+    assert jobs.find(job.id) is job
+    clock.now = 1060
+    with pytest.raises(UnknownError, match=f"There is no job '{job.id}'; results are deleted 1 minutes"):
+        jobs.find(job.id)
+    assert not job.folder.exists()
+
+
+def test_a_deleted_job_leaves_nothing_and_is_not_done(tmp_path: Path) -> None:
+    work = Gate()
+    jobs = at_once(tmp_path, work)
+    job = opened(jobs)
+    jobs.delete(job)
+    finish(jobs)
+    assert work.order == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_runs_stops_when_it_is_deleted_and_the_next_one_is_done(tmp_path: Path) -> None:
+    work = Gate()
+    jobs = Jobs(tmp_path, work)
+    jobs.start()
+    first, second = opened(jobs), opened(jobs)
+    assert work.begun.wait(PATIENCE)
+    assert (jobs.is_alive, first.state, jobs.ahead_of(second)) == (True, "running", 1)
+    jobs.delete(first)
+    assert first.folder.exists()  # the work may still be at it
+    work.go.set()
+    done = threading.Event()
+    while second.state != "done" and not done.wait(0.01):
+        assert jobs.is_alive
+    jobs.stop(PATIENCE)
+    assert not jobs.is_alive
+    assert (first.error, first.results, first.folder.exists()) == ("Stopped.", {}, False)
+
+
+def test_a_server_that_stops_ends_the_work_after_the_study_it_is_at(tmp_path: Path) -> None:
+    work = Gate()
+    jobs = Jobs(tmp_path, work)
+    jobs.start()
+    job = opened(jobs)
+    assert work.begun.wait(PATIENCE)
+    jobs.stop(0)
+    work.go.set()
+    jobs.stop(PATIENCE)
+    assert (jobs.is_alive, job.state, job.error) == (False, "failed", "Stopped.")
+
+
+def test_names_of_jobs_cannot_be_guessed(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, Gate())
+    names = {jobs.open().id for _ in range(16)}
+    assert len(names) == 16
+    assert all(len(name) == 16 for name in names)  # 96 bits

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from gliomaseg.serving.listening import bound_socket
+from gliomaseg.workflows.files import InputError
+
+TRIES = 6000  # of a twentieth of a second: for a machine that is busy, not a limit that is measured
+
+
+def started(output: Path, process: subprocess.Popen[str]) -> str:
+    """Return the address that the server prints once it is about to listen."""
+    for _ in range(TRIES):
+        words = output.read_text(encoding="utf-8")
+        if "The page is at " in words:
+            return words.split("The page is at ")[1].split(",")[0]
+        assert process.poll() is None, words
+        _pause()
+    raise AssertionError(words)
+
+
+def asked(address: str, data: bytes | None = None, kind: str = "") -> dict[str, object]:
+    """Ask until the server answers, since it prints its address a moment before."""
+    for _ in range(TRIES):
+        try:
+            request = urllib.request.Request(address, data, {"Content-Type": kind} if data else {})
+            with urllib.request.urlopen(request) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            _pause()
+    raise AssertionError(address)
+
+
+def _pause() -> None:
+    signal.sigtimedwait([], 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(
+    stop: signal.Signals, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    temporary, output = tmp_path / "temporary", tmp_path / "output.txt"
+    temporary.mkdir()
+    words = ["serve", "--port", "0", "--model", str(smoke_run), "--device", "cpu"]
+    with output.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gliomaseg.workflows.cli", *words],
+            stdout=stream,
+            stderr=stream,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
+    try:
+        address = started(output, process)
+        assert asked(f"{address}/health/ready") == {"status": "ok"}
+        scan = next(file for file in phantom_data.rglob("*_1.tif"))
+        body = (
+            b'--edge\r\nContent-Disposition: form-data; name="files"; filename="'
+            + scan.name.encode()
+            + b'"\r\n\r\n'
+            + scan.read_bytes()
+            + b"\r\n--edge--\r\n"
+        )
+        job = asked(f"{address}/api/jobs", body, "multipart/form-data; boundary=edge")
+        for _ in range(TRIES):
+            if (found := asked(f"{address}{job['self']}"))["state"] in ("done", "failed"):
+                break
+            _pause()
+        assert (found["state"], found["error"]) == ("done", None)
+        assert [path.name.startswith("gliomaseg-serve-") for path in temporary.iterdir()] == [True]
+        process.send_signal(stop)
+        assert process.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert list(temporary.iterdir()) == []
+    assert "Not for diagnosis." in output.read_text(encoding="utf-8")
+    assert "Traceback" not in output.read_text(encoding="utf-8")
+
+
+def test_a_port_that_is_taken_is_refused() -> None:
+    with bound_socket("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"cannot listen at 127.0.0.1:{port} .*; choose another --port"):
+            bound_socket("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(InputError, match=r"cannot listen at 192\.0\.2\.1:0 "):
+        bound_socket("192.0.2.1", 0)
