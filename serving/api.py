@@ -7,8 +7,9 @@ the server stops.
 
 from __future__ import annotations
 
+import threading
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,14 +18,15 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
-from ..workflows import files
 from ..workflows.dicom_series import OPTIONS
 from ..workflows.environment import version_of
 from ..workflows.files import InputError
-from ..workflows.per_patient import natural_key
 from ..workflows.segment import Segmenter
 from .callers import refusal_of
 from .jobs import FullError, Job, Jobs
@@ -32,13 +34,24 @@ from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
 from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
 from .settings import ServeSettings
-from .uploads import LengthUnknownError, TooLargeError, require_size, save_uploads
+from .uploads import LengthUnknownError, StorageError, TooLargeError, require_size, save_uploads
 
 router = APIRouter()
 
+ENDED: Final = ("done", "failed")
+"""States of a job in which nothing changes any more."""
+
+_PACKING = threading.Lock()
+
 WEB: Final = Path(__file__).parent / "web"
 
-STATUS: Final = ((UnknownError, 404), (FullError, 503), (TooLargeError, 413), (LengthUnknownError, 411))
+STATUS: Final = (
+    (UnknownError, 404),
+    (FullError, 503),
+    (TooLargeError, 413),
+    (LengthUnknownError, 411),
+    (StorageError, 507),
+)
 """How refusals are answered; any other is a 422."""
 
 HEADERS: Final = {
@@ -61,7 +74,7 @@ PAGES: Final = (
 
 UNKNOWN: Final[dict[int | str, dict[str, Any]]] = {404: {"model": Problem}}
 REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    number: {"model": Problem} for number in (400, 411, 413, 422, 503)
+    number: {"model": Problem} for number in (400, 411, 413, 422, 503, 507)
 }
 
 DESCRIPTION: Final = """Outlines FLAIR abnormality (lower-grade glioma) in brain MRI. Research software.
@@ -132,7 +145,7 @@ def create_app(segmenter: Segmenter, settings: ServeSettings, folder: Path) -> F
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         jobs.start()
         yield
-        jobs.stop()
+        jobs.stop(0)  # whoever runs the server waits for the study at work
 
     app = FastAPI(
         title="gliomaseg",
@@ -145,6 +158,7 @@ def create_app(segmenter: Segmenter, settings: ServeSettings, folder: Path) -> F
     )
     app.state.served = Served(segmenter, settings, jobs)
     app.add_exception_handler(InputError, _answer_refusal)
+    app.add_exception_handler(RequestValidationError, _answer_wrong)
     _guard(app, settings)
     _add_page(app)
     app.include_router(router)
@@ -156,12 +170,20 @@ async def _answer_refusal(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, status_code=status)
 
 
+async def _answer_wrong(_: Request, error: Exception) -> Response:
+    wrong = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    words = (
+        f"{wrong.get('loc', ['the request'])[-1]}: {wrong.get('msg', 'wrong')}, got {wrong.get('input')!r}."
+    )
+    return JSONResponse({"detail": f"{words} /api/docs says what is asked for."}, 422)
+
+
 def _guard(app: FastAPI, settings: ServeSettings) -> None:
     """Refuse what other web pages make a browser send, and tell browsers what answers may do."""
 
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        refusal = refusal_of(request.method, request.headers, settings.host)
+        refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
         response = JSONResponse({"detail": refusal}, 403) if refusal else await proceed(request)
         response.headers.update(HEADERS)
         return response
@@ -226,24 +248,39 @@ def model(served: Here) -> ModelInfo:
     )
 
 
-@router.post("/api/jobs", tags=["jobs"], status_code=202, openapi_extra=FORM, responses=REFUSED)
-async def upload(request: Request, served: Here, response: Response) -> JobInfo:
+@router.post(
+    "/api/jobs",
+    tags=["jobs"],
+    status_code=202,
+    response_model=JobInfo,
+    openapi_extra=FORM,
+    responses=REFUSED,
+)
+async def upload(request: Request, served: Here) -> Response:
     """Upload the files of one or several studies; they are outlined one after the other."""
     jobs, settings = served.jobs, served.settings
     require_size(request.headers, settings)
-    job = jobs.open()
+    job = await run_in_threadpool(jobs.open)
     try:
         async with request.form(max_files=settings.upload_files, max_fields=16) as form:
             sent = [part for part in form.getlist("files") if not isinstance(part, str)]
-            await save_uploads(sent, job.input)
+            await run_in_threadpool(save_uploads, sent, job.input)
             words = {name: str(form.get(name) or "").strip() for name in SERIES}
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
-    except BaseException:  # also where the browser went away
-        jobs.delete(job)
+        if await request.is_disconnected():
+            raise ClientDisconnect
+        jobs.submit(job)
+    except ClientDisconnect:
+        await run_in_threadpool(jobs.delete, job)
+        return Response(status_code=400)  # which nobody reads
+    except OSError as error:
+        await run_in_threadpool(jobs.delete, job)
+        raise StorageError(error) from error
+    except BaseException:
+        await run_in_threadpool(jobs.delete, job)
         raise
-    jobs.submit(job)
-    response.headers["Location"] = f"/api/jobs/{job.id}"
-    return _describe(job, jobs)
+    answer = _describe(job, jobs)
+    return JSONResponse(answer.model_dump(), 202, {"Location": answer.self})
 
 
 @router.get("/api/jobs/{job_id}", tags=["jobs"], responses=UNKNOWN)
@@ -286,55 +323,63 @@ def slice_picture(job: Found, patient: str, number: int, outline: bool = True) -
 
 def _describe(job: Job, jobs: Jobs) -> JobInfo:
     place = f"/api/jobs/{job.id}"
+    state = job.state  # before the results: whoever reads that it is done reads all of them
     results = job.results
-    names = _files_of(job)
     return JobInfo(
         id=job.id,
-        state=job.state,
+        state=state,
         ahead=jobs.ahead_of(job),
         done=job.done,
         total=job.studies,
-        studies=[_study(row, job, place, names) for row in results.get("studies", [])],
+        studies=[_study(row, job, place) for row in results.get("studies", [])],
         failed=[Failure(**row) for row in results.get("failed", [])],
-        error=job.error,
+        error=job.error if state in ENDED else None,
         self=place,
-        archive=f"{place}/archive.zip" if job.state == "done" else None,
+        archive=f"{place}/archive.zip" if state in ENDED and results else None,
     )
 
 
-def _study(row: dict[str, Any], job: Job, place: str, names: Sequence[str]) -> Study:
+def _study(row: dict[str, Any], job: Job, place: str) -> Study:
     patient = str(row["patient"])
-    masks = [name for name in names if name.startswith(f"{patient}/")]
     shown = {name: row[name] for name in Study.model_fields if name in row}
     return Study(
         **shown,
         largest_slice=job.largest.get(patient),
         overlay=f"{place}/files/{quote(f'overlays/{patient}.png')}",
         slice=f"{place}/studies/{quote(patient, safe='')}/slices/{{number}}",
-        files=[f"{place}/files/{quote(name)}" for name in masks],
+        files=[f"{place}/files/{quote(name)}" for name in job.files.get(patient, ())],
     )
 
 
 def _files_of(job: Job) -> list[str]:
-    """Return the names of all that was written, within ``output``, whole files only."""
-    if not job.results:
-        return []
-    found = (path for path in job.output.rglob("*") if path.is_file())
-    names = [
-        path.relative_to(job.output).as_posix() for path in found if not path.name.startswith(".partial-")
-    ]
-    return sorted(names, key=natural_key)
+    """Return the names of all that is handed out, within ``output``."""
+    patients = [str(row["patient"]) for row in job.results.get("studies", [])]
+    masks = [name for patient in patients for name in job.files.get(patient, ())]
+    tables = ["results.csv", "results.json"] if job.results and job.state in ENDED else []
+    return [*masks, *(f"overlays/{patient}.png" for patient in patients), *tables]
 
 
 def _packed(job: Job) -> Path:
     """Return a ZIP file of all results, made at the first call."""
-    if job.state != "done":
+    if job.state not in ENDED:
         raise UnknownError(
-            f"The archive is there when the job is done, but it is {job.state}; ask again later."
+            f"The archive is there when a job has ended, but this is {job.state}; ask again later."
+        )
+    if not job.results:
+        raise UnknownError(
+            "There is no archive, since nothing could be outlined; the job's `error` says why."
         )
     path = job.folder / "archive.zip"
-    if not path.is_file():
-        with files.replace_atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as packed:
-            for name in _files_of(job):
-                packed.write(job.output / name, name, zipfile.ZIP_DEFLATED)
+    with _PACKING:
+        if not path.is_file():
+            partial = job.folder / "partial.zip"
+            try:
+                with zipfile.ZipFile(partial, "w") as packed:
+                    for name in _files_of(job):
+                        packed.write(job.output / name, name, zipfile.ZIP_DEFLATED)
+                partial.replace(path)
+            except OSError as error:
+                if job.deleted:
+                    raise UnknownError("The job has been deleted.") from error
+                raise StorageError(error) from error
     return path

@@ -12,7 +12,7 @@ READING = ("GET", "HEAD")
 """Methods that change nothing; a browser hides their answers from other pages by itself."""
 
 
-def refusal_of(method: str, headers: Mapping[str, str], bound: str) -> str | None:
+def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: str | None = None) -> str | None:
     """Return why a request is not answered; None where it is.
 
     A browser sends what any page asks it to send. Two things tell such a request: its ``Origin`` is not the
@@ -23,6 +23,7 @@ def refusal_of(method: str, headers: Mapping[str, str], bound: str) -> str | Non
         method: of the request.
         headers: with names in lower case.
         bound: address or name that the server listens at.
+        also: a further name of the server, such as that of a proxy before it.
 
     Example:
         >>> refusal_of("POST", {"host": "127.0.0.1:8000"}, "127.0.0.1") is None
@@ -30,12 +31,16 @@ def refusal_of(method: str, headers: Mapping[str, str], bound: str) -> str | Non
     """
     host, origin = headers.get("host", ""), headers.get("origin")
     name = _name_of(host)
-    if name not in (bound.lower(), "localhost", socket.gethostname().lower()) and not _is_address(name):
+    ours = {bound.lower(), "localhost", socket.gethostname().lower(), (also or bound).lower()}
+    if name not in ours and not _is_address(name):
         return (
             f"The server is called by its address, as localhost or by the name in --host, but {host!r} was "
             "called; use one of these."
         )
-    if method not in READING and origin is not None and _place_of(origin) != host.lower():
+    foreign = origin is not None and _place_of(origin) != host.lower()
+    if also is not None and origin is not None and _name_of(_place_of(origin)) == also.lower():
+        foreign = False  # a proxy calls us by our address
+    if method not in READING and foreign:
         return (
             f"Other web pages may not change anything here, but a page of {origin} sent {method}; send it "
             "from a program, or from a page of this server."

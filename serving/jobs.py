@@ -47,6 +47,8 @@ class Job:
         studies: how many there are, None before they were counted.
         finished: time of the clock at which it ended.
         results: content of results.json, empty while there is none.
+        opened: time of the clock at which its upload began.
+        files: names of the masks within ``output``, by patient.
         largest: slice with the largest outline, from 1, by patient; None where nothing was found.
         error: why it failed.
         deleted: somebody asked for it to go.
@@ -60,13 +62,15 @@ class Job:
     studies: int | None = None
     finished: float | None = None
     results: dict[str, Any] = field(default_factory=dict)
+    opened: float = 0.0
+    files: dict[str, list[str]] = field(default_factory=dict)
     largest: dict[str, int | None] = field(default_factory=dict)
     error: str | None = None
     deleted: bool = False
 
     @property
     def input(self) -> Path:
-        """What was uploaded."""
+        """What was uploaded, until it has been outlined."""
         return self.folder / "input"
 
     @property
@@ -120,8 +124,8 @@ class Jobs:
         """Start the worker."""
         self._worker.start()
 
-    def stop(self, seconds: float = 10.0) -> None:
-        """Stop the worker after the study it is at, and wait for that so long."""
+    def stop(self, seconds: float | None = 10.0) -> None:
+        """Stop the worker after the study it is at, and wait for that so long, or until it is."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -145,14 +149,21 @@ class Jobs:
             if ahead >= self.waiting:
                 raise FullError(f"{ahead} uploads wait already, which is as many as may; try again later.")
             name = secrets.token_urlsafe(12)
-            job = Job(name, self.folder / name)
+            job = Job(name, self.folder / name, opened=self._clock())
             self._jobs[name] = job
         job.input.mkdir(parents=True)
         return job
 
     def submit(self, job: Job) -> None:
-        """Let a job whose upload is complete wait for its turn."""
+        """Let a job whose upload is complete wait for its turn, behind all that wait already.
+
+        Raises:
+            UnknownError: it was deleted meanwhile.
+        """
         with self._changed:
+            if self._jobs.pop(job.id, None) is None:
+                raise UnknownError("The upload took too long and was given up; send fewer files at once.")
+            self._jobs[job.id] = job
             job.state = "waiting"
             self._changed.notify_all()
 
@@ -174,8 +185,11 @@ class Jobs:
     def ahead_of(self, job: Job) -> int:
         """Return how many jobs come before one that waits."""
         with self._changed:
-            order = [other for other in self._jobs.values() if other.state in ("waiting", "running")]
+            order = [other for state in ("running", "waiting") for other in self._in(state)]
         return order.index(job) if job in order else 0
+
+    def _in(self, state: State) -> list[Job]:
+        return [job for job in self._jobs.values() if job.state == state]
 
     def delete(self, job: Job) -> None:
         """Delete a job and all its files; one that runs stops after the study it is at."""
@@ -187,13 +201,14 @@ class Jobs:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete what has been there long enough."""
+        """Delete what has been there long enough, and uploads that have gone silent."""
         now = self._clock()
         with self._changed:
             old = [
                 job
                 for job in self._jobs.values()
-                if job.finished is not None and now - job.finished >= self.keep_seconds
+                if now - (job.opened if job.finished is None else job.finished) >= self.keep_seconds
+                and job.state in ("uploading", "done", "failed")
             ]
         for job in old:
             self.delete(job)
@@ -208,7 +223,7 @@ class Jobs:
         """Wait for the next job; None when the server stops."""
         with self._changed:
             while not self._stopping:
-                job = next((job for job in self._jobs.values() if job.state == "waiting"), None)
+                job = next(iter(self._in("waiting")), None)
                 if job is not None:
                     job.state = "running"
                     return job
@@ -226,6 +241,7 @@ class Jobs:
         except Exception:
             logger.exception("job %s", job.id)
             job.error = OUR_FAULT
+        shutil.rmtree(job.input, ignore_errors=True)  # nobody needs the scans any more
         with self._changed:
             job.finished = self._clock()
             job.state = "done" if job.results.get("studies") and job.error != OUR_FAULT else "failed"

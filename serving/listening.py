@@ -25,6 +25,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen()  # only now is the port ours alone
     except (OSError, OverflowError) as error:
         bound.close()
         raise InputError(

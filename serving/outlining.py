@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from ..transforms import keys
 from ..transforms.space import to_slices
-from ..workflows import files, pictures
+from ..workflows import pictures
 from ..workflows.files import InputError
-from ..workflows.predict import predict_studies
+from ..workflows.per_patient import natural_key
+from ..workflows.predict import predict_studies, write_results
 from ..workflows.segment import Segmentation, Segmenter
 from .jobs import Goes, Job
 from .refusals import UnknownError, require_known
@@ -47,17 +48,23 @@ class Outliner:
             if case is not None and segmentation is not None:
                 patient = str(case[keys.PATIENT])
                 job.largest[patient] = _keep_slices(job.pictures, patient, segmentation)
+                job.files[patient] = _masks_in(job.output, patient)
             if done:
-                job.results = _results_of(job)
+                text = (job.output / "results.json").read_text(encoding="utf-8")
+                job.results = stripped(json.loads(text), job)
             job.done, job.studies = done, studies
             goes()
 
+        found = [_uploaded(job.input)]
         try:
             predict_studies(
-                [_uploaded(job.input)], job.output, self.segmenter, wanted=job.wanted, watch=watch
+                found, job.output, self.segmenter, wanted=job.wanted, watch=watch, within=job.input
             )
         except InputError as error:
             raise InputError(without_folder(str(error), job)) from error
+        finally:
+            if job.results:  # the tables are handed out as well
+                write_results(job.output, job.results["studies"], job.results["failed"])
 
 
 def _uploaded(folder: Path) -> Path:
@@ -78,13 +85,18 @@ def without_folder(words: str, job: Job) -> str:
     return words
 
 
-def _results_of(job: Job) -> dict[str, Any]:
-    text = (job.output / "results.json").read_text(encoding="utf-8")
-    results: dict[str, Any] = json.loads(without_folder(text, job))
-    for name in ("results.json", "results.csv"):  # they are handed out as well
-        path = job.output / name
-        files.write_text(path, without_folder(path.read_text(encoding="utf-8"), job))
-    return results
+def stripped(value: Any, job: Job) -> Any:
+    """Return a value of JSON in which files are called as they were uploaded, see ``without_folder``."""
+    if isinstance(value, dict):
+        return {name: stripped(inner, job) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [stripped(inner, job) for inner in value]
+    return without_folder(value, job) if isinstance(value, str) else value
+
+
+def _masks_in(output: Path, patient: str) -> list[str]:
+    names = [path.relative_to(output).as_posix() for path in (output / patient).iterdir()]
+    return sorted(names, key=natural_key)
 
 
 def _keep_slices(folder: Path, patient: str, segmentation: Segmentation) -> int | None:

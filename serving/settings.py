@@ -19,6 +19,7 @@ class ServeSettings:
         upload_files: most files of one upload.
         waiting: most uploads that wait for their turn; more are refused.
         keep_minutes: after which results are deleted, counted from when they were there.
+        name: a further name of the server, such as that of a proxy before it.
 
     Raises:
         InputError: a number is not above 0.
@@ -30,11 +31,12 @@ class ServeSettings:
     upload_files: int = 20_000
     waiting: int = 16
     keep_minutes: float = 60
+    name: str | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("host", "port") and not (value > 0 and math.isfinite(value)):
+            if field.name not in ("host", "port", "name") and not (value > 0 and math.isfinite(value)):
                 raise InputError(
                     f"--{field.name.replace('_', '-')} is a number above 0, got {value}; leave it out for "
                     f"{field.default}."

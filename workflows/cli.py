@@ -304,6 +304,10 @@ def serve_page(
     upload_files: Annotated[int, typer.Option(help="Most files of one upload.")] = 20_000,
     waiting: Annotated[int, typer.Option(help="Most uploads that wait for their turn.")] = 16,
     keep_minutes: Annotated[float, typer.Option(help="After which results are deleted.")] = 60,
+    name: Annotated[
+        str | None,
+        typer.Option(help="A further name of the server, such as that of a proxy.", show_default=False),
+    ] = None,
 ) -> None:
     """Outline scans on a web page and through an HTTP API, on this machine; nothing leaves it."""
     from dataclasses import replace
@@ -313,7 +317,7 @@ def serve_page(
     from ..serving.web_server import require_packages, run_server
     from .segment import Segmenter
 
-    settings = ServeSettings(host, port, upload_mb, upload_files, waiting, keep_minutes)
+    settings = ServeSettings(host, port, upload_mb, upload_files, waiting, keep_minutes, name)
     require_packages()
     bound = bound_socket(host, port)  # before the model is loaded, which takes a while
     settings = replace(settings, port=bound.getsockname()[1])

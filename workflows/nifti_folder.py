@@ -76,7 +76,7 @@ def _listed_pairs(path: Path) -> list[tuple[str, Path, Path | None]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         items: list[Any] = content.get("training", [])
         return [_listed(path.parent, item) for item in items]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, StopIteration) as error:
         raise InputError(
             f"{path} must hold a list `training` of pairs like "
             '{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, '

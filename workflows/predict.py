@@ -43,6 +43,7 @@ def predict_studies(
     wanted: Wanted | None = None,
     probabilities: bool = False,
     watch: Watch | None = None,
+    within: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Segment all studies that the inputs name and write masks, overlays, results.csv and results.json.
 
@@ -55,6 +56,7 @@ def predict_studies(
         wanted: see ``inputs.find_studies_to_predict``.
         probabilities: write them beside the masks.
         watch: told of every study, in place of a progress bar; what it raises ends the work.
+        within: folder that no file of a study may lie outside of, where strangers name the inputs.
 
     Returns:
         The rows of results.csv.
@@ -67,6 +69,8 @@ def predict_studies(
     require_folder(output)
     studies = list(find_studies_to_predict(inputs, wanted))
     _check_studies(studies)
+    if within is not None:
+        _check_places(studies, within)
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     quiet = watch is not None or len(studies) < 2
@@ -132,6 +136,18 @@ def _check_studies(studies: Sequence[Mapping[str, Any]]) -> None:
                 "segment them one after the other, each with its own --output."
             )
         seen[patient] = place
+
+
+def _check_places(studies: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Refuse studies with files outside of a folder."""
+    for case in studies:
+        scan = case[keys.IMAGE]
+        for path in [scan] if isinstance(scan, str) else scan:
+            if folder.resolve() not in Path(path).resolve().parents:
+                raise InputError(
+                    f"The files of a study come along with it, but {case[keys.PATIENT]} names one elsewhere; "
+                    "leave out the list that names it."
+                )
 
 
 def _with_flair(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

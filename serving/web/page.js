@@ -3,9 +3,11 @@
 
 const byId = (name) => document.getElementById(name);
 const POLL = 700; // milliseconds between questions about a job
+let most = Infinity; // MiB that the server takes at once
 let current = null; // the job that is shown
 let sending = null; // the upload that is under way
-let began = 0; // when the job that runs was first seen to run
+let began = null; // when the job that runs was first seen to run, and how many studies were done then
+let timer = 0; // of the next question about the job
 
 async function ask(address, options) {
   const answer = await fetch(address, options);
@@ -57,7 +59,10 @@ async function filesOf(entry, folder) {
 async function dropped(event) {
   event.preventDefault();
   byId("drop").classList.remove("over");
+  if (byId("drop").hidden) return;
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+  if (!entries.length) return;
+  showProgress("Reading the folders", null);
   const found = [];
   for (const entry of entries) found.push(...await filesOf(entry, ""));
   send(found);
@@ -71,37 +76,45 @@ function chosen(event) {
 
 function send(found) {
   const wanted = found.filter(({ name }) => !name.split("/").some((part) => part.startsWith(".")));
+  const size = wanted.reduce((sum, { file }) => sum + file.size, 0) / 2 ** 20;
+  showProgress(null);
   if (!wanted.length) return show("There is no file in what you chose; choose scans, or a folder of them.");
+  if (size > most) return show(`These files have ${Math.round(size)} MiB, and the server takes ${most} at once.`);
   show("");
-  byId("results").hidden = true;
   const form = new FormData();
   for (const { file, name } of wanted) form.append("files", file, name);
   for (const name of ["flair", "pre", "post"]) form.append(name, byId(name).value);
-  sending = new XMLHttpRequest(); // fetch cannot tell how much it has sent
-  sending.upload.onprogress = ({ loaded, total }) =>
+  const request = sending = new XMLHttpRequest(); // fetch cannot tell how much it has sent
+  byId("results").hidden = true;
+  request.upload.onprogress = ({ loaded, total }) =>
     showProgress(`Sending ${wanted.length} ${wanted.length === 1 ? "file" : "files"}`, loaded / total);
-  sending.onload = () => {
-    const { status, responseText } = sending;
+  const back = (words) => { // to what was shown before
     sending = null;
-    if (status === 202) return follow(JSON.parse(responseText));
     showProgress(null);
-    show(sentence(responseText, status));
+    if (current) finish(current);
+    show(words);
   };
-  sending.onerror = () => {
+  request.onload = () => {
+    if (request.status !== 202) return back(sentence(request.responseText, request.status));
     sending = null;
-    showProgress(null);
-    show("The files could not be sent: the server does not answer, or one of them changed. Try again.");
+    for (const name of ["flair", "pre", "post"]) byId(name).value = "";
+    follow(JSON.parse(request.responseText));
+  };
+  request.onabort = () => back("");
+  request.onerror = () => {
+    back("The files could not be sent: the server does not answer, or one of them changed. Try again.");
   };
   showProgress("Sending", 0);
-  sending.open("POST", "/api/jobs");
-  sending.send(form);
+  request.open("POST", "/api/jobs");
+  request.send(form);
 }
 
 // ---- A job: asked for until it is done ----------------------------------------------------------------------
 
 function follow(job) {
+  clearTimeout(timer);
   current = job;
-  began = 0;
+  began = null;
   history.replaceState(null, "", `#${job.id}`);
   watch(job);
 }
@@ -111,18 +124,20 @@ function watch(job) {
   current = job;
   if (job.state === "done" || job.state === "failed") return finish(job);
   if (job.state === "running") {
-    began = began || Date.now();
+    if (began === null || began.job !== job.id) began = { job: job.id, at: Date.now(), done: job.done };
     showProgress(progressWords(job), job.total ? job.done / job.total : null);
   } else {
     showProgress(`Waiting; ${job.ahead} ${job.ahead === 1 ? "upload comes" : "uploads come"} first`, null);
   }
-  setTimeout(async () => {
+  timer = setTimeout(async () => {
     try {
-      watch(await ask(job.self));
+      const next = await ask(job.self);
+      if (current?.id === job.id) watch(next);
     } catch (error) {
+      if (current?.id !== job.id) return; // another one is shown by now
       if (error.status === 404) return forget(error.message);
       showProgress("The server does not answer; still trying", null);
-      setTimeout(() => watch(job), 3 * POLL);
+      timer = setTimeout(() => watch(job), 3 * POLL);
     }
   }, POLL);
 }
@@ -130,18 +145,20 @@ function watch(job) {
 function progressWords(job) {
   if (!job.total) return "Reading the files";
   const words = `Outlining study ${Math.min(job.done + 1, job.total)} of ${job.total}`;
-  if (!job.done) return words;
-  const left = Math.ceil((Date.now() - began) / job.done * (job.total - job.done) / 1000);
+  const since = job.done - began.done;
+  if (!since) return words;
+  const left = Math.ceil((Date.now() - began.at) / since * (job.total - job.done) / 1000);
   return `${words}, about ${left < 90 ? `${left} s` : `${Math.round(left / 60)} min`} left`;
 }
 
 function finish(job) {
   showProgress(null);
   if (job.state === "failed" || job.error) show(job.error);
-  byId("results").hidden = job.state === "failed" && !job.studies.length;
+  byId("results").hidden = false;
   const found = job.studies.filter((study) => study.volume_voxels > 0).length;
   const count = job.studies.length;
-  byId("heading").textContent = `${count} ${count === 1 ? "study" : "studies"}, abnormality in ${found}`;
+  if (!job.archive && !count) byId("heading").textContent = "Nothing could be outlined";
+  else byId("heading").textContent = `${count} ${count === 1 ? "study" : "studies"}, abnormality in ${found}`;
   byId("archive").hidden = !job.archive;
   if (job.archive) byId("archive").href = job.archive;
   byId("studies").replaceChildren(...job.studies.map(card));
@@ -154,17 +171,17 @@ function finish(job) {
 }
 
 function forget(words) {
+  clearTimeout(timer);
   current = null;
-  history.replaceState(null, "", " ");
+  history.replaceState(null, "", location.pathname);
   showProgress(null);
   byId("results").hidden = true;
   show(words);
 }
 
 async function remove() {
+  if (sending) return sending.abort();
   const job = current;
-  if (sending) sending.abort();
-  sending = null;
   forget("");
   if (job) await ask(job.self, { method: "DELETE" }).catch((error) => show(error.message));
 }
@@ -185,10 +202,12 @@ function card(study) {
     output.textContent = `${range.value} / ${study.slices}`;
   };
   range.addEventListener("input", turn);
-  byId("outline").addEventListener("change", turn);
+  byId("outline").addEventListener("change", () => { if (image.isConnected) turn(); });
   image.addEventListener("wheel", (event) => {
+    const next = Number(range.value) + Math.sign(event.deltaY);
+    if (next < 1 || next > study.slices) return; // then the page itself scrolls
     event.preventDefault();
-    range.value = Number(range.value) + Math.sign(event.deltaY);
+    range.value = next;
     turn();
   }, { passive: false });
   turn();
@@ -225,11 +244,26 @@ function filesLine(study) {
 
 // ---- At the start -------------------------------------------------------------------------------------------
 
+async function resume() {
+  const name = location.hash.slice(1);
+  if (!name || sending || current?.id === name) return;
+  try {
+    follow(await ask(`/api/jobs/${encodeURIComponent(name)}`));
+  } catch (error) {
+    forget(error.message);
+  }
+}
+
 async function start() {
   const drop = byId("drop");
   drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => dropped(event).catch((error) => show(String(error))));
+  window.addEventListener("dragover", (event) => event.preventDefault()); // else the browser opens the file
+  window.addEventListener("drop", (event) => dropped(event).catch((error) => {
+    showProgress(null);
+    show(`What was dropped could not be read (${error.message || error}); choose it with the buttons instead.`);
+  }));
+  window.addEventListener("hashchange", resume);
   for (const name of ["choose-files", "choose-folder"]) byId(name).addEventListener("change", chosen);
   for (const name of ["cancel", "delete"]) byId(name).addEventListener("click", remove);
   try {
@@ -237,7 +271,8 @@ async function start() {
     byId("model").textContent = `The model is ${model.network} (${model.sha256.slice(0, 8)}), on ${model.device}.`;
     byId("limits").textContent = `Up to ${model.largest_upload_mb} MiB at once. Results are deleted after ` +
       `${model.keep_minutes} minutes, and when the server stops.`;
-    if (location.hash.length > 1) follow(await ask(`/api/jobs/${encodeURIComponent(location.hash.slice(1))}`));
+    most = model.largest_upload_mb;
+    await resume();
   } catch (error) {
     forget(error.message);
   }

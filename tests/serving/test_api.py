@@ -13,8 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from gliomaseg.serving import web_server
+from gliomaseg.serving import api, uploads, web_server
 from gliomaseg.serving.api import create_app
+from gliomaseg.serving.jobs import Job, Jobs
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.segment import Segmenter
@@ -132,7 +133,7 @@ def test_one_study_that_cannot_be_read_does_not_stop_the_others(
     assert job["state"] == "done"
     assert [study["patient"] for study in job["studies"]] == ["good"]
     (failure,) = job["failed"]
-    assert (failure["patient"], failure["input"]) == ("bad", "bad.nii.gz")
+    assert (failure["patient"], failure["input"]) == ("bad", "study/bad.nii.gz")
     assert failure["reason"]
     assert "1 of 2 studies could not be segmented" in job["error"]
     assert str(folder) not in json.dumps(job)
@@ -142,7 +143,9 @@ def test_an_upload_without_any_scan_fails_with_a_sentence(client: TestClient, fo
     job = done(client, [("files", ("notes.txt", b"no scan"))])
     assert (job["state"], job["studies"], job["archive"]) == ("failed", [], None)
     assert job["error"].startswith("notes.txt is no scan that can be read: expected slices")
-    assert client.get(f"{job['self']}/archive.zip").status_code == 404
+    archive = client.get(f"{job['self']}/archive.zip")
+    assert archive.status_code == 404
+    assert archive.json()["detail"].startswith("There is no archive, since nothing could be outlined")
     assert str(folder) not in job["error"]
 
 
@@ -279,3 +282,80 @@ def test_words_about_series_go_along(client: TestClient, head: Any, tmp_path: Pa
         client.app.state.served.jobs._worker.join(0.1)
     assert job.error is not None
     assert job.error.startswith("Beside inputs, --flair and --post can only choose a series of a DICOM study")
+
+
+def test_a_list_in_an_upload_names_no_file_of_the_machine(
+    client: TestClient, head: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret.nii.gz"
+    nib.save(nib.Nifti1Image(head.scan[..., 1], head.affine), secret)
+    listing = json.dumps({"training": [{"image": str(secret)}]}).encode()
+    parts = [("files", ("d/dataset.json", listing)), ("files", ("d/notes.txt", b"x"))]
+    job = done(client, parts)
+    assert (job["state"], job["studies"]) == ("failed", [])
+    monkeypatch.setattr(uploads, "SKIPPED", ())  # and if it came through
+    job = done(client, parts)
+    assert (job["state"], job["studies"]) == ("failed", [])
+    assert job["error"].startswith("The files of a study come along with it, but secret names one elsewhere")
+
+
+def test_all_that_failed_can_be_read_and_taken_home(client: TestClient) -> None:
+    job = done(client, [("files", (f"{name}.nii.gz", b"no scan")) for name in ("a", "b")])
+    assert (job["state"], [failure["patient"] for failure in job["failed"]]) == ("failed", ["a", "b"])
+    with zipfile.ZipFile(io.BytesIO(client.get(job["archive"]).content)) as packed:
+        assert packed.namelist() == ["results.csv", "results.json"]
+
+
+def test_a_full_disk_is_a_507_without_a_path(
+    client: TestClient, phantom_data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = done(client, slices_of(phantom_data))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(folder))
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    answer = client.get(job["archive"])
+    assert answer.status_code == 507
+    assert "No space left on device" in answer.json()["detail"]
+    assert str(folder) not in answer.text
+    monkeypatch.setattr(client.app.state.served.jobs, "submit", full)
+    before = sorted(folder.iterdir())
+    assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).status_code == 507
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_number_that_is_none_is_answered_with_a_sentence(client: TestClient, phantom_data: Path) -> None:
+    job = done(client, slices_of(phantom_data))
+    answer = client.get(job["studies"][0]["slice"].replace("{number}", "first"))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("number: Input should be a valid integer")
+    assert "got 'first'. /api/docs says what is asked for" in answer.json()["detail"]
+
+
+def test_a_proxy_may_call_the_server_by_its_own_name(bright_segmenter: Segmenter, folder: Path) -> None:
+    folder.mkdir()
+    settings = ServeSettings(name="Seg.example.org")
+    client = TestClient(create_app(bright_segmenter, settings, folder), base_url=ADDRESS)
+    part = [("files", ("a.tif", b""))]
+    origin = {"origin": "https://seg.example.org"}
+    for headers in (origin, {**origin, "host": "seg.example.org"}):
+        assert client.post("/api/jobs", files=part, headers=headers).status_code == 202
+    foreign = client.post("/api/jobs", files=part, headers={"origin": "https://example.org"})
+    assert foreign.status_code == 403
+
+
+def test_whoever_reads_that_a_job_is_done_reads_all_of_it(tmp_path: Path) -> None:
+    class Ending(Jobs):
+        def ahead_of(self, job: Job) -> int:
+            job.results, job.state = (
+                {"studies": [], "failed": [{"patient": "a", "input": "", "reason": ""}]},
+                "done",
+            )
+            return 0
+
+    jobs = Ending(tmp_path, lambda *_: None)
+    job = jobs.open()
+    job.state = "running"
+    job.results = {"studies": [], "failed": []}
+    assert api._describe(job, jobs).state == "running"  # it ended while the answer was made

@@ -92,7 +92,6 @@ def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(
 
 def test_a_port_that_is_taken_is_refused() -> None:
     with bound_socket("127.0.0.1", 0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"cannot listen at 127.0.0.1:{port} .*; choose another --port"):
             bound_socket("127.0.0.1", port)
