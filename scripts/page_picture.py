@@ -40,7 +40,7 @@ def take(target: Path) -> None:
                 page.goto(address)
                 page.set_input_files("#choose-files", scans)
                 page.wait_for_selector("#results:not([hidden])", timeout=300_000)
-                page.wait_for_function("document.querySelector('article img').complete")
+                page.evaluate("document.querySelector('article img').decode()")
                 shot = Image.open(BytesIO(page.screenshot(full_page=True)))
                 shot.convert("P", palette=Image.Palette.ADAPTIVE, colors=COLOURS).save(target, optimize=True)
                 browser.close()

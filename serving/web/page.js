@@ -61,7 +61,7 @@ async function dropped(event) {
   byId("drop").classList.remove("over");
   if (byId("drop").hidden) return;
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  if (!entries.length) return;
+  if (!entries.length) return send([...event.dataTransfer.files].map((file) => ({ file, name: file.name })));
   showProgress("Reading the folders", null);
   const found = [];
   for (const entry of entries) found.push(...await filesOf(entry, ""));
@@ -127,7 +127,8 @@ function watch(job) {
     if (began === null || began.job !== job.id) began = { job: job.id, at: Date.now(), done: job.done };
     showProgress(progressWords(job), job.total ? job.done / job.total : null);
   } else {
-    showProgress(`Waiting; ${job.ahead} ${job.ahead === 1 ? "upload comes" : "uploads come"} first`, null);
+    const ahead = `; ${job.ahead} ${job.ahead === 1 ? "upload comes" : "uploads come"} first`;
+    showProgress(`Waiting${job.ahead ? ahead : ""}`, null);
   }
   timer = setTimeout(async () => {
     try {
