@@ -189,11 +189,19 @@ def load_encoder(encoder: Encoder, state: State, origin: str) -> None:
         raise ValueError(
             f"Expected weights of {_KIND[for_lite]} for this network, but {origin} holds those of "
             f"{_KIND[of_lite]}; take another file, or a network with that encoder, such as "
-            f"{'efficientnet_lite0_unet' if of_lite else 'resnext50_unet'}."
+            f"{_network_for(state)}."
         )
     kept = _from_lite(state) if of_lite else state
     kept = {name: value for name, value in kept.items() if not name.startswith("fc.")}
     fill_network(encoder, _with_first_convolution(encoder, kept), origin)
+
+
+def _network_for(state: State) -> str:
+    """Return the name of a network whose encoder a state dict of ``load_encoder`` may fit."""
+    if "_conv_stem.weight" not in state:
+        return "resnext50_unet"
+    deeper = any(name.startswith("_blocks.20.") for name in state)
+    return "efficientnet_lite2_unet" if deeper else "efficientnet_lite0_unet"
 
 
 def _from_lite(state: State) -> dict[str, Tensor]:

@@ -233,6 +233,13 @@ def test_weights_of_one_kind_of_encoder_are_refused_for_the_other(
         create_network("resnext50_unet", pretrained=lite_package)
 
 
+def test_the_network_for_a_deeper_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "lite2.pth"
+    torch.save({"_conv_stem.weight": torch.zeros(1), "_blocks.20._bn1.bias": torch.zeros(1)}, file)
+    with pytest.raises(ValueError, match=r"an EfficientNet-Lite; .* such as efficientnet_lite2_unet"):
+        create_network("resnext50_unet", pretrained=file)
+
+
 def test_lite0_in_place_of_lite2_is_refused(lite_package: Path) -> None:
     with pytest.raises(ValueError, match=r"weights of EfficientNetLiteEncoder, but .* has other"):
         create_network("efficientnet_lite2_unet", pretrained=lite_package)
