@@ -12,7 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("share_packages", ROOT / "scripts" / "share_packages.py")
+    file = ROOT / "scripts" / "share_packages.py"
+    if not file.is_file():
+        pytest.skip("needs the sources beside the tests")
+    spec = importlib.util.spec_from_file_location("share_packages", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
