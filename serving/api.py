@@ -270,14 +270,12 @@ async def upload(request: Request, served: Here) -> Response:
         if await request.is_disconnected():
             raise ClientDisconnect
         jobs.submit(job)
-    except ClientDisconnect:
+    except BaseException as error:
         await run_in_threadpool(jobs.delete, job)
-        return Response(status_code=400)  # which nobody reads
-    except OSError as error:
-        await run_in_threadpool(jobs.delete, job)
-        raise StorageError(error) from error
-    except BaseException:
-        await run_in_threadpool(jobs.delete, job)
+        if isinstance(error, ClientDisconnect):
+            return Response(status_code=400)  # which nobody reads
+        if isinstance(error, OSError):
+            raise StorageError(error) from error
         raise
     answer = _describe(job, jobs)
     return JSONResponse(answer.model_dump(), 202, {"Location": answer.self})

@@ -137,6 +137,12 @@ class Jobs:
         """Whether somebody does the work."""
         return self._worker.is_alive()
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a study is being outlined."""
+        with self._changed:
+            return bool(self._in("running"))
+
     def open(self) -> Job:
         """Return a new job with a folder for its upload.
 

@@ -14,14 +14,13 @@ from .settings import ServeSettings
 
 BLOCK: Final = 1 << 20
 LONGEST_NAME: Final = 200
-"""Characters of a name; file systems take 255 bytes."""
+"""Bytes of a name; file systems take 255, and results put some letters behind it."""
 
 DEEPEST: Final = 16
 """Folders within folders."""
 
-
 RESERVED: Final = ("overlays", "results.csv", "results.json")
-"""Names that results have; a study of that name gets a line behind it."""
+"""Names that results have; a study of that name gets an underscore behind it."""
 
 SKIPPED: Final = ("dataset.json", "thumbs.db", "desktop.ini")
 """Files that are no scans; the first could name scans that lie elsewhere on this machine."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import resource
 import shutil
+import signal
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +23,10 @@ PACKAGES: Final = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart
 """Module -> package of the extra ``serve``."""
 
 PREFIX: Final = "gliomaseg-serve-"
-"""Of the temporary folder; the number of the process follows."""
+"""Of the temporary folder."""
+
+BUSY: Final = ".busy"
+"""File in it that a server keeps locked while it lives."""
 
 
 def require_packages() -> None:
@@ -37,37 +43,51 @@ def require_packages() -> None:
         )
 
 
-def run_server(segmenter: Segmenter, settings: ServeSettings, bound: socket.socket) -> None:
+def run_server(
+    segmenter: Segmenter, settings: ServeSettings, bound: socket.socket, tell: Callable[[str], None]
+) -> None:
     """Serve until Ctrl-C or SIGTERM; then delete all that was uploaded and found.
+
+    A study at work is finished first, since its files would be written anew behind us; a second Ctrl-C leaves
+    at once, with 130.
 
     Args:
         segmenter: outlines.
         settings: of the server.
         bound: socket that has the address.
+        tell: says something to whoever started the server.
     """
     import uvicorn
 
     from .api import create_app
 
-    _sweep_earlier()
+    sweep_earlier()
     _allow_many_files()
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+        (Path(folder) / BUSY).open("w") as mark,
+    ):
+        fcntl.flock(mark, fcntl.LOCK_EX)
         app = create_app(segmenter, settings, Path(folder))
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes on what stopped it
             uvicorn.Server(config).run(sockets=[bound])
+        jobs = app.state.served.jobs
         try:
-            app.state.served.jobs.stop(None)  # the study at work: its files would be written anew behind us
-        except KeyboardInterrupt:  # somebody does not want to wait for it
+            if jobs.is_alive and jobs.is_at_work:
+                tell("Finishing the study at work; Ctrl-C again leaves at once.")
+            jobs.stop(None)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             shutil.rmtree(folder, ignore_errors=True)
-            os._exit(130)
+            os._exit(130)  # the worker may be inside a library that does not let go
 
 
-def _sweep_earlier() -> None:
-    """Delete what servers left that were killed outright."""
+def sweep_earlier() -> None:
+    """Delete what servers left that were killed outright: their folders, whose mark nobody holds."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        number = path.name.removeprefix(PREFIX).partition("-")[0]
-        if number.isdecimal() and not Path(f"/proc/{number}").exists() and Path("/proc/self").exists():
+        with contextlib.suppress(OSError), (path / BUSY).open("r") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
 
 

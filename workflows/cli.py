@@ -327,7 +327,7 @@ def serve_page(
         _say(f"Warning: everyone who reaches {host} can use the server; it asks for no password.")
     typer.echo(f"The page is at {settings.address}, the API is described at {settings.address}/api/docs.")
     typer.echo(f"Ctrl-C stops it and deletes what was uploaded. {NOT_FOR_DIAGNOSIS}")
-    run_server(segmenter, settings, bound)
+    run_server(segmenter, settings, bound, typer.echo)
 
 
 @app.command(epilog="Example: `gliomaseg label --studies lgg-mri-segmentation/kaggle_3m --model runs/first`")

@@ -76,7 +76,7 @@ def _listed_pairs(path: Path) -> list[tuple[str, Path, Path | None]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         items: list[Any] = content.get("training", [])
         return [_listed(path.parent, item) for item in items]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise InputError(
             f"{path} must hold a list `training` of pairs like "
             '{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, '
@@ -88,6 +88,8 @@ def _listed_pairs(path: Path) -> list[tuple[str, Path, Path | None]]:
 def _listed(root: Path, item: dict[str, str]) -> tuple[str, Path, Path | None]:
     image = root / item["image"]
     label = root / item["label"] if item.get("label") else None
+    if not is_volume(image.name):
+        raise ValueError(f"{image.name} is no NIfTI volume")
     return stem_of(image.name), image, label
 
 

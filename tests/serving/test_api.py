@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.requests import Request
 
 from gliomaseg.serving import api, uploads, web_server
 from gliomaseg.serving.api import create_app
@@ -346,16 +347,26 @@ def test_a_proxy_may_call_the_server_by_its_own_name(bright_segmenter: Segmenter
 
 
 def test_whoever_reads_that_a_job_is_done_reads_all_of_it(tmp_path: Path) -> None:
-    class Ending(Jobs):
-        def ahead_of(self, job: Job) -> int:
-            job.results, job.state = (
-                {"studies": [], "failed": [{"patient": "a", "input": "", "reason": ""}]},
-                "done",
-            )
-            return 0
+    class Ending(Job):
+        """A job that ends right after somebody has read its results."""
 
-    jobs = Ending(tmp_path, lambda *_: None)
-    job = jobs.open()
-    job.state = "running"
-    job.results = {"studies": [], "failed": []}
-    assert api._describe(job, jobs).state == "running"  # it ended while the answer was made
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if name == "results":
+                self.state = "done"
+            return value
+
+    job = Ending("a", tmp_path, state="running")
+    assert api._describe(job, Jobs(tmp_path, lambda *_: None)).state == "running"
+
+
+def test_an_upload_that_nobody_waits_for_is_given_up(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(_: Request) -> bool:
+        return True
+
+    monkeypatch.setattr(Request, "is_disconnected", gone)
+    assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).status_code == 400
+    assert list(folder.iterdir()) == []
+    assert client.app.state.served.jobs._jobs == {}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.serving.listening import bound_socket
+from gliomaseg.serving.web_server import BUSY, PREFIX, sweep_earlier
 from gliomaseg.workflows.files import InputError
 
 TRIES = 6000  # of a twentieth of a second: for a machine that is busy, not a limit that is measured
@@ -100,3 +103,70 @@ def test_a_port_that_is_taken_is_refused() -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(InputError, match=r"cannot listen at 192\.0\.2\.1:0 "):
         bound_socket("192.0.2.1", 0)
+
+
+STUBBORN = """
+import signal, sys
+from gliomaseg.serving import api
+from gliomaseg.serving.listening import bound_socket
+from gliomaseg.serving.web_server import BUSY, PREFIX, sweep_earlier
+from gliomaseg.serving.settings import ServeSettings
+from gliomaseg.serving.web_server import run_server
+
+def work(job, goes):
+    print("at work", flush=True)
+    while True:
+        signal.sigtimedwait([], 0.01)
+
+api.Outliner = lambda segmenter: work
+bound = bound_socket("127.0.0.1", 0)
+print(f"The page is at http://127.0.0.1:{bound.getsockname()[1]},", flush=True)
+run_server(None, ServeSettings(), bound, lambda words: print(words, flush=True))
+"""
+"""A server whose study never ends."""
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_does_not_wait_for_the_study_at_work(tmp_path: Path) -> None:
+    temporary, output = tmp_path / "temporary", tmp_path / "output.txt"
+    temporary.mkdir()
+    with output.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", STUBBORN],
+            stdout=stream,
+            stderr=stream,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
+    try:
+        address = started(output, process)
+        body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\nx\r\n--e--\r\n'
+        asked(f"{address}/api/jobs", body, "multipart/form-data; boundary=e")
+        for words in ("at work", "Finishing the study at work; Ctrl-C again leaves at once."):
+            while words not in output.read_text(encoding="utf-8"):
+                assert process.poll() is None, output.read_text(encoding="utf-8")
+                _pause()
+            process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_server_left_is_deleted_and_what_a_living_one_has_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, alive, fresh, other = (
+        tmp_path / name for name in (f"{PREFIX}a", f"{PREFIX}b", f"{PREFIX}c", "somebody-else")
+    )
+    for folder in (dead, alive, fresh, other):
+        folder.mkdir()
+        (folder / "scan").touch()
+    for folder in (dead, alive, other):
+        (folder / BUSY).touch()
+    with (alive / BUSY).open("w") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        sweep_earlier()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, fresh.name, other.name])
