@@ -19,6 +19,7 @@ from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import Job, Jobs
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.phantom_study import write_dicom
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.slices import parse_name
 
@@ -53,9 +54,9 @@ def volume(data: np.ndarray, affine: np.ndarray, path: Path) -> tuple[str, tuple
     return "files", (path.name, path.read_bytes())
 
 
-def done(client: TestClient, parts: list[Any]) -> dict[str, Any]:
+def done(client: TestClient, parts: list[Any], words: dict[str, str] | None = None) -> dict[str, Any]:
     """Upload and ask until it is done or failed."""
-    sent = client.post("/api/jobs", files=parts)
+    sent = client.post("/api/jobs", files=parts, data=words)
     assert sent.status_code == 202, sent.text
     assert sent.headers["location"] == sent.json()["self"]
     for _ in range(PATIENCE):
@@ -272,6 +273,23 @@ def test_a_missing_package_says_which_extra_brings_it(monkeypatch: pytest.Monkey
     words = r"The server needs no-such-package, not installed here; install the extra `serve`: pip install"
     with pytest.raises(InputError, match=words):
         web_server.require_packages()
+
+
+def test_the_series_of_a_dicom_study_can_be_named(client: TestClient, head: Any, tmp_path: Path) -> None:
+    for number, channel in ((5, 0), (6, 1)):
+        tags = {"SeriesDescription": f"plain {number}", "SeriesNumber": number}
+        write_dicom(
+            tmp_path / "anna" / f"s{number}", head.scan[..., channel], head.affine, tags, study="anna"
+        )
+    files = sorted(path for path in tmp_path.rglob("*.dcm"))
+    parts = [("files", (path.relative_to(tmp_path).as_posix(), path.read_bytes())) for path in files]
+    assert done(client, parts)["error"] is not None  # either may be FLAIR
+    job = done(client, parts, {"flair": "6", "pre": "5", "post": "none"})
+    assert job["error"] is None
+    (study,) = job["studies"]
+    assert (study["patient"], study["slices"]) == ("anna", 7)
+    assert study["sequences"] == ["pre-contrast", "FLAIR"]
+    assert study["volume_ml"] > 0
 
 
 def test_words_about_series_go_along(client: TestClient, head: Any, tmp_path: Path) -> None:
