@@ -1,7 +1,8 @@
 """Slices as they were drawn and one row of random numbers for each in, varied slices out, a batch at a time.
 
 The numbers are drawn where a sample is made (``RandNumbersd``) and used where the network is, on a GPU too
-(``SliceAugmentation``): a sample is a function of its pixels and its row, whatever else is in the batch.
+(``SliceAugmentation``): a sample is a function of its pixels and its row, whatever else is in the batch,
+unless lesions are pasted from slice to slice.
 Ranges and order follow nnU-Net's augmentation (Isensee et al., Nature Methods 2021, supplement 4), weaker.
 """
 
@@ -23,7 +24,7 @@ COLUMNS: Final = (
     *("flip", "affine", "rotate", "scale_y", "scale_x", "shear_y", "shear_x", "shift_y", "shift_x"),
     *("smooth", "sigma_y", "sigma_x", "contrast", "factor", "brightness", "offset"),
     *("bias", "c0", "c1", "c2", "c3", "c4", "c5", "noise", "deviation", "noise_seed"),
-    *("flair_alone", "drop_first", "drop_last"),
+    *("flair_alone", "drop_first", "drop_last", "paste", "donor", "margin"),
 )
 """What the random numbers of a row are for, each uniform in [0, 1)."""
 
@@ -57,12 +58,12 @@ class SliceAugmentation:
     """Vary normalised slices in place, grey values and coil; the label follows in place only.
 
     In this order: mirror left-right, rotate, scale, shear and shift (one interpolation for all of them),
-    smooth, contrast, brightness, bias field, noise, sequences replaced by FLAIR. What a row does not ask for
-    leaves its slice as it is, to the bit.
+    paste a lesion of another slice of the batch, smooth, contrast, brightness, bias field, noise, sequences
+    replaced by FLAIR. What a row does not ask for leaves its slice as it is, to the bit.
 
     Args:
-        strength: multiplies ranges and probabilities, but not those of mirroring, of missing sequences and
-            of the width of a blur.
+        strength: multiplies ranges and probabilities, but not those of mirroring, of missing sequences, of
+            pasting and of the width of a blur.
         flip: probability of mirroring.
         affine: probability of rotating, scaling, shearing and shifting.
         rotate: largest angle in radians.
@@ -81,6 +82,9 @@ class SliceAugmentation:
         deviation: the largest of its deviations.
         missing: probability with which each of the other sequences is replaced by FLAIR, independently.
         flair_alone: probability with which both are replaced at once.
+        paste: probability of laying the lesion of another slice of the batch over this one, with its label
+            and a seam around it (after CarveMix, Zhang et al., NeuroImage 2023); 0 never does.
+        seam: least and greatest half width of the seam, in pixels, in which the other slice fades out.
 
     Raises:
         ValueError: the strength is negative.
@@ -108,6 +112,8 @@ class SliceAugmentation:
         deviation: float = 0.1,
         missing: float = 0.1,
         flair_alone: float = 0.15,
+        paste: float = 0.0,
+        seam: tuple[int, int] = (1, 6),
     ) -> None:
         if strength < 0:
             raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
@@ -120,6 +126,8 @@ class SliceAugmentation:
         self.sigma = sigma
         self.missing = missing
         self.flair_alone = flair_alone
+        self.paste = paste
+        self.seam = seam
 
     def __call__(self, image: Tensor, label: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Return both varied.
@@ -134,6 +142,7 @@ class SliceAugmentation:
         """
         row = {name: drawn[:, column].numpy() for column, name in enumerate(COLUMNS)}
         image, label = self._move(image, label, row)
+        self._paste(image, label, row)
         self._smooth(image, row)
         self._stretch(image, row)
         self._shade(image, row)
@@ -164,6 +173,27 @@ class SliceAugmentation:
         scale = _stack(scales[0] * np.where(mirrored, -1.0, 1.0), 0.0, 0.0, scales[1])
         shift = np.stack([2 * _within(row[name], self.shift) for name in ("shift_x", "shift_y")], axis=-1)
         return torch.from_numpy(np.concatenate([turn @ shear @ scale, shift[:, :, None]], axis=2))
+
+    def _paste(self, image: Tensor, label: Tensor, row: Mapping[str, Any]) -> None:
+        """Lay lesions of other slices over some, as all were before; both labels fade as the pictures do."""
+        if not (which := np.flatnonzero(row["paste"] < self.paste)).size:
+            return
+        donors = np.flatnonzero(label.amax(dim=(1, 2, 3)).cpu().numpy() > 0)
+        pairs = [
+            (to, others[int(row["donor"][to] * len(others))])
+            for to in which
+            if len(others := donors[donors != to])
+        ]
+        if not pairs:
+            return
+        to, donor = (np.array(side) for side in zip(*pairs, strict=True))
+        least, most = self.seam
+        widths = least + (row["margin"][to] * (most - least + 1)).astype(int)
+        cover = torch.cat(
+            [faded(label[[source]], int(width)) for source, width in zip(donor, widths, strict=True)]
+        )
+        image[to] = torch.lerp(image[to], image[donor], cover)
+        label[to] = torch.lerp(label[to], label[donor], cover)
 
     def _smooth(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if (which := np.flatnonzero(row["smooth"] < self.smooth)).size:
@@ -227,6 +257,21 @@ def smoothed(image: Tensor, sigma_y: Tensor, sigma_x: Tensor, widest: float) -> 
             functional.pad(flat, padding, mode="replicate"), kernel, groups=count * channels
         )
     return flat.reshape(image.shape)
+
+
+def faded(label: Tensor, width: int) -> Tensor:
+    """Return weights that are 1 on a lesion and fall to 0 in a seam around it.
+
+    Args:
+        label: ``(B, 1, H, W)`` from 0 to 1; whatever is above 0 is lesion.
+        width: half of the seam's, in pixels.
+
+    Returns:
+        ``(B, 1, H, W)`` from 0 to 1.
+    """
+    side = 2 * width + 1
+    wide = functional.max_pool2d((label > 0).to(label), side, stride=1, padding=width)
+    return functional.avg_pool2d(wide, side, stride=1, padding=width, count_include_pad=False)
 
 
 def bias_field(weights: Tensor, height: int, width: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gliomaseg.transforms import RandNumbersd, SliceAugmentation, keys
-from gliomaseg.transforms.augment import COLUMNS, bias_field, smoothed
+from gliomaseg.transforms.augment import COLUMNS, bias_field, faded, smoothed
 
 SIDE = 32
 OFF: dict[str, Any] = dict.fromkeys(
@@ -203,6 +203,68 @@ def test_a_lone_channel_has_no_sequence_to_lose() -> None:
     image, label = batch(2, 1)
     moved, _ = only(missing=1.0, flair_alone=1.0)(image.clone(), label, rows(2))
     assert torch.equal(moved, image)
+
+
+def lesions_apart() -> tuple[Tensor, Tensor]:
+    """Return three slices, each of one grey, with a lesion in a place of its own; the last has none."""
+    image = torch.arange(1.0, 4.0)[:, None, None, None].expand(3, 3, SIDE, SIDE).clone()
+    label = torch.zeros(3, 1, SIDE, SIDE)
+    label[0, :, 4:9, 6:12] = 1.0
+    label[1, :, 20:24, 18:26] = 0.5
+    return image, label
+
+
+def test_a_lesion_is_pasted_with_its_label_and_what_was_there_goes() -> None:
+    image, label = lesions_apart()
+    drawn = rows(donor=0.0, margin=0.0)
+    drawn[1:, COLUMNS.index("paste")] = 0.2
+    moved, moved_label = only(paste=0.3)(image.clone(), label.clone(), drawn)
+    assert torch.equal(moved[0], image[0])  # its row asks for nothing
+    assert torch.equal(moved_label[0], label[0])
+    for to in (1, 2):  # the first other slice with a lesion is the first one
+        assert torch.all(moved[to, :, 4:9, 6:12] == 1.0)
+        assert torch.all(moved_label[to, :, 4:9, 6:12] == 1.0)
+        assert torch.all(moved[to, :, 12:, 15:] == to + 1.0)
+    assert torch.all(moved_label[1, :, 20:24, 18:26] == 0.5)  # its own lesion is far from it and stays
+    assert 1.0 < float(moved[1, 0, 3, 6]) < 2.0  # the seam
+
+
+def test_a_pasted_lesion_comes_from_the_slice_as_it_was() -> None:
+    image, label = lesions_apart()
+    moved, moved_label = only(paste=1.0)(image.clone(), label.clone(), rows(margin=0.0, donor=0.0))
+    assert torch.all(moved[0, :, 20:24, 18:26] == 2.0)  # the first takes from the second
+    assert torch.all(moved[1, :, 4:9, 6:12] == 1.0)  # which takes from the first, before it changed
+    assert torch.all(moved_label[0, :, 20:24, 18:26] == 0.5)
+    assert torch.all(moved_label[0, :, 4:9, 6:12] == 1.0)
+
+
+def test_the_donor_is_drawn_among_the_others_with_lesion() -> None:
+    image, label = lesions_apart()
+    for donor, source in ((0.0, 0), (0.49, 0), (0.51, 1), (0.99, 1)):
+        moved, _ = only(paste=1.0)(image.clone(), label.clone(), rows(donor=donor, margin=0.0))
+        assert sorted(moved[2, 0].unique().tolist())[0] == source + 1.0
+
+
+@pytest.mark.parametrize("lesions", [0, 1])
+def test_nothing_is_pasted_where_no_other_slice_has_a_lesion(lesions: int) -> None:
+    image, label = lesions_apart()
+    label[lesions:] = 0.0
+    drawn = rows()
+    drawn[1:, COLUMNS.index("paste")] = 1.0
+    moved, moved_label = only(paste=0.9)(image.clone(), label.clone(), drawn)
+    assert torch.equal(moved, image)
+    assert torch.equal(moved_label, label)
+
+
+@pytest.mark.parametrize("width", [1, 3, 6])
+def test_a_seam_falls_from_one_on_the_lesion_to_nothing_within_twice_its_width(width: int) -> None:
+    label = torch.zeros(1, 1, 41, 41)
+    label[..., 20, 20] = 0.1
+    row = faded(label, width)[0, 0, 20]
+    assert row[20] == 1.0
+    assert torch.all(row[20 : 20 + 2 * width + 1].diff() < 0)
+    assert torch.all(row[20 + 2 * width + 1 :] == 0)
+    torch.testing.assert_close(row, row.flip(0))
 
 
 def test_a_row_has_a_number_for_every_column_and_repeats_by_its_seed() -> None:
