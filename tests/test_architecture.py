@@ -46,7 +46,7 @@ ORDER = [
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
     "bundle",  # for others
-    "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door
+    "export", "doctor", "results", "predicted", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

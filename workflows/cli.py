@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .files import InputError
+from .files import InputError, OurFaultError
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
@@ -69,7 +69,7 @@ def main() -> None:
         if words is None:
             raise
         _say(f"Error: {words}")
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, OurFaultError) else 2)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -244,6 +244,9 @@ def predict(
         str | None,
         typer.Option(help="The same for post-contrast T1; none leaves it out.", show_default=False),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
+    ] = False,
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     from ..transforms.keys import CHANNELS
@@ -255,7 +258,14 @@ def predict(
     wanted = {sequence: word for sequence, word in named if word is not None}
     _name_default(model)
     segmenter = Segmenter.from_name(model, device)
-    rows = predict_studies(inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities)
+    try:
+        rows = predict_studies(
+            inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities, resume=resume
+        )
+    except KeyboardInterrupt as stop:
+        asked = [word for word in sys.argv[1:] if word != "--resume"]
+        words = KeyboardInterrupt("Finished studies are kept.")
+        raise _resumable(words, "gliomaseg", *asked, "--resume") from stop
     found = sum(row["volume_voxels"] > 0 for row in rows)
     typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
     typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")

@@ -34,6 +34,13 @@ class InputError(ValueError):
     """
 
 
+class OurFaultError(InputError):
+    """Say that something went wrong which should not, though the rest of the work is done.
+
+    The command line prints the sentence without a traceback and exits with 1.
+    """
+
+
 def could_not_write(path: str | os.PathLike[str], error: OSError) -> InputError:
     """Return the sentence about a path that could not be written: why, and what would work."""
     way_out = _WAYS_OUT.get(error.errno or 0, "Choose another output folder.")

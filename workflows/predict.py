@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,15 @@ from ..transforms.space import to_slices
 from . import animation, pictures
 from .dicom_folder import REFUSED
 from .dicom_series import Wanted
-from .files import InputError, require_folder
+from .files import InputError, OurFaultError, require_folder
 from .inputs import find_studies_to_predict, place_of
+from .predicted import finished_before, settings_sha256
 from .results import COLUMNS, describe, write_masks, write_results
 from .segment import Segmentation, Segmenter
+
+logger = logging.getLogger(__name__)
+
+UNEXPECTED = "Something went wrong that should not ({kind}); the log has the details, please report them."
 
 Watch = Callable[[int, int, Mapping[str, Any] | None, Segmentation | None], None]
 """Called with the number of studies that are done and that there are, and with the record and the
@@ -44,10 +50,11 @@ def predict_studies(
     probabilities: bool = False,
     watch: Watch | None = None,
     within: Path | None = None,
+    resume: bool = False,
 ) -> list[dict[str, Any]]:
     """Segment all studies that the inputs name and write masks, overlays, results.csv and results.json.
 
-    A study that cannot be read does not keep the others from being segmented; results.json says why.
+    A study that cannot be segmented does not keep the others from it; results.json says why.
 
     Args:
         inputs: slice files, volumes, DICOM files, or folders of any of them.
@@ -57,58 +64,87 @@ def predict_studies(
         probabilities: write them beside the masks.
         watch: told of every study, in place of a progress bar; what it raises ends the work.
         within: folder that no file of a study may lie outside of, where strangers name the inputs.
+        resume: keep what an earlier call finished, see ``predicted.finished_before``.
 
     Returns:
         The rows of results.csv.
 
     Raises:
-        InputError: an input cannot be used, ``output`` is a file, or two studies would be written to one
-            place; nothing has been written then. Or a study could not be read; this is said when all others
-            are done.
+        InputError: an input cannot be used, ``output`` is a file, two studies would be written to one
+            place, or there is nothing to go on from; nothing has been written then. Or a study could not be
+            segmented; this is said when all others are done.
     """
     require_folder(output)
     studies = list(find_studies_to_predict(inputs, wanted))
     _check_studies(studies)
     if within is not None:
         _check_places(studies, within)
-    rows: list[dict[str, Any]] = []
+    chosen = {name: str(word) for name, word in (wanted or {}).items()}
+    settings = settings_sha256(segmenter.model, probabilities=probabilities, wanted=chosen)
+    kept = finished_before(output, studies, settings) if resume else {}
+    rows = dict(kept)
     failed: list[dict[str, Any]] = []
+    errors: list[InputError] = []
     quiet = watch is not None or len(studies) < 2
     tell = watch or _tell_nobody
-    tell(0, len(studies), None, None)
-    for case in tqdm(studies, desc="segmenting", unit="study", dynamic_ncols=True, disable=quiet):
-        segmentation = None
-        try:
-            segmentation = _segment(case, segmenter)
-        except InputError as error:
-            if len(studies) == 1:
-                raise
-            failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(error)})
+    tell(len(rows), len(studies), None, None)
+    left = [case for case in studies if str(case[keys.PATIENT]) not in kept]
+    bar = tqdm(
+        left, "segmenting", len(studies), initial=len(rows), unit="study", dynamic_ncols=True, disable=quiet
+    )
+    for case in bar:
+        outcome = _try_to_segment(case, segmenter, alone=len(studies) == 1)
+        if isinstance(outcome, InputError):
+            errors.append(outcome)
+            failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(outcome)})
         else:
-            written = write_masks(case, segmentation, output / str(case[keys.PATIENT]), probabilities)
-            _write_overlay(output / "overlays" / f"{case[keys.PATIENT]}.png", segmentation)
-            rows.append(describe(case, segmentation, written, segmenter.model.sha256))
-        write_results(output, rows, failed)
-        tell(len(rows) + len(failed), len(studies), case, segmentation)
+            written = write_masks(case, outcome, output / str(case[keys.PATIENT]), probabilities)
+            _write_overlay(output / "overlays" / f"{case[keys.PATIENT]}.png", outcome)
+            rows[str(case[keys.PATIENT])] = describe(case, outcome, written, segmenter.model.sha256)
+        write_results(output, _in_order(rows, studies), failed, settings)
+        found = outcome if isinstance(outcome, Segmentation) else None
+        tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
-        raise _some_failed(failed, len(studies), output)
-    return rows
+        raise _some_failed(errors, failed, len(studies), output)
+    return _in_order(rows, studies)
+
+
+def _in_order(
+    rows: Mapping[str, dict[str, Any]], studies: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows in the order in which their studies were named."""
+    names = (str(case[keys.PATIENT]) for case in studies)
+    return [rows[name] for name in names if name in rows]
 
 
 def _tell_nobody(*_: object) -> None:
     pass
 
 
-def _segment(case: Mapping[str, Any], segmenter: Segmenter) -> Segmentation:
-    if REFUSED in case:
-        raise InputError(str(case[REFUSED]))
-    return segmenter(case)
+def _try_to_segment(case: Mapping[str, Any], segmenter: Segmenter, alone: bool) -> Segmentation | InputError:
+    """Return the segmentation of a study, or why there is none; of a lone study, raise that."""
+    try:
+        if REFUSED in case:
+            raise InputError(str(case[REFUSED]))
+        return segmenter(case)
+    except InputError as error:
+        if alone:
+            raise
+        return error
+    except Exception as error:
+        if alone:
+            raise
+        logger.exception("%s from %s could not be segmented.", case[keys.PATIENT], place_of(case))
+        return OurFaultError(UNEXPECTED.format(kind=type(error).__name__))
 
 
-def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> InputError:
-    """Return the sentence about the studies that could not be read."""
+def _some_failed(
+    errors: Sequence[InputError], failed: Sequence[Mapping[str, Any]], studies: int, output: Path
+) -> InputError:
+    """Return the sentence about the studies that could not be segmented; our fault if one of them was."""
     others = "" if len(failed) == studies else "; the others are done"
-    return InputError(
+    kind = OurFaultError if any(isinstance(error, OurFaultError) for error in errors) else InputError
+    return kind(
         f"{len(failed)} of {studies} studies could not be segmented, the first of them "
         f"{failed[0]['patient']}: {failed[0]['reason']} {output / 'results.json'} lists them all{others}."
     )

@@ -115,7 +115,10 @@ def notes_on(case: Mapping[str, Any], segmentation: Segmentation) -> list[str]:
 
 
 def write_results(
-    output: Path, rows: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]] = ()
+    output: Path,
+    rows: Sequence[Mapping[str, Any]],
+    failed: Sequence[Mapping[str, Any]] = (),
+    settings: str | None = None,
 ) -> None:
     """Write results.csv and results.json, each whole or not at all.
 
@@ -123,6 +126,7 @@ def write_results(
         output: folder.
         rows: of ``describe``.
         failed: patient, input and reason of studies that could not be segmented.
+        settings: see ``predicted.settings_sha256``; None where nothing shall go on from here.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -134,6 +138,7 @@ def write_results(
         "versions": {name: version_of(name) for name in PACKAGES},
         "studies": list(rows),
         "failed": list(failed),
+        "settings_sha256": settings,
     }
     files.write_json(output / "results.json", content)
 

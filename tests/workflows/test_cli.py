@@ -1,9 +1,14 @@
 """Wrong input is one sentence and exit code 2, with nothing half-written; help is there for every command."""
 
 import errno
+import importlib
+import json
 import os
+import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import nibabel as nib
@@ -315,6 +320,52 @@ def test_an_interrupt_exits_with_130_and_tells_how_to_go_on(
     assert outcome.code == 130
     assert "Stopped at step 3" in outcome.err
     assert f"gliomaseg train {phantom_data} --output '{run}' --resume" in outcome.err
+
+
+def test_an_interrupted_prediction_tells_how_to_go_on_and_goes_on(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = importlib.import_module("gliomaseg.workflows.results").write_masks
+    done: list[str] = []
+
+    def two_then_interrupt(case: Mapping[str, Any], *rest: Any) -> Path:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(case["patient"])
+        return written(case, *rest)
+
+    command = ("predict", phantom_data, "--output", tmp_path / "my masks", "--model", smoke_run)
+    with monkeypatch.context() as patch:
+        patch.setattr("gliomaseg.workflows.predict.write_masks", two_then_interrupt)
+        outcome = gliomaseg(*command, "--resume")  # nothing is there yet, so it begins
+    assert outcome.code == 130
+    asked = shlex.join(map(str, ("gliomaseg", *command, "--resume")))
+    assert f"Interrupted. Finished studies are kept. Go on with: {asked}\n" in outcome.err
+    before = (tmp_path / "my masks" / "overlays" / f"{done[0]}.png").stat().st_mtime_ns
+    again = gliomaseg(*command, "--resume")
+    assert again.code == 0, again.err
+    assert "8 studies" in again.out
+    assert (tmp_path / "my masks" / "overlays" / f"{done[0]}.png").stat().st_mtime_ns == before
+    rows = json.loads((tmp_path / "my masks" / "results.json").read_text(encoding="utf-8"))["studies"]
+    assert [row["patient"] for row in rows] == sorted(row["patient"] for row in rows)
+
+
+def test_a_fault_of_ours_in_one_study_is_told_and_exits_with_1(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = importlib.import_module("gliomaseg.workflows.segment").Segmenter.__call__
+    victim = load_cases(phantom_data)[0]["patient"]
+
+    def stumble(self: Any, case: Mapping[str, Any]) -> Any:
+        if case["patient"] == victim:
+            raise KeyError("spacing")
+        return segment(self, case)
+
+    monkeypatch.setattr("gliomaseg.workflows.segment.Segmenter.__call__", stumble)
+    outcome = gliomaseg("predict", phantom_data, "--output", tmp_path / "o", "--model", smoke_run)
+    assert outcome.code == 1
+    assert f"1 of 8 studies could not be segmented, the first of them {victim}: Something went" in outcome.err
+    assert "the others are done" in outcome.err
 
 
 def test_an_interrupt_before_the_training_asks_for_the_same_command(

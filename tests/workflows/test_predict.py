@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gliomaseg.transforms import LoadStudyd, keys
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.files import InputError, OurFaultError
 from gliomaseg.workflows.masks import load_prediction
 from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
 from gliomaseg.workflows.segment import Segmentation
@@ -27,9 +28,13 @@ AFFINE = np.array([[0, -2, 0, 5], [1, 0, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1]], np
 class BrightIsAbnormal:
     """A segmenter that marks what is above 128 in the last channel."""
 
-    model = SimpleNamespace(sha256="ab" * 32)
+    def __init__(self, threshold: float = 0.5) -> None:
+        config = {"threshold": threshold, "device": "cpu"}
+        self.model = SimpleNamespace(sha256="ab" * 32, parser=lambda: SimpleNamespace(get=lambda: config))
+        self.asked: list[str] = []
 
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+        self.asked.append(case[keys.PATIENT])
         image = LoadStudyd(keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
         mask = (image[-1].numpy() > 128).astype(np.uint8)
         known = isinstance(case[keys.IMAGE], str)
@@ -232,13 +237,127 @@ def test_the_table_has_a_row_for_each_study(tmp_path: Path, write_picture: Write
     assert (results["note"], results["studies"]) == ("Not for diagnosis.", rows)
 
 
-def test_what_was_finished_before_a_fault_is_kept(tmp_path: Path, write_picture: WritePicture) -> None:
-    write_picture(tmp_path / "a_1.png", bright(1))
+def test_a_study_that_fails_unexpectedly_is_listed_and_the_others_are_done(
+    tmp_path: Path, write_picture: WritePicture, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in "ac":
+        write_picture(tmp_path / f"{name}_1.png", bright(1))
+    (tmp_path / "b_1.png").write_bytes(b"not a picture")
+    with pytest.raises(
+        OurFaultError,
+        match=r"1 of 3 studies could not be segmented, the first of them b: Something went wrong ",
+    ):
+        predict([tmp_path / f"{name}_1.png" for name in "abc"], tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [row["patient"] for row in results["studies"]] == ["a", "c"]
+    reason = "Something went wrong that should not (ValueError); the log has the details, please report them."
+    assert results["failed"] == [{"patient": "b", "input": str(tmp_path), "reason": reason}]
+    assert "Could not decode" in caplog.text  # with where it came from
+    assert f"b from {tmp_path} could not be segmented." in caplog.text
+
+
+def test_an_unexpected_fault_in_the_only_study_is_not_hidden(tmp_path: Path) -> None:
     (tmp_path / "b_1.png").write_bytes(b"not a picture")
     with pytest.raises(ValueError, match=r"Could not decode .*b_1\.png"):
-        predict([tmp_path / "a_1.png", tmp_path / "b_1.png"], tmp_path / "out")
-    assert (tmp_path / "out" / "results.csv").read_text(encoding="utf-8").count("\n") == 2
-    assert (tmp_path / "out" / "a" / "a_1_mask.png").is_file()
+        predict([tmp_path / "b_1.png"], tmp_path / "out")
+
+
+# ---- Going on from what is there
+
+
+@pytest.fixture
+def pair(tmp_path: Path, write_picture: WritePicture) -> list[Path]:
+    """Two studies of slices; the first has two of them."""
+    names = [tmp_path / "scans" / name for name in ("a_1.png", "a_2.png", "b_1.png")]
+    names[0].parent.mkdir()
+    for name in names:
+        write_picture(name, bright(1))
+    return names
+
+
+def go_on(inputs: list[Path], output: Path, resume: bool = True, **asked: Any) -> tuple[list[str], list[str]]:
+    """Return the patients that were segmented and those of the rows."""
+    segmenter: Any = BrightIsAbnormal(asked.pop("threshold", 0.5))
+    rows = predict_studies(inputs, output, segmenter, resume=resume, **asked)
+    assert json.loads((output / "results.json").read_text(encoding="utf-8"))["studies"] == rows
+    return segmenter.asked, [row["patient"] for row in rows]
+
+
+def test_what_was_finished_is_kept_and_the_rest_is_done_in_the_order_named(
+    tmp_path: Path, pair: list[Path]
+) -> None:
+    out = tmp_path / "out"
+    assert go_on(pair[2:], out) == (["b"], ["b"])  # nothing is there yet
+    first = json.loads((out / "results.json").read_text(encoding="utf-8"))["studies"]
+    assert go_on(pair, out) == (["a"], ["a", "b"])
+    assert json.loads((out / "results.json").read_text(encoding="utf-8"))["studies"][1:] == first
+    assert go_on(pair, out) == ([], ["a", "b"])
+    assert go_on(pair, out, resume=False) == (["a", "b"], ["a", "b"])
+
+
+def test_an_interruption_leaves_what_the_next_call_goes_on_from(tmp_path: Path, pair: list[Path]) -> None:
+    class Interrupted(BrightIsAbnormal):
+        def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+            if case[keys.PATIENT] == "b":
+                raise KeyboardInterrupt
+            return super().__call__(case)
+
+    segmenter: Any = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        predict_studies(pair, tmp_path / "out", segmenter)
+    assert go_on(pair, tmp_path / "out") == (["b"], ["a", "b"])
+
+
+@pytest.mark.parametrize("gone", ["a/a_2_mask.png", "overlays/a.png"])
+def test_a_study_of_which_a_file_is_gone_is_done_again(tmp_path: Path, pair: list[Path], gone: str) -> None:
+    go_on(pair, tmp_path / "out")
+    (tmp_path / "out" / gone).unlink()
+    assert go_on(pair, tmp_path / "out") == (["a"], ["a", "b"])
+
+
+def test_a_study_with_a_newer_scan_or_another_place_is_done_again(tmp_path: Path, pair: list[Path]) -> None:
+    out = tmp_path / "out"
+    go_on(pair, out)
+    after = (out / "b" / "b_1_mask.png").stat().st_mtime_ns + 1
+    os.utime(pair[2], ns=(after, after))
+    assert go_on(pair, out) == (["b"], ["a", "b"])
+    moved = [path.rename(tmp_path / path.name) for path in pair[:2]]
+    assert go_on([*moved, pair[2]], out) == (["a"], ["a", "b"])
+
+
+def test_a_volume_is_kept_as_well(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), tmp_path / "v.nii.gz")
+    assert go_on([tmp_path / "v.nii.gz"], tmp_path / "out") == (["v"], ["v"])
+    assert go_on([tmp_path / "v.nii.gz"], tmp_path / "out") == ([], ["v"])
+
+
+@pytest.mark.parametrize(
+    "asked", [{"threshold": 0.4}, {"probabilities": True}, {"wanted": {}, "probabilities": True}]
+)
+def test_results_of_two_settings_are_never_mixed(
+    tmp_path: Path, pair: list[Path], asked: dict[str, Any]
+) -> None:
+    go_on(pair, tmp_path / "out")
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    with pytest.raises(
+        InputError,
+        match=r"results\.json was written by another model, version or with other options, .*leave out "
+        "--resume to do all studies again, or name another --output",
+    ):
+        go_on(pair, tmp_path / "out", **asked)
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"studies": [{}]}'])
+def test_a_file_that_is_not_of_predict_is_nothing_to_go_on_from(
+    tmp_path: Path, pair: list[Path], content: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text(content, encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"is no results\.json of predict.*leave out --resume, or name another"
+    ):
+        go_on(pair, tmp_path / "out")
 
 
 def test_an_output_that_is_a_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
