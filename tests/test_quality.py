@@ -242,6 +242,11 @@ def test_every_kept_recipe_sets_ids_that_are_there() -> None:
             "a: {changes: x}\nb: {changes: y, everyone: true, starts_from: a}",
             r"b in .* must take over the temperature .* and `fit: \[\]`",
         ),
+        (
+            "a: {changes: x}\nb: {changes: y, everyone: true, starts_from: a, fit: []}\n"
+            "c: {changes: z, starts_from: b}",
+            "c in .* starts from b, which the inner validation has trained, .* give it `everyone: true`",
+        ),
         ("a: {changes: x}\nb: {from: a, changes: y, trained_as: a, minutes: 3}", "b in .* weights of 'a'"),
     ],
 )
@@ -530,6 +535,12 @@ def test_everyone_trains_where_a_recipe_says_so_and_the_temperature_is_taken_ove
     before = json.loads((run_of(place, TINY) / "configs" / "inference.json").read_text(encoding="utf-8"))
     kept = json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))
     assert content["fitted"]["temperature"] == kept["temperature"] == before["temperature"] != 1.0
+    again = type(more)(**{**vars(everyone), "name": "again", "trained_as": "again", "starts_from": "every"})
+    twice = dataclasses.replace(place, recipes={**place.recipes, "again": again})
+    third = cells.cell_named("fold0:resnext26_unet_tiny:again", twice.recipes)
+    last = json.loads(runner.run_cell(third, twice).read_text(encoding="utf-8"))
+    assert last["started_from"]["cell"] == str(cell)
+    assert last["fitted"]["temperature"] == kept["temperature"]
 
 
 def test_minutes_before_are_told_along() -> None:

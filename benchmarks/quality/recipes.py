@@ -136,6 +136,11 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
             f"{recipe.name} in {path} starts from {recipe.starts_from!r}, so that must stand above it, and "
             "both be of kind gliomaseg; leave starts_from out to start afresh."
         )
+    if start is not None and start.everyone and not recipe.everyone:
+        raise InputError(
+            f"{recipe.name} in {path} starts from {start.name}, which the inner validation has trained, so "
+            "it cannot choose any more; give it `everyone: true`, or start from a recipe without."
+        )
     if recipe.everyone and (recipe.starts_from is None or recipe.fit):
         raise InputError(
             f"With `everyone`, nobody is left to fit anything on, so {recipe.name} in {path} must take over "

@@ -107,8 +107,10 @@ def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | N
         raise InputError(
             f"The recipe {recipe.name} starts from {first}, which is not trained; run that first."
         )
-    ours_now = tuple({*patients_of(cases)} for cases in (split.training, split.validation))
-    if seen_by(start, place.lock) != ours_now:
+    training, validation = ({*patients_of(cases)} for cases in (split.training, split.validation))
+    if place.recipes[recipe.starts_from].everyone:
+        training |= validation
+    if seen_by(start, place.lock) != (training, validation):
         raise InputError(
             f"{start} was trained on other patients than {cell} is; the split has changed since, run "
             f"{first} again."
