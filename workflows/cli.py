@@ -195,22 +195,29 @@ def evaluate(
     resize: Annotated[
         bool, typer.Option("--resize", help="Accept masks of another size than the scan.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take over what an evaluation cut off there has measured.")
+    ] = False,
 ) -> None:
     """Compare a model's masks, or anybody's, with the truth of every patient."""
     from .evaluate_command import evaluate_command
 
     if predictions is None:
         _name_default(model)
-    evaluation = evaluate_command(
-        data,
-        output,
-        model=model,
-        predictions=predictions,
-        section=section,
-        split_file=split_file,
-        device=device,
-        resize=resize,
-    )
+    try:
+        evaluation = evaluate_command(
+            data,
+            output,
+            model=model,
+            predictions=predictions,
+            section=section,
+            split_file=split_file,
+            device=device,
+            resize=resize,
+            resume=resume,
+        )
+    except KeyboardInterrupt as stop:
+        raise _with_resume("Measured patients are kept.") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}")
 
@@ -263,9 +270,7 @@ def predict(
             inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities, resume=resume
         )
     except KeyboardInterrupt as stop:
-        asked = [word for word in sys.argv[1:] if word != "--resume"]
-        words = KeyboardInterrupt("Finished studies are kept.")
-        raise _resumable(words, "gliomaseg", *asked, "--resume") from stop
+        raise _with_resume("Finished studies are kept.") from stop
     found = sum(row["volume_voxels"] > 0 for row in rows)
     typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
     typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")
@@ -429,10 +434,16 @@ def _on_termination(number: int, frame: object) -> None:
     raise _Terminated("Terminated before the first step.")
 
 
-def _resumable(stop: KeyboardInterrupt, *command: str | Path) -> typer.Exit:
-    """Say that a run was interrupted and by which command it goes on; leave with 130."""
-    _say(f"Interrupted. {stop} Go on with: {shlex.join(map(str, command))}")
+def _resumable(kept: object, *command: str | Path) -> typer.Exit:
+    """Say that a run was interrupted, what is kept and by which command it goes on; leave with 130."""
+    _say(f"Interrupted. {kept} Go on with: {shlex.join(map(str, command))}")
     return typer.Exit(130)
+
+
+def _with_resume(kept: str) -> typer.Exit:
+    """Say the same of a command that goes on when it is given again with ``--resume``."""
+    asked = [word for word in sys.argv[1:] if word != "--resume"]
+    return _resumable(kept, "gliomaseg", *asked, "--resume")
 
 
 def _profile(options: TrainOptions) -> None:

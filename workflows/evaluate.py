@@ -19,6 +19,7 @@ from . import animation, files, pictures
 from .environment import describe_environment
 from .history import read_history
 from .masks import load_label, load_prediction
+from .measured import Measured, Measurements
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases, per_patient_table
 from .report import write_report
@@ -56,6 +57,7 @@ def evaluate_cases(
     predict: Predict,
     protocol: Mapping[str, Any],
     resize: bool = False,
+    kept: Measurements | None = None,
 ) -> Evaluation:
     """Measure predictions against the truth of every case, with a progress bar.
 
@@ -64,6 +66,7 @@ def evaluate_cases(
         predict: a Segmenter, or masks from a folder.
         protocol: goes into ``metrics.json``; patients and slices are counted here.
         resize: bring a truth of another height and width to the scan's grid, by nearest neighbour.
+        kept: what an earlier call has measured is taken from there, and the rest written there.
 
     Raises:
         InputError: a case has no truth, or its files do not fit.
@@ -74,17 +77,29 @@ def evaluate_cases(
     frames: list[npt.NDArray[np.uint8]] = []
     largest = -1
     for case in tqdm(cases, desc="evaluating", unit="patient", dynamic_ncols=True):
-        truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
-        segmentation = predict(case)
-        if resize:
-            truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
-        patient = str(case[keys.PATIENT])
-        found.append(figures_of(case, segmentation, truth))
-        strips[patient] = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
-        if truth.sum() > largest:
-            largest = int(truth.sum())
-            frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
+        measured = kept.find(case) if kept else None
+        if measured is None or (not measured.frames and sum(measured.figures.true) > largest):
+            measured = _measure(case, predict, resize, largest)
+            if kept:
+                kept.keep(case, measured)
+        found.append(measured.figures)
+        strips[str(case[keys.PATIENT])] = measured.strip
+        if sum(measured.figures.true) > largest:
+            largest, frames = sum(measured.figures.true), list(measured.frames)
     return Evaluation(summarize(found, protocol), merge_cases([found]), strips, frames)
+
+
+def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: int) -> Measured:
+    """Measure a case; it is animated if its lesion has more than ``largest`` voxels."""
+    truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
+    segmentation = predict(case)
+    if resize:
+        truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
+    frames: list[npt.NDArray[np.uint8]] = []
+    if truth.sum() > largest:
+        frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
+    strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
+    return Measured(figures_of(case, segmentation, truth), strip, frames)
 
 
 def _require_truth(cases: Sequence[Mapping[str, Any]]) -> None:

@@ -13,10 +13,12 @@ from . import files
 from .causes import root_cause
 from .datalist import load_cases
 from .datalist_file import load_datalist
-from .environment import describe_environment
+from .environment import describe_environment, version_of
 from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
 from .files import InputError, require_folder
+from .measured import Measurements
 from .models import default_folder
+from .predicted import settings_sha256
 from .segment import Segmenter
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def evaluate_command(
     split_file: Path | None = None,
     device: str = "auto",
     resize: bool = False,
+    resume: bool = False,
 ) -> Evaluation:
     """Evaluate a model, or a folder of masks, on the cases of a data set and write figures and report.
 
@@ -47,6 +50,7 @@ def evaluate_command(
             found by itself.
         device: see ``inferers.pick_device``.
         resize: accept a truth of another size than its scan; the protocol then says so.
+        resume: take over what an evaluation that was cut off has measured, see ``measured.Measurements``.
 
     Raises:
         InputError: something named cannot be used.
@@ -79,7 +83,10 @@ def evaluate_command(
         protocol["warning"] = split["warning"]
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
-    evaluation = evaluate_cases(cases, predict, protocol, resize)
+    decides = _stamp(predictions) if predictions is not None else settings_sha256(segmenter.model)
+    settings = {"by": decides, "resize": resize, "version": version_of("gliomaseg")}
+    kept = Measurements(output, settings, resume)
+    evaluation = evaluate_cases(cases, predict, protocol, resize, kept)
     files.write_json(output / "environment.json", describe_environment())
     write_evaluation(
         output,
@@ -97,7 +104,14 @@ def evaluate_command(
             resize=resize,
         ),
     )
+    kept.clear()
     return evaluation
+
+
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of every file in a folder of masks."""
+    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
 
 
 def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict[str, Any] | None:

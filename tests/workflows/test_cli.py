@@ -350,6 +350,22 @@ def test_an_interrupted_prediction_tells_how_to_go_on_and_goes_on(
     assert [row["patient"] for row in rows] == sorted(row["patient"] for row in rows)
 
 
+def test_an_interrupted_evaluation_tells_how_to_go_on(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ("evaluate", phantom_data, "--output", tmp_path / "o", "--model", smoke_run)
+    with monkeypatch.context() as patch:
+        patch.setattr("gliomaseg.workflows.evaluate.load_label", interrupt)
+        outcome = gliomaseg(*command)
+    assert outcome.code == 130
+    asked = shlex.join(map(str, ("gliomaseg", *command, "--resume")))
+    assert f"Interrupted. Measured patients are kept. Go on with: {asked}\n" in outcome.err
+    assert gliomaseg(*command, "--resume").code == 0
+
+
 def test_a_fault_of_ours_in_one_study_is_told_and_exits_with_1(
     gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,24 @@
 """Cases with truth go in, the same figures come out whoever made the masks and whichever door is used."""
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from monai.bundle import ConfigWorkflow
+from PIL import Image
 
+from gliomaseg.workflows import evaluate
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.measured import Measurements
 from gliomaseg.workflows.predict import predict_studies
-from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.segment import Segmentation, Segmenter
 
 
 def metrics_of(folder: Path) -> dict:
@@ -177,3 +182,140 @@ def test_predicted_slices_have_the_size_and_format_of_the_scan(
         assert mask.size == scan.size
         assert set(np.unique(np.asarray(mask))) <= {0, 255}
     assert rows[0]["slices"] == 1
+
+
+# ---- Going on with an evaluation that was cut off
+
+
+class Counted:
+    """A segmenter that counts whom it was asked for, and may stop at one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.stop_at: str | None = None
+        segment = Segmenter.__call__
+
+        def call(segmenter: Segmenter, case: dict) -> Segmentation:
+            if case["patient"] == self.stop_at:
+                raise KeyboardInterrupt
+            self.asked.append(case["patient"])
+            return segment(segmenter, case)
+
+        monkeypatch.setattr(Segmenter, "__call__", call)
+
+    def since(self) -> list[str]:
+        """Return whom it was asked for since the last question."""
+        asked, self.asked = self.asked, []
+        return asked
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+def cut_off(counted: Counted, data: Path, output: Path, model: Path) -> list[str]:
+    """Evaluate up to the sixth patient; return those who are measured."""
+    patients = [str(case["patient"]) for case in load_cases(data)]
+    counted.stop_at = patients[5]
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_command(data, output, model=model, device="cpu", resume=True)
+    counted.stop_at = None
+    assert counted.since() == patients[:5]
+    assert not (output / "metrics.json").exists()
+    return patients
+
+
+def test_an_evaluation_goes_on_with_the_same_figures_and_pictures(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    evaluate_command(phantom_data, tmp_path / "whole", model=smoke_run, device="cpu")
+    counted.since()
+    patients = cut_off(counted, phantom_data, tmp_path / "out", smoke_run)
+    evaluate_command(phantom_data, tmp_path / "out", model=smoke_run, device="cpu", resume=True)
+    assert counted.since() == patients[5:]
+    for name in ("metrics.json", "per_patient.csv", "predictions.gif"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    pictures = [
+        re.findall(r"data:image/[a-z]+;base64,[^\"]+", (tmp_path / folder / "report.html").read_text("utf-8"))
+        for folder in ("out", "whole")
+    ]
+    assert pictures[0] == pictures[1]
+    assert len(pictures[0]) >= len(patients)
+    assert not (tmp_path / "out" / "unfinished").exists()
+
+
+def test_without_resume_an_evaluation_begins_afresh(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    patients = cut_off(counted, phantom_data, tmp_path, smoke_run)
+    evaluate_command(phantom_data, tmp_path, model=smoke_run, device="cpu")
+    assert counted.since() == patients
+
+
+def test_a_case_whose_file_changed_or_whose_measurement_is_broken_is_measured_again(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom_data, data)
+    patients = cut_off(counted, data, tmp_path / "out", smoke_run)
+    os.utime(load_cases(data)[1]["label"][0], ns=(1, 1))
+    broken = sorted((tmp_path / "out" / "unfinished").iterdir(), key=lambda path: path.stat().st_mtime_ns)[3]
+    broken.write_bytes(broken.read_bytes()[:-40])
+    evaluate_command(data, tmp_path / "out", model=smoke_run, device="cpu", resume=True)
+    assert counted.since() == [patients[1], patients[3], *patients[5:]]
+
+
+def test_measurements_by_another_threshold_do_not_count(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    for folder in ("configs", "models"):
+        shutil.copytree(smoke_run / folder, model / folder)
+    patients = cut_off(counted, phantom_data, tmp_path / "out", model)
+    config = model / "configs" / "inference.json"
+    config.write_text(
+        json.dumps({**json.loads(config.read_text("utf-8")), "threshold": 0.4}), encoding="utf-8"
+    )
+    evaluate_command(phantom_data, tmp_path / "out", model=model, device="cpu", resume=True)
+    assert counted.since() == patients
+
+
+def test_the_largest_lesion_is_animated_though_an_earlier_call_knew_a_larger_one(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    segmenter = Segmenter.from_name(smoke_run, "cpu")
+    cases = load_cases(phantom_data)
+    whole = evaluate.evaluate_cases(cases, segmenter, {})
+    sizes = {case.patient: sum(case.true) for case in whole.figures}
+    cases.sort(key=lambda case: -sizes[case["patient"]])  # only the first was the largest so far
+    evaluate.evaluate_cases(cases, segmenter, {}, kept=Measurements(tmp_path, {}))
+    counted.since()
+    kept = Measurements(tmp_path, {}, resume=True)
+    assert evaluate.evaluate_cases(cases[1:], segmenter, {}, kept=kept).frames
+    assert counted.since() == [cases[1]["patient"]]
+
+
+def test_masks_that_changed_meanwhile_are_measured_again(
+    phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = tmp_path / "masks"
+    shutil.copytree(phantom_data, masks)
+    asked: list[str] = []
+    load = evaluate.load_prediction
+
+    def counting(folder: Path, case: dict) -> np.ndarray:
+        if len(asked) == 5:
+            asked.clear()
+            raise KeyboardInterrupt
+        asked.append(case["patient"])
+        return load(folder, case)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "load_prediction", counting)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_command(phantom_data, tmp_path / "out", predictions=masks)
+    changed = next(path for path in sorted(masks.rglob("*_mask.tif")) if np.asarray(Image.open(path)).any())
+    Image.fromarray(np.zeros_like(np.asarray(Image.open(changed)))).save(changed)
+    evaluate_command(phantom_data, tmp_path / "out", predictions=masks, resume=True)
+    assert metrics_of(tmp_path / "out")["dice"]["per_patient_mean"] < 1.0
