@@ -889,7 +889,7 @@ PLAN = {
     "pairs": [["ours:base", "peer:seed"]],
     "short": {"folds": ["peer:seed"], "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
     "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
-    "left_out": "ours:base",
+    "left_out": ["ours:base"],
     "ablations": [
         {"network": "ours", "recipe": "base", "protocol": "fold0"},
         {"network": "later", "recipe": "base", "protocol": "fold0"},

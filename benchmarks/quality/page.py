@@ -66,7 +66,7 @@ def wanted_cells() -> list[str]:
     plan = read_plan()
     names = [f"{fold}:{row}" for row in plan["rows"] for fold in plan["folds"]]
     names += [f"{plan['leak'][side]}:{plan['leak']['cell']}" for side in ("slice", "patient")]
-    names += [f"{protocol}:{plan['left_out']}" for protocol in INSTITUTION_NAMES]
+    names += [f"{protocol}:{name}" for name in plan["left_out"] for protocol in INSTITUTION_NAMES]
     names += [f"{start['protocol']}:{start['network']}:{start['recipe']}" for start in plan["ablations"]]
     return names
 
@@ -322,9 +322,13 @@ _LEAK_ROWS: Final[tuple[tuple[str, Callable[[CellContent], float | None]], ...]]
 
 
 def institutions_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
-    """Return the table of institutions left out, beside the same patients in the folds."""
-    name = plan["left_out"]
-    folds = rows_of(cells, [name], plan["folds"])[0].dice
+    """Return the tables of institutions left out, beside the same patients in the folds."""
+    tables = [_left_out(cells, name, plan["folds"]) for name in plan["left_out"]]
+    return "\n\n".join(["## Leave one institution out", *tables])
+
+
+def _left_out(cells: Sequence[CellContent], name: str, held: Sequence[str]) -> str:
+    folds = rows_of(cells, [name], held)[0].dice
     lines = []
     for site, protocol in zip(INSTITUTIONS, INSTITUTION_NAMES, strict=True):
         row = rows_of(cells, [name], [protocol])[0]
@@ -342,7 +346,7 @@ def institutions_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> 
         "less the same patients in folds 1 to 4",
     )
     words = f"`{name}`, trained on all other institutions, tested on everyone from the one left out."
-    return "\n".join(["## Leave one institution out", "", words, "", *table(lines, head)])
+    return "\n".join([words, "", *table(lines, head)])
 
 
 def ablation_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
