@@ -25,6 +25,7 @@ COLUMNS: Final = (
     *("smooth", "sigma_y", "sigma_x", "contrast", "factor", "brightness", "offset"),
     *("bias", "c0", "c1", "c2", "c3", "c4", "c5", "noise", "deviation", "noise_seed"),
     *("flair_alone", "drop_first", "drop_last", "paste", "donor", "margin"),
+    *("gamma", "g0", "g1", "g2"),
 )
 """What the random numbers of a row are for, each uniform in [0, 1)."""
 
@@ -58,8 +59,8 @@ class SliceAugmentation:
     """Vary normalised slices in place, grey values and coil; the label follows in place only.
 
     In this order: mirror left-right, rotate, scale, shear and shift (one interpolation for all of them),
-    paste a lesion of another slice of the batch, smooth, contrast, brightness, bias field, noise, sequences
-    replaced by FLAIR. What a row does not ask for leaves its slice as it is, to the bit.
+    paste a lesion of another slice of the batch, smooth, contrast, brightness, gamma, bias field, noise,
+    sequences replaced by FLAIR. What a row does not ask for leaves its slice as it is, to the bit.
 
     Args:
         strength: multiplies ranges and probabilities, but not those of mirroring, of missing sequences, of
@@ -76,6 +77,9 @@ class SliceAugmentation:
         factor: largest stretch, as a share.
         brightness: probability of adding a constant.
         offset: the largest, in deviations.
+        gamma: probability of bending the grey values of each sequence by a power of its own; its mean and
+            its deviation in the slice stay.
+        exponent: largest logarithm of that power, both ways.
         bias: probability of a coil's uneven sensitivity, of degree 2.
         coefficient: the largest of its coefficients.
         noise: probability of Gaussian noise.
@@ -106,6 +110,8 @@ class SliceAugmentation:
         factor: float = 0.25,
         brightness: float = 0.3,
         offset: float = 0.2,
+        gamma: float = 0.0,
+        exponent: float = 0.4,
         bias: float = 0.15,
         coefficient: float = 0.2,
         noise: float = 0.2,
@@ -119,7 +125,8 @@ class SliceAugmentation:
             raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
         self.flip = flip
         self.affine, self.smooth, self.contrast = (p * strength for p in (affine, smooth, contrast))
-        self.brightness, self.bias, self.noise = (p * strength for p in (brightness, bias, noise))
+        self.brightness, self.gamma = brightness * strength, gamma * strength
+        self.bias, self.noise, self.exponent = bias * strength, noise * strength, exponent * strength
         self.rotate, self.scale, self.shear = (r * strength for r in (rotate, scale, shear))
         self.shift, self.factor, self.offset = (r * strength for r in (shift, factor, offset))
         self.coefficient, self.deviation = coefficient * strength, deviation * strength
@@ -145,6 +152,7 @@ class SliceAugmentation:
         self._paste(image, label, row)
         self._smooth(image, row)
         self._stretch(image, row)
+        self._bend(image, row)
         self._shade(image, row)
         self._add_noise(image, row)
         self._drop(image, row)
@@ -211,6 +219,13 @@ class SliceAugmentation:
         if (which := np.flatnonzero(row["brightness"] < self.brightness)).size:
             image[which] += _column(_within(row["offset"][which], self.offset), image)
 
+    def _bend(self, image: Tensor, row: Mapping[str, Any]) -> None:
+        if not (which := np.flatnonzero(row["gamma"] < self.gamma)).size:
+            return
+        drawn = np.stack([row[f"g{channel % 3}"][which] for channel in range(image.shape[1])], axis=1)
+        powers = torch.from_numpy(np.exp(_within(drawn, self.exponent))).to(image)[:, :, None, None]
+        image[which] = bent(image[which], powers)
+
     def _shade(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if (which := np.flatnonzero(row["bias"] < self.bias)).size:
             drawn = np.stack([row[f"c{term}"][which] for term in range(len(_BIAS_TERMS))], axis=1)
@@ -257,6 +272,22 @@ def smoothed(image: Tensor, sigma_y: Tensor, sigma_x: Tensor, widest: float) -> 
             functional.pad(flat, padding, mode="replicate"), kernel, groups=count * channels
         )
     return flat.reshape(image.shape)
+
+
+def bent(image: Tensor, powers: Tensor) -> Tensor:
+    """Bend grey values by a power within their range, then bring back their mean and their deviation.
+
+    Args:
+        image: ``(n, C, H, W)``.
+        powers: ``(n, C, 1, 1)``, above 0; 1 changes nothing but roundings.
+    """
+    low, high = image.amin(dim=(2, 3), keepdim=True), image.amax(dim=(2, 3), keepdim=True)
+    span = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
+    curved = ((image - low) / span).clamp(0, 1) ** powers
+    (before, mean), (after, center) = (
+        torch.std_mean(values, dim=(2, 3), correction=0, keepdim=True) for values in (image, curved)
+    )
+    return (curved - center) * (before / after.clamp_min(1e-6)) + mean
 
 
 def faded(label: Tensor, width: int) -> Tensor:

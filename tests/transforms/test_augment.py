@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gliomaseg.transforms import RandNumbersd, SliceAugmentation, keys
-from gliomaseg.transforms.augment import COLUMNS, bias_field, faded, smoothed
+from gliomaseg.transforms.augment import COLUMNS, bent, bias_field, faded, smoothed
 
 SIDE = 32
 OFF: dict[str, Any] = dict.fromkeys(
@@ -129,6 +129,37 @@ def test_contrast_stretches_about_the_mean_and_brightness_shifts() -> None:
     torch.testing.assert_close(brighter, image - 0.4)
 
 
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_gamma_bends_each_sequence_by_a_power_of_its_own(neighbours: int) -> None:
+    image, label = batch(2, 3 * (2 * neighbours + 1))
+    drawn = rows(2, gamma=0.4, g0=1.0, g1=0.5, g2=0.0)
+    drawn[1, COLUMNS.index("gamma")] = 0.6
+    moved, moved_label = only(gamma=0.5, exponent=0.7)(image.clone(), label.clone(), drawn)
+    assert torch.equal(moved[1], image[1])
+    assert torch.equal(moved_label, label)
+    for channel in range(image.shape[1]):
+        before, after = image[0, channel], moved[0, channel]
+        assert torch.equal(after.flatten().argsort(), before.flatten().argsort())  # nothing changes places
+        torch.testing.assert_close((after.mean(), after.std()), (before.mean(), before.std()))
+        skew = [float(((x - x.mean()) ** 3).mean()) for x in (before, after)]
+        if channel % 3 == 1:
+            torch.testing.assert_close(after, before)
+        else:  # a power above 1 draws what is dark together, and the tail is on the light side
+            assert skew[1] > skew[0] if channel % 3 == 0 else skew[1] < skew[0]
+
+
+def test_bending_takes_the_range_to_the_power() -> None:
+    image = torch.tensor([-1.0, 0.0, 1.0, 3.0]).reshape(1, 1, 2, 2)
+    curved = torch.tensor([0.0, 0.0625, 0.25, 1.0])
+    wanted = (curved - curved.mean()) / curved.std(correction=0) * image.std(correction=0) + image.mean()
+    torch.testing.assert_close(bent(image, torch.full((1, 1, 1, 1), 2.0)).flatten(), wanted)
+
+
+def test_a_slice_of_one_grey_is_bent_to_itself() -> None:
+    flat = torch.full((1, 3, 4, 4), -0.7)
+    torch.testing.assert_close(bent(flat, torch.full((1, 3, 1, 1), 1.4)), flat)
+
+
 def test_noise_has_the_drawn_deviation_and_repeats_by_its_seed() -> None:
     image, label = torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
     noisy = only(noise=1.0, deviation=0.2)
@@ -143,7 +174,7 @@ def test_noise_has_the_drawn_deviation_and_repeats_by_its_seed() -> None:
 def test_a_sample_is_the_same_alone_and_in_a_batch() -> None:
     image, label = batch()
     drawn = torch.rand(3, len(COLUMNS), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    every = SliceAugmentation(1.0, smooth=1.0, contrast=1.0, brightness=1.0, bias=1.0, noise=1.0)
+    every = SliceAugmentation(1.0, smooth=1.0, contrast=1.0, brightness=1.0, gamma=1.0, bias=1.0, noise=1.0)
     together = every(image.clone(), label.clone(), drawn)
     for n in range(3):
         alone = every(image[n : n + 1].clone(), label[n : n + 1].clone(), drawn[n : n + 1])
