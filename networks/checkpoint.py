@@ -86,14 +86,14 @@ def read_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict
 
 
 def form_of(path: Path) -> str | None:
-    """Return what kind of exported network a file is, ``torchscript`` or ``onnx``; None for all others."""
+    """Return what kind of exported network a file is: ``torchscript``, ``onnx``, ``openvino``; else None."""
     if zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 return "torchscript" if any("/code/" in name for name in archive.namelist()) else None
         except (zipfile.BadZipFile, NotImplementedError):
             return None  # damaged: whoever reads it as weights says so
-    return "onnx" if path.suffix.lower() == ".onnx" and path.is_file() else None
+    return {".onnx": "onnx", ".xml": "openvino"}.get(path.suffix.lower()) if path.is_file() else None
 
 
 def _read_file(path: Path) -> Any:

@@ -45,7 +45,7 @@ ORDER = [
     "predicted", "segment", "masks", "measured", "evaluate", "ensemble", "tuning", "run",
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
-    "bundle",  # for others
+    "openvino_file", "bundle",  # for others
     "export", "doctor", "results", "predict", "evaluate_command", "demo", "cli",  # at the door
 ]
 

@@ -292,13 +292,13 @@ def export(
         typer.Argument(help="Run folder, bundle or weights file.", show_default="the weights that ship"),
     ] = None,
     *,
-    to: Annotated[str, typer.Option("--to", help="bundle, torchscript or onnx.")] = "bundle",
+    to: Annotated[str, typer.Option("--to", help="bundle, torchscript, onnx or openvino.")] = "bundle",
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="New folder of a bundle, or new file.", show_default=False),
     ],
 ) -> None:
-    """Write a model for use elsewhere: a MONAI bundle that needs no gliomaseg, TorchScript or ONNX."""
+    """Write a model for use elsewhere: a MONAI bundle without gliomaseg, TorchScript, ONNX, OpenVINO."""
     from .export import export_model
 
     _name_default(model)

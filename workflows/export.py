@@ -15,13 +15,11 @@ from .bundle_names import named_code
 from .files import InputError
 from .models import Model, open_model, refuse_export
 from .onnx_file import write_onnx
+from .openvino_file import write_openvino
 from .torchscript import load_network, write_torchscript
 
-FORMS: Final = ("bundle", "torchscript", "onnx")
+FORMS: Final = ("bundle", "torchscript", "onnx", "openvino")
 """What a model can be exported to."""
-
-PLANNED: Final = {"openvino": "OpenVINO reads the file of --to onnx as it is"}
-"""Forms that are not built yet, and what to do until then."""
 
 
 class _Write(Protocol):
@@ -34,8 +32,12 @@ class _Write(Protocol):
 WRITERS: Final[dict[str, tuple[str, _Write]]] = {
     "torchscript": ("model.ts", write_torchscript),
     "onnx": ("model.onnx", write_onnx),
+    "openvino": ("model.xml", write_openvino),
 }
-"""For each form that is a single file, an example of its name and what writes it."""
+"""For each form that is no folder, an example of its name and what writes it."""
+
+ENDINGS: Final = {".onnx": "onnx", ".xml": "openvino"}
+"""Endings that are for one form alone, and that it has to have."""
 
 
 def export_model(name: str | Path | None, form: str, output: Path) -> None:
@@ -44,7 +46,7 @@ def export_model(name: str | Path | None, form: str, output: Path) -> None:
     Args:
         name: see ``models.open_model``.
         form: one of ``FORMS``.
-        output: a new folder for ``bundle``, a new file for the others.
+        output: a new folder for ``bundle``, a new file for the others; for ``openvino`` that of the graph.
 
     Raises:
         InputError: the form is unknown or needs a package that is missing, the model cannot be used, or there
@@ -56,19 +58,21 @@ def export_model(name: str | Path | None, form: str, output: Path) -> None:
     if form == "bundle":
         write_bundle(model, output)
     else:
-        _export_file(model, output, *WRITERS[form])
+        _export_file(model, output, form, *WRITERS[form])
 
 
-def _export_file(model: Model, output: Path, example: str, write: _Write) -> None:
-    if output.exists():
+def _export_file(model: Model, output: Path, form: str, example: str, write: _Write) -> None:
+    there = [path for path in _files_of(output, form) if path.exists()]
+    if there:
         raise InputError(
-            f"There is something at {output} already; choose another --output, a file such as {example}."
+            f"There is something at {there[0]} already; choose another --output, a file such as {example}."
         )
-    if (output.suffix.lower() == ".onnx") != example.endswith(".onnx"):
-        raise InputError(
-            f"The ending .onnx is for --to onnx, and for nothing else, but --output is {output}; take a name "
-            f"such as {example}."
-        )
+    for ending, only in ENDINGS.items():
+        if (output.suffix.lower() == ending) != (form == only):
+            raise InputError(
+                f"The ending {ending} is for --to {only}, and for nothing else, but --output is {output}; "
+                f"take a name such as {example}."
+            )
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))
     info = bundle_metadata(configs["inference"], packages, read_run(model).metrics)
@@ -76,10 +80,12 @@ def _export_file(model: Model, output: Path, example: str, write: _Write) -> Non
     write(output, load_network(model), inference["network_name"], info, inference)
 
 
+def _files_of(output: Path, form: str) -> list[Path]:
+    return [output, output.with_suffix(".bin")] if form == "openvino" else [output]
+
+
 def _check_form(form: str) -> None:
     if form in FORMS:
         return
     available = f"available now: {', '.join(FORMS)}"
-    if form in PLANNED:
-        raise InputError(f"--to {form} is not built yet; {PLANNED[form]}; {available}.")
     raise InputError(f"--to {form} is no form of export; {available}.")

@@ -1,4 +1,4 @@
-"""A file that holds a whole network (TorchScript or ONNX) in, a module that answers as it does out.
+"""A file that holds a whole network (TorchScript, ONNX or OpenVINO) in, a module that answers as it does out.
 
 ``gliomaseg export`` writes such files, with the inference config inside: they can be named as a model, which
 shows what another program will get from them. Of that config the numbers are taken and nothing else, so that
@@ -7,6 +7,7 @@ no file can run code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 import zipfile
@@ -18,7 +19,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from .files import InputError
+from .files import InputError, sha256_of
 
 CONFIG: Final = "inference.json"
 """Name of the inference config inside an exported file."""
@@ -27,7 +28,10 @@ LARGEST_CONFIG: Final = 1_000_000
 """Bytes that a config inside a file may have."""
 
 INPUT, OUTPUT = "image", "logits"
-"""Names of the input and the output of an ONNX graph."""
+"""Names of the input and the output of an ONNX or OpenVINO graph."""
+
+OURS: Final = "gliomaseg"
+"""Where in the information of an OpenVINO file our texts stand, each under its file's name."""
 
 NEEDED: Final[dict[str, type | tuple[type, ...]]] = {
     "network_name": str,
@@ -61,12 +65,12 @@ def settings_inside(path: Path, form: str) -> dict[str, Any]:
 
     Args:
         path: of the file.
-        form: ``torchscript`` or ``onnx``.
+        form: of ``networks.checkpoint.form_of``.
 
     Raises:
         InputError: it cannot be read, or is not one of ours.
     """
-    text = _text_of_onnx(path) if form == "onnx" else _text_of_torchscript(path)
+    text = _READERS[form](path)
     try:
         config = json.loads(text) if text is not None else None
     except ValueError as error:
@@ -101,19 +105,57 @@ def _text_of_onnx(path: Path) -> str | None:
     return text if text is None or len(text) <= LARGEST_CONFIG else None
 
 
+def _text_of_openvino(path: Path) -> str | None:
+    place = [OURS, CONFIG]
+    graph = read_openvino(path)
+    text = graph.get_rt_info(place).astype(str) if graph.has_rt_info(place) else None
+    return text if text is None or len(text) <= LARGEST_CONFIG else None
+
+
+_READERS: Final = {
+    "torchscript": _text_of_torchscript,
+    "onnx": _text_of_onnx,
+    "openvino": _text_of_openvino,
+}
+
+
+def sha256_of_graph(path: Path, form: str) -> str:
+    """Return the hash of an exported network: of its file, or of those of both files of OpenVINO.
+
+    Raises:
+        InputError: the second file is not there.
+    """
+    if form != "openvino":
+        return sha256_of(path)
+    both = sha256_of(path) + sha256_of(_weights_beside(path))
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+def _weights_beside(path: Path) -> Path:
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise InputError(
+            f"{path} has its weights in {weights.name} beside it, and that is not there; copy both files."
+        )
+    return weights
+
+
 def open_graph(path: Path, form: str, device: torch.device) -> nn.Module:
     """Return the network of an exported file, in evaluation mode.
 
     Args:
         path: of the file.
-        form: ``torchscript`` or ``onnx``.
-        device: where its answers are wanted. ONNX Runtime computes on the CPU, unless it is built for CUDA.
+        form: of ``networks.checkpoint.form_of``.
+        device: where its answers are wanted. OpenVINO computes on the CPU, and so does ONNX Runtime unless it
+            is built for CUDA.
 
     Raises:
         InputError: it cannot be read.
     """
     if form == "onnx":
         return OnnxNetwork(path, device)
+    if form == "openvino":
+        return OpenVinoNetwork(path)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
@@ -154,6 +196,66 @@ class OnnxNetwork(nn.Module):
                 "export it again, and leave it as it is."
             ) from error
         return torch.from_numpy(logits).to(image.device)
+
+
+class OpenVinoNetwork(nn.Module):
+    """Ask an OpenVINO file as if it were a network of PyTorch; it computes in float32 on the CPU.
+
+    Args:
+        path: of the file with the ending .xml, its weights beside it.
+
+    Raises:
+        InputError: it cannot be read, or OpenVINO is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        graph = read_openvino(path)
+        try:
+            self.compiled = _openvino(path).Core().compile_model(graph, "CPU", hints)
+        except RuntimeError as error:
+            raise InputError(_damaged(path, error)) from error
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``.
+
+        Raises:
+            InputError: OpenVINO cannot run the file.
+        """
+        try:
+            logits = self.compiled({INPUT: image.float().cpu().numpy()})[OUTPUT]
+        except RuntimeError as error:
+            raise InputError(
+                f"OpenVINO cannot run {self.path} on a batch {tuple(image.shape)}: {_first_line(error)}; "
+                "export it again, and leave it as it is."
+            ) from error
+        return torch.from_numpy(logits.copy()).to(image.device)
+
+
+def read_openvino(path: Path) -> Any:
+    """Return the graph of an OpenVINO file.
+
+    Raises:
+        InputError: it cannot be read, its weights are not beside it, or OpenVINO is missing.
+    """
+    runtime = _openvino(path)
+    _weights_beside(path)
+    try:
+        return runtime.Core().read_model(str(path))
+    except RuntimeError as error:
+        raise InputError(_damaged(path, error)) from error
+
+
+def _openvino(path: Path) -> Any:
+    try:
+        return import_module("openvino")
+    except ImportError as error:
+        raise InputError(
+            f"To read {path}, OpenVINO is needed and missing; it comes with: pip install "
+            "'gliomaseg[openvino]' (in a checkout: pip install -e '.[openvino]')."
+        ) from error
 
 
 def open_session(path: Path, device: torch.device | None = None) -> Any:

@@ -18,7 +18,7 @@ from ..networks.checkpoint import form_of, names_like, read_state
 from . import files
 from .bundle_names import INSTALLED, rename
 from .files import InputError
-from .graphs import settings_inside
+from .graphs import settings_inside, sha256_of_graph
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Model:
         weights: path of a state dict, or of an exported network.
         settings: ids of the config that the weights decide, such as the network's name.
         sha256: of the weights file.
-        form: ``torchscript`` or ``onnx`` where ``weights`` is an exported network; else None.
+        form: of ``networks.checkpoint.form_of`` where ``weights`` is an exported network; else None.
     """
 
     config: Path
@@ -93,7 +93,8 @@ def open_model(name: str | Path | None = None) -> Model:
 
     Args:
         name: a run folder or bundle (with ``configs/`` and ``models/model.pt``), a weights file, or a file
-            that was exported to TorchScript or ONNX; None takes the weights that come with the package.
+            that was exported to TorchScript, ONNX or OpenVINO; None takes the weights that come with the
+            package.
 
     Raises:
         InputError: there is nothing at that path, or nothing that can be used.
@@ -137,7 +138,7 @@ def _open_weights(path: Path) -> Model:
         return _open_bundle(around)
     if (form := form_of(path)) is not None:
         settings = settings_inside(path, form)
-        return Model(configs_folder() / "inference.yaml", path, settings, files.sha256_of(path), form)
+        return Model(configs_folder() / "inference.yaml", path, settings, sha256_of_graph(path, form), form)
     try:
         state, _ = read_state(path)
     except ValueError as error:

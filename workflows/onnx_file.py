@@ -6,14 +6,15 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .causes import root_cause
 from .files import InputError, replace_atomically
@@ -68,7 +69,8 @@ def write_onnx(
     program.model.metadata_props.update({file: json.dumps(content) for file, content in texts.items()})
     with replace_atomically(path) as temporary:
         program.save(str(temporary), external_data=False)
-        return _compare(temporary, network, channels, name)
+        written = partial(OnnxNetwork, temporary, torch.device("cpu"))
+        return compare(written, network, channels, name, "ONNX", "ONNX Runtime")
 
 
 def _require_packages() -> None:
@@ -127,31 +129,47 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _compare(path: Path, network: nn.Module, channels: int, name: str) -> float:
-    """Return the largest difference between the logits of a file and of its network."""
+def compare(
+    open_file: Callable[[], nn.Module],
+    network: nn.Module,
+    channels: int,
+    name: str,
+    form: str,
+    runtime: str,
+) -> float:
+    """Return the largest difference between the logits of a file and of its network, at two sizes.
+
+    Args:
+        open_file: opens the file.
+        network: that it was made of.
+        channels: of its input.
+        name: of the network, for the errors.
+        form: what kind of file it is, for the errors.
+        runtime: what runs it, for the errors.
+
+    Raises:
+        InputError: the file cannot be run, or answers otherwise.
+    """
     generator = torch.Generator().manual_seed(0)
     images = [torch.randn(batch, channels, *size, generator=generator) for batch, *size in SIZES]
+    try:
+        graph = open_file()
+        answers = [graph(image) for image in images]
+    except InputError as error:  # names a file that will be gone
+        raise InputError(
+            f"{runtime} cannot run the export of {name} ({root_cause(error.__cause__ or error)}). Nothing "
+            f"was written; update {runtime.lower().replace(' ', '')}, or take --to torchscript."
+        ) from error
     largest = 0.0
-    for image, answer in zip(images, _answers(path, images, name), strict=True):
+    for image, answer in zip(images, answers, strict=True):
         with torch.inference_mode():
             wanted = network(image)
         difference = float((answer - wanted).abs().max()) if answer.shape == wanted.shape else math.inf
         if not difference <= TOLERANCE * max(1.0, float(wanted.abs().max())):  # what is no number is refused
             raise InputError(
-                f"The ONNX file of {name} would not answer as the network does: its logits for a batch "
+                f"The {form} file of {name} would not answer as the network does: its logits for a batch "
                 f"{tuple(wanted.shape)} are off by {difference:.2g}. Nothing was written; take --to "
                 "torchscript."
             )
         largest = max(largest, difference)
     return largest
-
-
-def _answers(path: Path, images: Sequence[Tensor], name: str) -> list[Tensor]:
-    try:
-        graph = OnnxNetwork(path, torch.device("cpu"))
-        return [graph(image) for image in images]
-    except InputError as error:  # names a file that will be gone
-        raise InputError(
-            f"ONNX Runtime cannot run the export of {name} ({root_cause(error.__cause__ or error)}). Nothing "
-            "was written; update onnxruntime, or take --to torchscript."
-        ) from error

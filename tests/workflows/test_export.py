@@ -293,29 +293,38 @@ def test_an_output_that_exists_is_refused_and_left_alone(form: str, weights: Pat
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize(("form", "name"), [("onnx", "model"), ("torchscript", "model.onnx")])
+@pytest.mark.parametrize(
+    ("form", "name", "only"),
+    [
+        ("onnx", "model", "onnx"),
+        ("torchscript", "model.onnx", "onnx"),
+        ("openvino", "model", "openvino"),
+        ("openvino", "model.onnx", "onnx"),
+        ("torchscript", "model.XML", "openvino"),
+    ],
+)
 def test_a_name_that_does_not_tell_the_form_is_refused(
-    form: str, name: str, weights: Path, tmp_path: Path
+    form: str, name: str, only: str, weights: Path, tmp_path: Path
 ) -> None:
+    ending = {"onnx": r"\.onnx", "openvino": r"\.xml"}[only]
     with pytest.raises(
-        InputError, match=rf"ending \.onnx is for --to onnx, .*--output is .*{name}; take a name"
+        InputError, match=rf"ending {ending} is for --to {only}, .*--output is .*{name}; take a name such as"
     ):
         export_model(weights, form, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_form_that_is_not_built_yet_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    words = (
-        "--to openvino is not built yet; OpenVINO reads the file of --to onnx as it is; "
-        "available now: bundle, torchscript, onnx"
-    )
-    with pytest.raises(InputError, match=words):
-        export_model(None, "openvino", tmp_path / "model")
+@pytest.mark.parametrize("there", ["model.xml", "model.bin"])
+def test_neither_file_of_openvino_is_written_over(there: str, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / there).touch()
+    with pytest.raises(InputError, match=rf"There is something at {tmp_path / there} already"):
+        export_model(weights, "openvino", tmp_path / "model.xml")
+    assert [path.name for path in tmp_path.iterdir()] == [there]
 
 
 def test_an_unknown_form_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="--to keras is no form of export; available now: bundle, torchscript, onnx"
+        InputError, match="--to keras is no form of export; available now: bundle, torchscript, onnx, openvino"
     ):
         export_model(None, "keras", tmp_path / "model")
 

@@ -21,12 +21,12 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.graphs import OnnxNetwork, open_session
+from gliomaseg.workflows.graphs import OnnxNetwork, OpenVinoNetwork, open_session
 from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
 
 quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
-FORMS = {"torchscript": "model.ts", "onnx": "model.onnx"}
+FORMS = {"torchscript": "model.ts", "onnx": "model.onnx", "openvino": "model.xml"}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,11 @@ def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     folder = tmp_path_factory.mktemp("exports")
 
     def export(form: str) -> Path:
-        if form == "onnx":
+        if form != "torchscript":
             pytest.importorskip("onnxruntime")
             pytest.importorskip("onnxscript")
+        if form == "openvino":
+            pytest.importorskip("openvino")
         path = folder / FORMS[form]
         if not path.exists():
             export_model(smoke_run, form, path)
@@ -160,6 +162,8 @@ def test_a_file_that_is_cut_short_is_named(
     whole = exported(form)
     path = tmp_path / whole.name
     path.write_bytes(whole.read_bytes()[:-5000])
+    if form == "openvino":
+        shutil.copyfile(whole.with_suffix(".bin"), path.with_suffix(".bin"))
     with pytest.raises(
         InputError, match=rf"{path.name} cannot be read as .*damaged, cut short.*export it again"
     ):
@@ -205,6 +209,62 @@ def test_a_batch_that_onnx_runtime_refuses_is_told_in_one_sentence(exported: Cal
     with pytest.raises(
         InputError, match=r"cannot run .*model\.onnx on a batch \(1, 5, 32, 32\): .*export it"
     ):
+        network(torch.zeros(1, 5, 32, 32))
+
+
+@pytest.fixture
+def copied(exported: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A copy of the two files of OpenVINO."""
+    for ending in (".xml", ".bin"):
+        shutil.copyfile(exported("openvino").with_suffix(ending), tmp_path / f"model{ending}")
+    return tmp_path / "model.xml"
+
+
+@pytest.mark.slow
+def test_the_hash_of_openvino_is_that_of_graph_and_weights(copied: Path) -> None:
+    before = open_model(copied).sha256
+    assert open_model(copied).sha256 == before
+    weights = bytearray(copied.with_suffix(".bin").read_bytes())
+    weights[-1] ^= 1
+    copied.with_suffix(".bin").write_bytes(weights)
+    assert open_model(copied).sha256 != before
+
+
+@pytest.mark.slow
+def test_a_graph_whose_weights_are_not_beside_it_says_so(copied: Path) -> None:
+    copied.with_suffix(".bin").unlink()
+    with pytest.raises(InputError, match=r"model\.xml has its weights in model\.bin beside it, .*copy both"):
+        open_model(copied)
+
+
+@pytest.mark.slow
+def test_weights_of_openvino_that_are_cut_short_are_named(copied: Path) -> None:
+    copied.with_suffix(".bin").write_bytes(copied.with_suffix(".bin").read_bytes()[:-50_000])
+    with pytest.raises(InputError, match=r"model\.xml cannot be read as .*damaged, cut short.*export it"):
+        Segmenter.from_name(copied, "cpu")
+
+
+@pytest.mark.slow
+def test_a_graph_of_openvino_that_somebody_else_made_is_refused(copied: Path) -> None:
+    text = copied.read_text(encoding="utf-8")
+    copied.write_text(text.replace("gliomaseg", "somebody"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"model\.xml is a network that gliomaseg did not export: .*run"):
+        open_model(copied)
+
+
+def test_a_missing_openvino_is_named_with_what_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    (tmp_path / "model.xml").touch()
+    with pytest.raises(InputError, match=r"OpenVINO is needed and missing; .*pip install 'gliomaseg\[open"):
+        open_model(tmp_path / "model.xml")
+
+
+@pytest.mark.slow
+def test_a_batch_that_openvino_refuses_is_told_in_one_sentence(exported: Callable[[str], Path]) -> None:
+    network = OpenVinoNetwork(exported("openvino"))
+    with pytest.raises(InputError, match=r"cannot run .*model\.xml on a batch \(1, 5, 32, 32\): .*export it"):
         network(torch.zeros(1, 5, 32, 32))
 
 
