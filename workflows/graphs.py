@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -250,12 +251,28 @@ def read_openvino(path: Path) -> Any:
 
 def _openvino(path: Path) -> Any:
     try:
-        return import_module("openvino")
+        return import_openvino()
     except ImportError as error:
         raise InputError(
             f"To read {path}, OpenVINO is needed and missing; it comes with: pip install "
             "'gliomaseg[openvino]' (in a checkout: pip install -e '.[openvino]')."
         ) from error
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which tells its makers of every import unless that is missing.
+
+    Raises:
+        ImportError: OpenVINO is missing.
+    """
+    telemetry = "openvino_telemetry"
+    if "openvino" in sys.modules or telemetry in sys.modules:
+        return import_module("openvino")
+    sys.modules[telemetry] = None  # type: ignore[assignment]  # an import of it fails, as if it were missing
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[telemetry]
 
 
 def open_session(path: Path, device: torch.device | None = None) -> Any:

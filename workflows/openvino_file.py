@@ -6,14 +6,13 @@ import json
 import tempfile
 from collections.abc import Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from .files import InputError, replace_atomically
-from .graphs import CONFIG, OURS, OpenVinoNetwork
+from .graphs import CONFIG, OURS, OpenVinoNetwork, import_openvino
 from .onnx_file import compare, write_onnx
 
 
@@ -64,7 +63,7 @@ def write_openvino(
 
 def _runtime() -> Any:
     try:
-        return import_module("openvino")
+        return import_openvino()
     except ImportError as error:
         raise InputError(
             "An export to OpenVINO needs the package openvino, and it is missing; it comes with: pip install "

@@ -324,7 +324,8 @@ def test_neither_file_of_openvino_is_written_over(there: str, weights: Path, tmp
 
 def test_an_unknown_form_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="--to keras is no form of export; available now: bundle, torchscript, onnx, openvino"
+        InputError,
+        match="--to keras is no form of export; available now: bundle, torchscript, onnx, openvino",
     ):
         export_model(None, "keras", tmp_path / "model")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import sys
@@ -38,8 +39,8 @@ def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         if form != "torchscript":
             pytest.importorskip("onnxruntime")
             pytest.importorskip("onnxscript")
-        if form == "openvino":
-            pytest.importorskip("openvino")
+        if form == "openvino" and importlib.util.find_spec("openvino") is None:
+            pytest.skip("OpenVINO is not installed")
         path = folder / FORMS[form]
         if not path.exists():
             export_model(smoke_run, form, path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,9 +16,12 @@ from torch import nn
 
 from gliomaseg.workflows import openvino_file
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.graphs import import_openvino
 from gliomaseg.workflows.openvino_file import write_openvino
 
-openvino = pytest.importorskip("openvino")
+if importlib.util.find_spec("openvino") is None:
+    pytest.skip("OpenVINO is not installed", allow_module_level=True)
+openvino = import_openvino()
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
@@ -104,3 +110,17 @@ def test_weights_that_cannot_be_put_in_place_leave_nothing(network: nn.Module, t
     with pytest.raises(InputError, match=r"Could not write .*model\.bin"):
         write_openvino(tmp_path / "model.xml", network, "small", METADATA, {})
     assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
+
+
+def test_openvino_is_imported_without_telling_anybody(tmp_path: Path) -> None:
+    """Its telemetry would keep a number for this person, and send an event at every import."""
+    program = (
+        "import sys; from gliomaseg.workflows.graphs import import_openvino; openvino = import_openvino(); "
+        "openvino.Core(); print('openvino_telemetry' in sys.modules, hasattr(openvino, 'save_model'))"
+    )
+    home = {**os.environ, "HOME": str(tmp_path), "CI": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=home, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "False True"
+    assert not (tmp_path / "intel").exists()
