@@ -29,7 +29,7 @@ from ..workflows.environment import version_of
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .callers import refusal_of
-from .jobs import FullError, Job, Jobs
+from .jobs import OUR_FAULT, FullError, Job, Jobs
 from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
 from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
@@ -159,6 +159,7 @@ def create_app(segmenter: Segmenter, settings: ServeSettings, folder: Path) -> F
     app.state.served = Served(segmenter, settings, jobs)
     app.add_exception_handler(InputError, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_wrong)
+    app.add_exception_handler(Exception, _answer_fault)
     _guard(app, settings)
     _add_page(app)
     app.include_router(router)
@@ -176,6 +177,11 @@ async def _answer_wrong(_: Request, error: Exception) -> Response:
         f"{wrong.get('loc', ['the request'])[-1]}: {wrong.get('msg', 'wrong')}, got {wrong.get('input')!r}."
     )
     return JSONResponse({"detail": f"{words} /api/docs says what is asked for."}, 422)
+
+
+async def _answer_fault(_: Request, error: Exception) -> Response:
+    """Answer what nobody foresaw; it passes by the middleware, and the server logs it."""
+    return JSONResponse({"detail": OUR_FAULT}, 500, headers=HEADERS)
 
 
 def _guard(app: FastAPI, settings: ServeSettings) -> None:

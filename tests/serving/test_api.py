@@ -388,3 +388,38 @@ def test_an_upload_that_nobody_waits_for_is_given_up(
     assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).status_code == 400
     assert list(folder.iterdir()) == []
     assert client.app.state.served.jobs._jobs == {}
+
+
+def test_an_answer_that_fails_says_no_more_than_that_and_has_the_same_headers(
+    bright_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(bright_segmenter, ServeSettings(), tmp_path)
+    monkeypatch.setattr(type(app.state.served.jobs), "find", lambda *_: {}["secret"])
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
+        answer = client.get("/api/jobs/any")
+    assert answer.status_code == 500
+    words = "Something went wrong in the server; its log says what. Please report it."
+    assert answer.json() == {"detail": words}
+    wanted = {name.lower(): value for name, value in api.HEADERS.items()}
+    assert wanted.items() <= dict(answer.headers).items()
+
+
+def test_an_unexpected_fault_in_one_study_leaves_the_others_to_be_looked_at(
+    client: TestClient, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = slices_of(phantom_data) + slices_of(phantom_data, "TCGA_DU_P003_20000103")
+    segment = Segmenter.__call__
+
+    def stumble(segmenter: Segmenter, case: dict[str, Any]) -> Any:
+        if case["patient"].startswith("TCGA_DU"):
+            raise KeyError("secret")
+        return segment(segmenter, case)
+
+    monkeypatch.setattr(Segmenter, "__call__", stumble)
+    job = done(client, parts)
+    assert [study["patient"] for study in job["studies"]] == ["TCGA_CS_P006_20000106"]
+    (failed,) = job["failed"]
+    assert failed["patient"] == "TCGA_DU_P003_20000103"
+    assert failed["reason"].startswith("Something went wrong that should not (KeyError)")
+    assert (job["state"], job["done"], job["total"]) == ("done", 2, 2)
+    assert "secret" not in json.dumps(job)
