@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..transforms import keys
 from ..transforms.space import to_slices
 from ..workflows import pictures
-from ..workflows.files import InputError
+from ..workflows.files import InputError, OurFaultError
 from ..workflows.per_patient import natural_key
 from ..workflows.predict import predict_studies, write_results
 from ..workflows.segment import Segmentation, Segmenter
@@ -61,7 +61,8 @@ class Outliner:
                 found, job.output, self.segmenter, wanted=job.wanted, watch=watch, within=job.input
             )
         except InputError as error:
-            raise InputError(without_folder(str(error), job)) from error
+            kind = OurFaultError if isinstance(error, OurFaultError) else InputError
+            raise kind(without_folder(str(error), job)) from error
         finally:
             if job.results:  # the tables are handed out as well
                 write_results(job.output, job.results["studies"], job.results["failed"])

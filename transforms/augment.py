@@ -29,6 +29,9 @@ COLUMNS: Final = (
 )
 """What the random numbers of a row are for, each uniform in [0, 1)."""
 
+LESION: Final = 0.5
+"""Share of a pixel from which on it is pasted as lesion; a soft label has far more faint pixels."""
+
 _BIAS_TERMS: Final = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0))
 """Degrees in y and x of the Legendre products of a bias field of degree 2."""
 
@@ -186,7 +189,7 @@ class SliceAugmentation:
         """Lay lesions of other slices over some, as all were before; both labels fade as the pictures do."""
         if not (which := np.flatnonzero(row["paste"] < self.paste)).size:
             return
-        donors = np.flatnonzero(label.amax(dim=(1, 2, 3)).cpu().numpy() > 0)
+        donors = np.flatnonzero(label.amax(dim=(1, 2, 3)).cpu().numpy() >= LESION)
         pairs = [
             (to, others[int(row["donor"][to] * len(others))])
             for to in which
@@ -294,14 +297,14 @@ def faded(label: Tensor, width: int) -> Tensor:
     """Return weights that are 1 on a lesion and fall to 0 in a seam around it.
 
     Args:
-        label: ``(B, 1, H, W)`` from 0 to 1; whatever is above 0 is lesion.
+        label: ``(B, 1, H, W)`` from 0 to 1; lesion is what has at least ``LESION``.
         width: half of the seam's, in pixels.
 
     Returns:
         ``(B, 1, H, W)`` from 0 to 1.
     """
     side = 2 * width + 1
-    wide = functional.max_pool2d((label > 0).to(label), side, stride=1, padding=width)
+    wide = functional.max_pool2d((label >= LESION).to(label), side, stride=1, padding=width)
     return functional.avg_pool2d(wide, side, stride=1, padding=width, count_include_pad=False)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .files import InputError
+
 WRAPPINGS: Final = ("applying transform", "Failed to instantiate", "Failed to evaluate")
 """How the messages begin that MONAI puts around an error of a transform or of a config."""
 
@@ -28,3 +30,25 @@ def root_cause(error: BaseException) -> str:
     while error.__cause__ is not None and str(error).startswith(WRAPPINGS):
         error = error.__cause__
     return str(error) or type(error).__name__
+
+
+def users_fault(error: BaseException) -> str | None:
+    """Return the sentence if wrong input is behind an error, None if it is a fault of ours."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for link in chain:
+        if isinstance(link, InputError) or _raised_by_networks(link):
+            return str(link)
+    return None
+
+
+def _raised_by_networks(error: BaseException) -> bool:
+    """Return whether our networks refused something, such as a name or a weights file."""
+    if not isinstance(error, ValueError | FileNotFoundError | ConnectionError | TypeError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).startswith(("gliomaseg.networks", "gliomaseg.transforms"))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .files import InputError, OurFaultError
+from .causes import users_fault
+from .files import OurFaultError
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
@@ -65,7 +66,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        words = _users_fault(error)
+        words = users_fault(error)
         if words is None:
             raise
         _say(f"Error: {words}")
@@ -217,7 +218,7 @@ def evaluate(
             resume=resume,
         )
     except KeyboardInterrupt as stop:
-        raise _with_resume("Measured patients are kept.") from stop
+        raise _with_resume("What is measured is kept.") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}")
 
@@ -258,6 +259,8 @@ def predict(
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     from ..transforms.keys import CHANNELS
     from .findings import amount
+    from .fingerprints import settings_of
+    from .finished import Finished
     from .predict import predict_studies
     from .segment import Segmenter
 
@@ -265,12 +268,14 @@ def predict(
     wanted = {sequence: word for sequence, word in named if word is not None}
     _name_default(model)
     segmenter = Segmenter.from_name(model, device)
+    settings = {**settings_of(segmenter), "probabilities": probabilities}
+    finished = Finished(output, settings, resume)
     try:
         rows = predict_studies(
-            inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities, resume=resume
+            inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities, finished=finished
         )
     except KeyboardInterrupt as stop:
-        raise _with_resume("Finished studies are kept.") from stop
+        raise _with_resume("What is finished is kept.") from stop
     found = sum(row["volume_voxels"] > 0 for row in rows)
     typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
     typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")
@@ -442,8 +447,9 @@ def _resumable(kept: object, *command: str | Path) -> typer.Exit:
 
 def _with_resume(kept: str) -> typer.Exit:
     """Say the same of a command that goes on when it is given again with ``--resume``."""
-    asked = [word for word in sys.argv[1:] if word != "--resume"]
-    return _resumable(kept, "gliomaseg", *asked, "--resume")
+    command, *rest = sys.argv[1:]
+    asked = [word for word in rest if word != "--resume"]
+    return _resumable(kept, "gliomaseg", command, "--resume", *asked)
 
 
 def _profile(options: TrainOptions) -> None:
@@ -508,28 +514,6 @@ def _bar() -> Iterator[Progress]:
     finally:
         for bar in bars:
             bar.close()
-
-
-def _users_fault(error: BaseException) -> str | None:
-    """Return the sentence if wrong input is behind an error, None if it is a fault of ours."""
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    for link in chain:
-        if isinstance(link, InputError) or _raised_by_networks(link):
-            return str(link)
-    return None
-
-
-def _raised_by_networks(error: BaseException) -> bool:
-    """Return whether our networks refused something, such as a name or a weights file."""
-    if not isinstance(error, ValueError | FileNotFoundError | ConnectionError | TypeError):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-    return str(name).startswith(("gliomaseg.networks", "gliomaseg.transforms"))
 
 
 def _say(words: str) -> None:

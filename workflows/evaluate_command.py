@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from . import files
 from .causes import root_cause
 from .datalist import load_cases
 from .datalist_file import load_datalist
-from .environment import describe_environment, version_of
-from .evaluate import Evaluation, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
+from .environment import describe_environment
+from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
 from .files import InputError, require_folder
+from .findings import amount
+from .fingerprints import settings_of, versions
+from .masks import files_of_prediction
 from .measured import Measurements
 from .models import default_folder
-from .predicted import settings_sha256
 from .segment import Segmenter
 
 logger = logging.getLogger(__name__)
@@ -83,10 +86,10 @@ def evaluate_command(
         protocol["warning"] = split["warning"]
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
-    decides = _stamp(predictions) if predictions is not None else settings_sha256(segmenter.model)
-    settings = {"by": decides, "resize": resize, "version": version_of("gliomaseg")}
-    kept = Measurements(output, settings, resume)
-    evaluation = evaluate_cases(cases, predict, protocol, resize, kept)
+    ways = versions() if predictions is not None else settings_of(segmenter)
+    masks = None if predictions is None else partial(files_of_prediction, predictions)
+    kept = Measurements(output, {**ways, "resize": resize}, resume, masks)
+    evaluation = _evaluate(cases, predict, protocol, resize, kept)
     files.write_json(output / "environment.json", describe_environment())
     write_evaluation(
         output,
@@ -108,10 +111,21 @@ def evaluate_command(
     return evaluation
 
 
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and time of every file in a folder of masks."""
-    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
+def _evaluate(
+    cases: Sequence[Mapping[str, Any]],
+    predict: Predict,
+    protocol: Mapping[str, Any],
+    resize: bool,
+    kept: Measurements,
+) -> Evaluation:
+    """Evaluate, and if a case cannot be, say what is kept."""
+    try:
+        return evaluate_cases(cases, predict, protocol, resize, kept)
+    except InputError as error:
+        if not kept.count:
+            raise
+        known = amount(kept.count, "patient")
+        raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
 
 
 def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict[str, Any] | None:

@@ -21,13 +21,16 @@ from .slices import PICTURE_ENDINGS, parse_name
 from .studies import Record, walk
 
 
-def find_studies_to_predict(inputs: Sequence[Path], wanted: Wanted | None = None) -> list[Record]:
+def find_studies_to_predict(
+    inputs: Sequence[Path], wanted: Wanted | None = None, without: Path | None = None
+) -> list[Record]:
     """Return a record for each study; loose slices of one folder and stem are one study.
 
     Args:
         inputs: files and folders.
         wanted: DICOM series that a person named for a sequence; or, without any inputs, the NIfTI files or
             the DICOM folders of one study.
+        without: a folder that is left out where it lies below one of the inputs, such as that of the results.
 
     Returns:
         Records; one with a sentence under ``REFUSED`` cannot be segmented.
@@ -38,19 +41,19 @@ def find_studies_to_predict(inputs: Sequence[Path], wanted: Wanted | None = None
     """
     if not inputs:
         return [named_study(wanted or {})]
-    found = _found_in(inputs, wanted)
+    found = _found_in(inputs, wanted, without)
     if wanted:
         _require_dicom(found, wanted)
     return found
 
 
-def _found_in(inputs: Sequence[Path], wanted: Wanted | None) -> list[Record]:
+def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | None) -> list[Record]:
     loose: list[Path] = []
     dicom: list[Path] = []
     found: list[Record] = []
     for path in inputs:
         if path.is_dir():
-            found += _in_folder(path, wanted)
+            found += _in_folder(path, wanted, without)
         elif not path.is_file():
             raise InputError(f"There is no file or folder at {path}; check the path.")
         elif is_volume(path.name):
@@ -121,19 +124,19 @@ def _files_at(path: Path, sequence: str) -> list[Path]:
     return dicom
 
 
-def _in_folder(folder: Path, wanted: Wanted | None) -> list[Record]:
+def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> list[Record]:
     """Return the studies of a folder: DICOM, volumes named by their sequence, and all that training takes."""
     dicom: list[Path] = []
     volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     others = False
-    for place, names in walk(folder):
+    for place, names in walk(folder, without):
         _collect_volumes(place, names, volumes)
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     if any(UNKNOWN not in parts for parts in volumes.values()):
         return [*found, *(_named_by_sequence(*item) for item in sorted(volumes.items()))]
-    return found if found and not others else [*found, *find_cases(folder)]
+    return found if found and not others else [*found, *find_cases(folder, without)]
 
 
 def _collect_volumes(

@@ -83,6 +83,18 @@ def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
     return found
 
 
+def files_of_prediction(folder: Path, case: Mapping[str, Any]) -> list[str]:
+    """Return the files that ``load_prediction`` loads.
+
+    Raises:
+        InputError: one is missing.
+    """
+    volume, scan = find_volume(folder, case), case[keys.IMAGE]
+    if volume is not None or isinstance(scan, str):
+        return [volume] if volume is not None else []
+    return [find_slice(folder, case, Path(name)) for name in scan]
+
+
 def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:
     return folder / str(case[keys.PATIENT]), folder
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
 import json
-import shutil
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from ..transforms import keys
 from . import files
 from .calibration import CalibrationCounts
+from .fingerprints import fingerprint
 from .metrics import CaseFigures
 
-FOLDER: Final = "unfinished"
+FOLDER: Final = ".gliomaseg-measured"
 """Within the output, while an evaluation is not finished."""
+
+NAMES: Final = re.compile(r"[0-9a-f]{64}\.npz|\.partial-.*\.npz")
+"""Of the files in it that are ours."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,22 +49,34 @@ class Measurements:
         output: folder of the evaluation.
         settings: all that decides what is measured, beside the files of a case.
         resume: whether those of an earlier call count.
+        others: names further files that a case is measured by, such as masks of another program.
     """
 
-    def __init__(self, output: Path, settings: Mapping[str, Any], resume: bool = False) -> None:
+    def __init__(
+        self,
+        output: Path,
+        settings: Mapping[str, Any],
+        resume: bool = False,
+        others: Callable[[Mapping[str, Any]], Sequence[str]] | None = None,
+    ) -> None:
         self.folder = output / FOLDER
-        self._settings = json.dumps(settings, sort_keys=True, default=str)
-        if not resume:
-            self.clear()
+        self.count = 0
+        self._settings = settings
+        self._resume = resume
+        self._others = others
 
     def find(self, case: Mapping[str, Any]) -> Measured | None:
         """Return a case as it was measured before, None where it was not or cannot be read."""
+        if not self._resume:
+            return None
         try:
             with self._path(case).open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 figures = _figures(json.loads(str(content["figures"])))
-                return Measured(figures, content["strip"], list(content["frames"]))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+                measured = Measured(figures, content["strip"], list(content["frames"]))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
+        self.count += 1
+        return measured
 
     def keep(self, case: Mapping[str, Any], measured: Measured) -> None:
         """Write a case down."""
@@ -72,20 +88,20 @@ class Measurements:
                 frames=np.stack(measured.frames) if len(measured.frames) else np.zeros(0, np.uint8),
             )
 
+        self.count += 1
+
     def clear(self) -> None:
-        """Forget everything; the evaluation is finished, or begins afresh."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget everything; the evaluation is finished."""
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
+                if NAMES.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                self.folder.rmdir()
 
     def _path(self, case: Mapping[str, Any]) -> Path:
-        names = [
-            name
-            for key in (keys.IMAGE, keys.LABEL)
-            for name in ([case[key]] if isinstance(case[key], str) else case[key])
-        ]
-        found = ((str(name), Path(name).stat()) for name in names)
-        stamps = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
-        written = json.dumps([self._settings, case, stamps], sort_keys=True, default=str)
-        return self.folder / f"{hashlib.sha256(written.encode()).hexdigest()}.npz"
+        others = self._others(case) if self._others else ()
+        return self.folder / f"{fingerprint(case, self._settings, others)}.npz"
 
 
 def _figures(values: Mapping[str, Any]) -> CaseFigures:

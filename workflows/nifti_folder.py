@@ -40,13 +40,17 @@ def stem_of(name: str) -> str:
     return name[: -next(len(ending) for ending in ENDINGS if name.lower().endswith(ending))]
 
 
-def find_volume_studies(root: Path) -> list[Study]:
+def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
     """Find the volumes of a folder in Medical Segmentation Decathlon form, or of any other below ``root``.
 
     Decathlon: ``dataset.json`` with a list ``training`` of ``image`` and ``label``, or the folders
     ``imagesTr`` and ``labelsTr`` with the same file names; ``_0000`` at the end of an image's name is
     nnU-Net's channel number. Any other folder: ``name.nii.gz`` with ``name_mask.nii.gz`` or
     ``name_seg.nii.gz`` beside it.
+
+    Args:
+        root: the folder.
+        without: a folder below it that is left out.
 
     Raises:
         InputError: ``dataset.json`` cannot be read, or a scan is spread over several files.
@@ -56,7 +60,7 @@ def find_volume_studies(root: Path) -> list[Study]:
         return [_volume(*pair) for pair in listed]
     if (root / "imagesTr").is_dir():
         return [_volume(*pair) for pair in _decathlon_pairs(root)]
-    return [_volume(*pair) for folder, names in walk(root) for pair in _neighbours(folder, names)]
+    return [_volume(*pair) for folder, names in walk(root, without) for pair in _neighbours(folder, names)]
 
 
 def _volume(patient: str, image: Path | None, label: Path | None) -> Study:

@@ -14,17 +14,19 @@ from tqdm import tqdm
 from ..transforms import keys
 from ..transforms.space import to_slices
 from . import animation, pictures
+from .causes import users_fault
 from .dicom_folder import REFUSED
 from .dicom_series import Wanted
 from .files import InputError, OurFaultError, require_folder
+from .fingerprints import paths_of
+from .finished import Finished
 from .inputs import find_studies_to_predict, place_of
-from .predicted import finished_before, settings_sha256
-from .results import COLUMNS, describe, write_masks, write_results
+from .results import COLUMNS, describe, places_to_write, write_masks, write_results
 from .segment import Segmentation, Segmenter
 
 logger = logging.getLogger(__name__)
 
-UNEXPECTED = "Something went wrong that should not ({kind}); the log has the details, please report them."
+UNEXPECTED = "Something went wrong that should not ({}); please report it."
 
 Watch = Callable[[int, int, Mapping[str, Any] | None, Segmentation | None], None]
 """Called with the number of studies that are done and that there are, and with the record and the
@@ -50,11 +52,12 @@ def predict_studies(
     probabilities: bool = False,
     watch: Watch | None = None,
     within: Path | None = None,
-    resume: bool = False,
+    finished: Finished | None = None,
 ) -> list[dict[str, Any]]:
     """Segment all studies that the inputs name and write masks, overlays, results.csv and results.json.
 
-    A study that cannot be segmented does not keep the others from it; results.json says why.
+    A study that cannot be segmented does not keep the others from it; results.json says why. An output below
+    one of the inputs is not taken for an input.
 
     Args:
         inputs: slice files, volumes, DICOM files, or folders of any of them.
@@ -64,45 +67,48 @@ def predict_studies(
         probabilities: write them beside the masks.
         watch: told of every study, in place of a progress bar; what it raises ends the work.
         within: folder that no file of a study may lie outside of, where strangers name the inputs.
-        resume: keep what an earlier call finished, see ``predicted.finished_before``.
+        finished: knows what an earlier call has finished, and is told what this one has.
 
     Returns:
-        The rows of results.csv.
+        The rows of results.csv, of the studies that the inputs name.
 
     Raises:
-        InputError: an input cannot be used, ``output`` is a file, two studies would be written to one
-            place, or there is nothing to go on from; nothing has been written then. Or a study could not be
-            segmented; this is said when all others are done.
+        InputError: an input cannot be used, ``output`` is a file, two studies would be written to one place,
+            or one among its own scans; nothing has been written then. Or a study could not be segmented;
+            this is said when all others are done. Or there is no room for the masks.
     """
     require_folder(output)
-    studies = list(find_studies_to_predict(inputs, wanted))
-    _check_studies(studies)
+    studies = list(find_studies_to_predict(inputs, wanted, output))
+    _check_studies(studies, output)
     if within is not None:
         _check_places(studies, within)
-    chosen = {name: str(word) for name, word in (wanted or {}).items()}
-    settings = settings_sha256(segmenter.model, probabilities=probabilities, wanted=chosen)
-    kept = finished_before(output, studies, settings) if resume else {}
-    rows = dict(kept)
+    kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
+    rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
     errors: list[InputError] = []
+    if finished and finished.resume and (rows or (output / "results.json").exists()):
+        write_results(output, _in_order(rows, studies))
     quiet = watch is not None or len(studies) < 2
     tell = watch or _tell_nobody
     tell(len(rows), len(studies), None, None)
-    left = [case for case in studies if str(case[keys.PATIENT]) not in kept]
+    left = [case for case in studies if str(case[keys.PATIENT]) not in rows]
     bar = tqdm(
         left, "segmenting", len(studies), initial=len(rows), unit="study", dynamic_ncols=True, disable=quiet
     )
     for case in bar:
-        outcome = _try_to_segment(case, segmenter, alone=len(studies) == 1)
-        if isinstance(outcome, InputError):
-            errors.append(outcome)
-            failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(outcome)})
-        else:
-            written = write_masks(case, outcome, output / str(case[keys.PATIENT]), probabilities)
-            _write_overlay(output / "overlays" / f"{case[keys.PATIENT]}.png", outcome)
-            rows[str(case[keys.PATIENT])] = describe(case, outcome, written, segmenter.model.sha256)
-        write_results(output, _in_order(rows, studies), failed, settings)
-        found = outcome if isinstance(outcome, Segmentation) else None
+        found = None
+        try:
+            found, row = _segment_and_write(case, segmenter, output, probabilities, finished)
+            rows[str(case[keys.PATIENT])] = row
+        except _StudyError as stop:
+            if len(studies) == 1:
+                raise stop.first from stop.first.__cause__
+            errors.append(stop.said)
+            failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(stop.said)})
+            if isinstance(stop.said, OurFaultError):
+                number = len(rows) + len(failed)
+                logger.error("Study %d of %d:", number, len(studies), exc_info=stop.first)
+        write_results(output, _in_order(rows, studies), failed)
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
         raise _some_failed(errors, failed, len(studies), output)
@@ -121,21 +127,56 @@ def _tell_nobody(*_: object) -> None:
     pass
 
 
-def _try_to_segment(case: Mapping[str, Any], segmenter: Segmenter, alone: bool) -> Segmentation | InputError:
-    """Return the segmentation of a study, or why there is none; of a lone study, raise that."""
+class _StudyError(Exception):
+    """A study could not be segmented.
+
+    Attributes:
+        first: what was raised.
+        said: what people are told.
+    """
+
+    def __init__(self, first: Exception) -> None:
+        super().__init__(str(first))
+        self.first = first
+        words = users_fault(first)
+        self.said = (
+            OurFaultError(UNEXPECTED.format(type(first).__name__)) if words is None else InputError(words)
+        )
+
+
+def _segment_and_write(
+    case: Mapping[str, Any],
+    segmenter: Segmenter,
+    output: Path,
+    probabilities: bool,
+    finished: Finished | None,
+) -> tuple[Segmentation, dict[str, Any]]:
+    """Return the segmentation of a study and its row, when all of it is written.
+
+    Raises:
+        _StudyError: it cannot be read or segmented, or something went wrong that should not.
+        InputError: it cannot be written.
+    """
     try:
         if REFUSED in case:
             raise InputError(str(case[REFUSED]))
-        return segmenter(case)
-    except InputError as error:
-        if alone:
-            raise
-        return error
+        segmentation = segmenter(case)
     except Exception as error:
-        if alone:
-            raise
-        logger.exception("%s from %s could not be segmented.", case[keys.PATIENT], place_of(case))
-        return OurFaultError(UNEXPECTED.format(kind=type(error).__name__))
+        raise _StudyError(error) from error
+    try:
+        folder = output / str(case[keys.PATIENT])
+        overlay = output / "overlays" / f"{case[keys.PATIENT]}.png"
+        written = write_masks(case, segmentation, folder, probabilities)
+        _write_overlay(overlay, segmentation)
+        row = describe(case, segmentation, written, segmenter.model.sha256)
+        if finished:
+            masks, probable = places_to_write(case, folder)
+            finished.keep(case, row, [*masks, *(probable if probabilities else ()), overlay])
+    except InputError:
+        raise
+    except Exception as error:
+        raise _StudyError(error) from error
+    return segmentation, row
 
 
 def _some_failed(
@@ -159,8 +200,8 @@ def _write_overlay(path: Path, segmentation: Segmentation) -> None:
     animation.write_png(path, pictures.strip(image, None, mask))
 
 
-def _check_studies(studies: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse to start with nothing to do, or where one study would be written over another."""
+def _check_studies(studies: Sequence[Mapping[str, Any]], output: Path) -> None:
+    """Refuse to start with nothing to do, or where something would be written over."""
     if not studies:
         raise InputError("There is nothing to segment: the files given are masks; name the scans themselves.")
     seen: dict[str, str] = {}
@@ -172,6 +213,12 @@ def _check_studies(studies: Sequence[Mapping[str, Any]]) -> None:
                 "segment them one after the other, each with its own --output."
             )
         seen[patient] = place
+        scans = {Path(path).resolve().parent for path in paths_of(case[keys.IMAGE])}
+        if (output / patient).resolve() in scans:
+            raise InputError(
+                f"The masks of {patient} would lie among its scans in {output / patient}, and be written "
+                "over masks that are there; choose another --output."
+            )
 
 
 def _check_places(studies: Sequence[Mapping[str, Any]], folder: Path) -> None:

@@ -19,6 +19,7 @@ from ..transforms.space import to_slices
 from . import files
 from .dicom_folder import NOTES
 from .environment import version_of
+from .fingerprints import versions
 from .inputs import is_slice_stack, place_of
 from .nifti_folder import stem_of
 from .segment import Segmentation
@@ -41,8 +42,8 @@ COLUMNS = (
 )
 """Columns of results.csv and keys of results.json, one row or object a study."""
 
-PACKAGES = ("gliomaseg", "torch", "monai", "nibabel", "pydicom", "numpy")
-"""Whose versions stand in results.json."""
+KINDS = ("mask", "probability")
+"""Of what is written of a study, and how the names of the files end."""
 
 GRANULARITY = 65535
 """Steps of a probability in the 16-bit pictures written for slices."""
@@ -66,21 +67,35 @@ def write_masks(
     Returns:
         The folder, or the file for a volume.
     """
+    masks, probable = places_to_write(case, folder)
     if is_slice_stack(case):
-        for depth, name in enumerate(case[keys.IMAGE]):
-            stem, ending = Path(name).stem, Path(name).suffix
-            _write_slice(folder / f"{stem}_mask{ending}", segmentation.mask[..., depth] * np.uint8(255))
+        for depth, (mask, probability) in enumerate(zip(masks, probable, strict=True)):
+            _write_slice(mask, segmentation.mask[..., depth] * np.uint8(255))
             if probabilities:
                 steps = (segmentation.probability[..., depth] * GRANULARITY).round().astype(np.uint16)
-                _write_slice(folder / f"{stem}_probability{ending}", steps)
+                _write_slice(probability, steps)
         return folder
-    scan = case[keys.IMAGE]
-    name = stem_of(Path(scan).name) if isinstance(scan, str) else str(case[keys.PATIENT])
     if probabilities:
-        target = folder / f"{name}_probability.nii.gz"
-        _write_volume(target, segmentation.probability, segmentation.affine, _source(case))
-    _write_volume(folder / f"{name}_mask.nii.gz", segmentation.mask, segmentation.affine, _source(case))
-    return folder / f"{name}_mask.nii.gz"
+        _write_volume(probable[0], segmentation.probability, segmentation.affine, _source(case))
+    _write_volume(masks[0], segmentation.mask, segmentation.affine, _source(case))
+    return masks[0]
+
+
+def places_to_write(case: Mapping[str, Any], folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return where ``write_masks`` writes the masks of a study, and where its probabilities.
+
+    Args:
+        case: the record.
+        folder: where the files go.
+    """
+    scan = case[keys.IMAGE]
+    if is_slice_stack(case):
+        names = [(Path(name).stem, Path(name).suffix) for name in scan]
+    else:
+        stem = stem_of(Path(scan).name) if isinstance(scan, str) else str(case[keys.PATIENT])
+        names = [(stem, ".nii.gz")]
+    masks, probable = ([folder / f"{stem}_{kind}{end}" for stem, end in names] for kind in KINDS)
+    return masks, probable
 
 
 def describe(
@@ -118,7 +133,6 @@ def write_results(
     output: Path,
     rows: Sequence[Mapping[str, Any]],
     failed: Sequence[Mapping[str, Any]] = (),
-    settings: str | None = None,
 ) -> None:
     """Write results.csv and results.json, each whole or not at all.
 
@@ -126,7 +140,6 @@ def write_results(
         output: folder.
         rows: of ``describe``.
         failed: patient, input and reason of studies that could not be segmented.
-        settings: see ``predicted.settings_sha256``; None where nothing shall go on from here.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -135,10 +148,9 @@ def write_results(
     files.write_text(output / "results.csv", text.getvalue())
     content = {
         "note": "Not for diagnosis.",
-        "versions": {name: version_of(name) for name in PACKAGES},
+        "versions": versions(),
         "studies": list(rows),
         "failed": list(failed),
-        "settings_sha256": settings,
     }
     files.write_json(output / "results.json", content)
 

@@ -17,12 +17,13 @@ logger = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 
-def find_studies(root: PathLike) -> list[Study]:
+def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     """Find every study of a data set as it lies on the disk, faults and doubled folders included.
 
     Args:
         root: a folder of patients' folders at any depth, one patient's folder, a folder of NIfTI volumes, or
             a CSV file of paths.
+        without: a folder below it that is left out.
 
     Raises:
         InputError: there is nothing at ``root``, it is empty, or holds nothing that looks like a study.
@@ -33,14 +34,14 @@ def find_studies(root: PathLike) -> list[Study]:
     if not path.is_dir():
         raise _no_folder(path)
     decathlon = (path / "imagesTr").is_dir()
-    slices = [] if decathlon else find_slice_studies(path)
-    studies = slices + find_volume_studies(path)
+    slices = [] if decathlon else find_slice_studies(path, without)
+    studies = slices + find_volume_studies(path, without)
     if not studies:
         raise nothing_found(path)
     return studies
 
 
-def find_cases(root: PathLike) -> list[Record]:
+def find_cases(root: PathLike, without: Path | None = None) -> list[Record]:
     """Find every case of a data set, each patient once, sorted by name.
 
     A case has a ``label`` only when every one of its images has a mask. Faults inside a study are not looked
@@ -48,11 +49,13 @@ def find_cases(root: PathLike) -> list[Record]:
 
     Args:
         root: see ``find_studies``.
+        without: the same.
 
     Raises:
         InputError: see ``find_studies``; or two different studies carry one name.
     """
-    return sorted((study.record() for study in distinct_studies(root)), key=lambda case: str(case["patient"]))
+    records = (study.record() for study in distinct_studies(root, without))
+    return sorted(records, key=lambda case: str(case["patient"]))
 
 
 def labelled_cases(root: PathLike) -> list[Record]:
@@ -81,13 +84,13 @@ def labelled_cases(root: PathLike) -> list[Record]:
     return sorted(labelled, key=lambda case: str(case["patient"]))
 
 
-def distinct_studies(root: PathLike) -> list[Study]:
+def distinct_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     """Find the studies that have images, each patient once; the log mentions doubled folders.
 
     Raises:
         InputError: see ``find_studies``; or two different studies carry one name.
     """
-    doubles = set_doubles_aside(find_studies(root))
+    doubles = set_doubles_aside(find_studies(root, without))
     refuse_conflicts(doubles.conflicts)
     if doubles.copies:
         first, second = doubles.copies[0]

@@ -90,13 +90,19 @@ class Study:
         }
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path, without: Path | None = None) -> Iterator[tuple[Path, list[str]]]:
     """Yield every folder below ``root`` with its file names, both sorted.
 
     Linked folders are followed (``Path.rglob`` does not), each real folder once, so that a link to a parent
     ends the walk instead of going round. Hidden names and macOS leftovers are passed over.
+
+    Args:
+        root: the folder.
+        without: a folder below it that is left out; the folder itself never is.
     """
     seen: set[str] = set()
+    if without is not None and os.path.realpath(without) != os.path.realpath(root):
+        seen.add(os.path.realpath(without))
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
@@ -107,13 +113,13 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(folder), sorted(name for name in names if not name.startswith("."))
 
 
-def find_slice_studies(root: Path) -> list[Study]:
+def find_slice_studies(root: Path, without: Path | None = None) -> list[Study]:
     """Find every stack of slices at any depth below ``root``, shallow folders first.
 
     A folder usually holds one patient and is named after it. Where one folder holds the slices of several,
     or the files carry a TCGA code, the beginning of the file names decides.
     """
-    found = [study for folder, names in walk(root) for study in _studies_in(folder, names)]
+    found = [study for folder, names in walk(root, without) for study in _studies_in(folder, names)]
     return sorted(found, key=lambda study: (study.folder.count(os.sep), study.patient, study.folder))
 
 

@@ -119,8 +119,17 @@ def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | N
 
 
 def temperature_before(cell: Cell, recipe: Recipe, place: Place) -> float:
-    """Return the temperature that was fitted for the run that a recipe goes on from."""
+    """Return the temperature that was fitted for the run that a recipe goes on from.
+
+    Raises:
+        InputError: it was trained, but not yet measured.
+    """
     start = replace(cell, recipe=str(recipe.starts_from))
+    if not start.file(place.cells).is_file():
+        raise InputError(
+            f"The recipe {recipe.name} takes its temperature from {start}, which has no cell in "
+            f"{place.cells} yet; run that first."
+        )
     run = start.run(place.runs, place.recipes[start.recipe])
     return float(json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))["temperature"])
 

@@ -290,7 +290,8 @@ def test_nothing_is_pasted_where_no_other_slice_has_a_lesion(lesions: int) -> No
 @pytest.mark.parametrize("width", [1, 3, 6])
 def test_a_seam_falls_from_one_on_the_lesion_to_nothing_within_twice_its_width(width: int) -> None:
     label = torch.zeros(1, 1, 41, 41)
-    label[..., 20, 20] = 0.1
+    label[..., 20, 20] = 0.5
+    label[..., :15, :] = 0.1  # a soft label is faint far around
     row = faded(label, width)[0, 0, 20]
     assert row[20] == 1.0
     assert torch.all(row[20 : 20 + 2 * width + 1].diff() < 0)

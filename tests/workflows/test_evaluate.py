@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.fingerprints import settings_of
 from gliomaseg.workflows.measured import Measurements
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmentation, Segmenter
@@ -173,7 +176,6 @@ def test_a_folder_of_predictions_that_is_not_there_is_named(phantom_data: Path, 
 def test_predicted_slices_have_the_size_and_format_of_the_scan(
     smoke_run: Path, phantom_data: Path, tmp_path: Path
 ) -> None:
-    from PIL import Image
 
     case = load_cases(phantom_data)[0]
     rows = predict_studies([Path(case["image"][2])], tmp_path, Segmenter.from_name(smoke_run, "cpu"))
@@ -242,7 +244,7 @@ def test_an_evaluation_goes_on_with_the_same_figures_and_pictures(
     ]
     assert pictures[0] == pictures[1]
     assert len(pictures[0]) >= len(patients)
-    assert not (tmp_path / "out" / "unfinished").exists()
+    assert not (tmp_path / "out" / ".gliomaseg-measured").exists()
 
 
 def test_without_resume_an_evaluation_begins_afresh(
@@ -253,17 +255,52 @@ def test_without_resume_an_evaluation_begins_afresh(
     assert counted.since() == patients
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-40], lambda _: b"", lambda content: content[:60] + b"xyz" + content[63:]],
+)
 def test_a_case_whose_file_changed_or_whose_measurement_is_broken_is_measured_again(
-    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(phantom_data, data)
     patients = cut_off(counted, data, tmp_path / "out", smoke_run)
-    os.utime(load_cases(data)[1]["label"][0], ns=(1, 1))
-    broken = sorted((tmp_path / "out" / "unfinished").iterdir(), key=lambda path: path.stat().st_mtime_ns)[3]
-    broken.write_bytes(broken.read_bytes()[:-40])
+    os.utime(load_cases(data)[1]["label"][0], ns=(10**18, 10**18))
+    kept = Measurements(
+        tmp_path / "out", {**settings_of(Segmenter.from_name(smoke_run, "cpu")), "resize": False}
+    )
+    broken = kept._path(load_cases(data)[3])
+    broken.write_bytes(damage(broken.read_bytes()))
     evaluate_command(data, tmp_path / "out", model=smoke_run, device="cpu", resume=True)
     assert counted.since() == [patients[1], patients[3], *patients[5:]]
+
+
+def test_a_case_that_cannot_be_read_leaves_what_was_measured_for_a_resume(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom_data, data)
+    cases = load_cases(data)
+    victim = Path(cases[2]["label"][0])
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:50])
+    with pytest.raises(
+        InputError, match=rf"{victim.name}.* What was measured of 2 patients before is kept for --resume\.$"
+    ):
+        evaluate_command(data, tmp_path / "out", model=smoke_run, device="cpu")
+    counted.since()
+    victim.write_bytes(whole)
+    evaluate_command(data, tmp_path / "out", model=smoke_run, device="cpu", resume=True)
+    assert counted.since() == [str(case["patient"]) for case in cases[2:]]
+
+
+def test_nothing_but_measurements_is_deleted_at_the_end(tmp_path: Path, phantom_data: Path) -> None:
+    for folder in ("unfinished", ".gliomaseg-measured"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "thesis.txt").touch()
+    evaluate_command(phantom_data, tmp_path, predictions=phantom_data)
+    for folder in ("unfinished", ".gliomaseg-measured"):
+        assert [path.name for path in (tmp_path / folder).iterdir()] == ["thesis.txt"]
 
 
 def test_measurements_by_another_threshold_do_not_count(
@@ -296,17 +333,17 @@ def test_the_largest_lesion_is_animated_though_an_earlier_call_knew_a_larger_one
     assert counted.since() == [cases[1]["patient"]]
 
 
-def test_masks_that_changed_meanwhile_are_measured_again(
+def test_of_masks_those_that_changed_are_measured_again(
     phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks = tmp_path / "masks"
     shutil.copytree(phantom_data, masks)
+    cases = load_cases(phantom_data)
     asked: list[str] = []
     load = evaluate.load_prediction
 
     def counting(folder: Path, case: dict) -> np.ndarray:
         if len(asked) == 5:
-            asked.clear()
             raise KeyboardInterrupt
         asked.append(case["patient"])
         return load(folder, case)
@@ -314,8 +351,19 @@ def test_masks_that_changed_meanwhile_are_measured_again(
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "load_prediction", counting)
         with pytest.raises(KeyboardInterrupt):
-            evaluate_command(phantom_data, tmp_path / "out", predictions=masks)
-    changed = next(path for path in sorted(masks.rglob("*_mask.tif")) if np.asarray(Image.open(path)).any())
-    Image.fromarray(np.zeros_like(np.asarray(Image.open(changed)))).save(changed)
-    evaluate_command(phantom_data, tmp_path / "out", predictions=masks, resume=True)
-    assert metrics_of(tmp_path / "out")["dice"]["per_patient_mean"] < 1.0
+            evaluate_command(phantom_data, masks / "out", predictions=masks)
+        victim = masks / Path(cases[1]["label"][0]).relative_to(phantom_data)
+        os.utime(victim, ns=(10**18, 10**18))
+        (masks / "note.txt").touch()
+        patch.chdir(tmp_path)
+        patch.setattr(evaluate, "load_prediction", load)
+        measure, again = evaluate.figures_of, []
+
+        def noting(case: dict, *rest: Any) -> Any:
+            again.append(case["patient"])
+            return measure(case, *rest)
+
+        patch.setattr(evaluate, "figures_of", noting)
+        evaluate_command(phantom_data, masks / "out", predictions=Path("masks"), resume=True)
+    assert again == [cases[1]["patient"], *(case["patient"] for case in cases[5:])]
+    assert metrics_of(masks / "out")["dice"]["per_patient_mean"] == 1.0

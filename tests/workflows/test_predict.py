@@ -11,11 +11,17 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.workflows import fingerprints
+from gliomaseg.workflows import predict as predict_module
 from gliomaseg.workflows.files import InputError, OurFaultError
+from gliomaseg.workflows.fingerprints import settings_of
+from gliomaseg.workflows.finished import Finished
 from gliomaseg.workflows.masks import load_prediction
+from gliomaseg.workflows.phantom_study import write_dicom
 from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
 from gliomaseg.workflows.segment import Segmentation
 
@@ -28,9 +34,11 @@ AFFINE = np.array([[0, -2, 0, 5], [1, 0, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1]], np
 class BrightIsAbnormal:
     """A segmenter that marks what is above 128 in the last channel."""
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    device = torch.device("cpu")
+
+    def __init__(self, threshold: float = 0.5, sha256: str = "ab" * 32) -> None:
         config = {"threshold": threshold, "device": "cpu"}
-        self.model = SimpleNamespace(sha256="ab" * 32, parser=lambda: SimpleNamespace(get=lambda: config))
+        self.model = SimpleNamespace(sha256=sha256, parser=lambda: SimpleNamespace(get=lambda: config))
         self.asked: list[str] = []
 
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
@@ -49,8 +57,17 @@ class BrightIsAbnormal:
         )
 
 
-def predict(inputs: list[Path], output: Path) -> list[dict[str, Any]]:
-    segmenter: Any = BrightIsAbnormal()
+class Stumbles(BrightIsAbnormal):
+    """One that fails at study b, in a way that nobody foresaw."""
+
+    def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+        if case[keys.PATIENT] == "b":
+            raise ZeroDivisionError
+        return super().__call__(case)
+
+
+def predict(inputs: list[Path], output: Path, segmenter: Any = None) -> list[dict[str, Any]]:
+    segmenter = segmenter or BrightIsAbnormal()
     return predict_studies(inputs, output, segmenter)
 
 
@@ -240,26 +257,94 @@ def test_the_table_has_a_row_for_each_study(tmp_path: Path, write_picture: Write
 def test_a_study_that_fails_unexpectedly_is_listed_and_the_others_are_done(
     tmp_path: Path, write_picture: WritePicture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in "ac":
+    for name in "abc":
         write_picture(tmp_path / f"{name}_1.png", bright(1))
-    (tmp_path / "b_1.png").write_bytes(b"not a picture")
     with pytest.raises(
         OurFaultError,
         match=r"1 of 3 studies could not be segmented, the first of them b: Something went wrong ",
     ):
-        predict([tmp_path / f"{name}_1.png" for name in "abc"], tmp_path / "out")
+        predict([tmp_path / f"{name}_1.png" for name in "abc"], tmp_path / "out", Stumbles())
     results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert [row["patient"] for row in results["studies"]] == ["a", "c"]
-    reason = "Something went wrong that should not (ValueError); the log has the details, please report them."
+    reason = "Something went wrong that should not (ZeroDivisionError); please report it."
     assert results["failed"] == [{"patient": "b", "input": str(tmp_path), "reason": reason}]
-    assert "Could not decode" in caplog.text  # with where it came from
-    assert f"b from {tmp_path} could not be segmented." in caplog.text
+    assert "Study 2 of 3:" in caplog.text
+    assert "in __call__" in caplog.text  # with where it came from
 
 
-def test_an_unexpected_fault_in_the_only_study_is_not_hidden(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["write_masks", "_write_overlay", "describe"])
+def test_a_fault_while_a_study_is_written_is_no_end_either(
+    tmp_path: Path, write_picture: WritePicture, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    for name in "abc":
+        write_picture(tmp_path / f"{name}_1.png", bright(1))
+    work = getattr(predict_module, where)
+
+    def stumble(*given: Any) -> Any:
+        if any(
+            "b" in (getattr(one, "stem", ""), *(one if isinstance(one, dict) else {}).values())
+            for one in given
+        ):
+            raise ZeroDivisionError
+        return work(*given)
+
+    monkeypatch.setattr(predict_module, where, stumble)
+    with pytest.raises(
+        OurFaultError, match=r"1 of 3 studies could not be segmented, the first of them b: Some"
+    ):
+        predict([tmp_path / f"{name}_1.png" for name in "abc"], tmp_path / "out")
+
+
+def test_no_room_for_the_masks_ends_the_call(
+    tmp_path: Path, write_picture: WritePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        write_picture(tmp_path / f"{name}_1.png", bright(1))
+
+    def full(*_: Any) -> None:
+        raise InputError("Could not write a: No space left on device.")
+
+    monkeypatch.setattr(predict_module, "write_masks", full)
+    with pytest.raises(InputError, match=r"^Could not write a: No space left on device\.$"):
+        predict([tmp_path / "a_1.png", tmp_path / "b_1.png"], tmp_path / "out")
+
+
+def test_what_our_readers_refuse_is_told_in_their_words(tmp_path: Path, write_picture: WritePicture) -> None:
+    write_picture(tmp_path / "a_1.png", bright(1))
     (tmp_path / "b_1.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match=r"Could not decode .*b_1\.png"):
-        predict([tmp_path / "b_1.png"], tmp_path / "out")
+    with pytest.raises(InputError, match=r"the first of them b: Could not decode .*b_1\.png") as raised:
+        predict([tmp_path / "a_1.png", tmp_path / "b_1.png"], tmp_path / "out")
+    assert not isinstance(raised.value, OurFaultError)
+
+
+def test_an_unexpected_fault_in_the_only_study_is_not_hidden(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    write_picture(tmp_path / "b_1.png", bright(1))
+    with pytest.raises(ZeroDivisionError):
+        predict([tmp_path / "b_1.png"], tmp_path / "out", Stumbles())
+
+
+def test_masks_are_not_written_among_the_scans(tmp_path: Path, write_patient: WritePatient) -> None:
+    folder = write_patient()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(
+        InputError,
+        match=rf"masks of {folder.name} would lie among its scans in {folder}, .*choose another --output",
+    ):
+        predict([folder.parent], folder.parent)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_an_output_below_the_input_is_not_taken_for_scans(
+    tmp_path: Path, write_patient: WritePatient
+) -> None:
+    data = write_patient().parent
+    (data / "v").mkdir()
+    nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), data / "v" / "v.nii.gz")
+    for _ in range(2):
+        rows = predict([data], data / "out")
+        assert len(rows) == 2
 
 
 # ---- Going on from what is there
@@ -275,12 +360,20 @@ def pair(tmp_path: Path, write_picture: WritePicture) -> list[Path]:
     return names
 
 
-def go_on(inputs: list[Path], output: Path, resume: bool = True, **asked: Any) -> tuple[list[str], list[str]]:
+def go_on(inputs: list[Path], output: Path, resume: bool = True, **ways: Any) -> tuple[list[str], list[str]]:
     """Return the patients that were segmented and those of the rows."""
-    segmenter: Any = BrightIsAbnormal(asked.pop("threshold", 0.5))
-    rows = predict_studies(inputs, output, segmenter, resume=resume, **asked)
+    asked = {name: ways.pop(name) for name in ("probabilities", "wanted") if name in ways}
+    segmenter: Any = BrightIsAbnormal(**ways)
+    rows = predict_studies(
+        inputs, output, segmenter, finished=notes(output, segmenter, resume, **asked), **asked
+    )
     assert json.loads((output / "results.json").read_text(encoding="utf-8"))["studies"] == rows
+    assert (output / "results.csv").read_text(encoding="utf-8").count("\n") == 1 + len(rows)
     return segmenter.asked, [row["patient"] for row in rows]
+
+
+def notes(output: Path, segmenter: Any, resume: bool, probabilities: bool = False, **_: Any) -> Finished:
+    return Finished(output, {**settings_of(segmenter), "probabilities": probabilities}, resume)
 
 
 def test_what_was_finished_is_kept_and_the_rest_is_done_in_the_order_named(
@@ -304,7 +397,9 @@ def test_an_interruption_leaves_what_the_next_call_goes_on_from(tmp_path: Path, 
 
     segmenter: Any = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        predict_studies(pair, tmp_path / "out", segmenter)
+        predict_studies(
+            pair, tmp_path / "out", segmenter, finished=notes(tmp_path / "out", segmenter, resume=False)
+        )
     assert go_on(pair, tmp_path / "out") == (["b"], ["a", "b"])
 
 
@@ -315,14 +410,75 @@ def test_a_study_of_which_a_file_is_gone_is_done_again(tmp_path: Path, pair: lis
     assert go_on(pair, tmp_path / "out") == (["a"], ["a", "b"])
 
 
-def test_a_study_with_a_newer_scan_or_another_place_is_done_again(tmp_path: Path, pair: list[Path]) -> None:
+def test_probabilities_that_are_gone_are_written_again(tmp_path: Path, pair: list[Path]) -> None:
+    go_on(pair, tmp_path / "out", probabilities=True)
+    (tmp_path / "out" / "a" / "a_2_probability.png").unlink()
+    assert go_on(pair, tmp_path / "out", probabilities=True) == (["a"], ["a", "b"])
+
+
+def test_a_table_that_is_gone_is_written_again(tmp_path: Path, pair: list[Path]) -> None:
+    go_on(pair, tmp_path / "out")
+    (tmp_path / "out" / "results.csv").unlink()
+    assert go_on(pair, tmp_path / "out") == ([], ["a", "b"])
+
+
+def test_a_failure_of_an_earlier_call_is_forgotten_with_its_study(tmp_path: Path, pair: list[Path]) -> None:
+    (pair[0].parent / "c_1.png").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match="1 of 3 studies"):
+        go_on([*pair, pair[0].parent / "c_1.png"], tmp_path / "out")
+    assert go_on(pair, tmp_path / "out") == ([], ["a", "b"])
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert results["failed"] == []
+
+
+@pytest.mark.parametrize("seconds", [-1000, 1000])
+def test_a_scan_that_was_written_at_another_time_is_done_again(
+    tmp_path: Path, pair: list[Path], seconds: int
+) -> None:
+    """Older ones too: a copy that keeps the times may bring another scan."""
+    go_on(pair, tmp_path / "out")
+    before = pair[2].stat().st_mtime_ns
+    os.utime(pair[2], ns=(before, before + seconds * 10**9))
+    assert go_on(pair, tmp_path / "out") == (["b"], ["a", "b"])
+
+
+def test_a_scan_at_another_place_or_with_a_slice_less_is_done_again(tmp_path: Path, pair: list[Path]) -> None:
+    go_on(pair, tmp_path / "out")
+    moved = [path.rename(tmp_path / path.name) for path in pair[:2]]
+    assert go_on([*moved, pair[2]], tmp_path / "out") == (["a"], ["a", "b"])
+    assert go_on([moved[0], pair[2]], tmp_path / "out") == (["a"], ["a", "b"])
+
+
+def test_scans_that_are_called_alike_from_two_folders_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, value in (("x", 200), ("y", 20)):
+        (tmp_path / place).mkdir()
+        scan = nib.Nifti1Image(np.full((10, 10, 2), value, np.int16), AFFINE)
+        nib.save(scan, tmp_path / place / "v.nii.gz")
+        os.utime(tmp_path / place / "v.nii.gz", ns=(10**18, 10**18))
+        monkeypatch.chdir(tmp_path / place)
+        assert go_on([Path("v.nii.gz")], tmp_path / "out") == (["v"], ["v"])
+        assert go_on([tmp_path / place / "v.nii.gz"], tmp_path / "out") == ([], ["v"])  # absolute: the same
+
+
+def test_masks_that_another_call_wrote_over_do_not_count(tmp_path: Path, pair: list[Path]) -> None:
+    """Else the row of one model would stand beside the mask of the other."""
     out = tmp_path / "out"
     go_on(pair, out)
-    after = (out / "b" / "b_1_mask.png").stat().st_mtime_ns + 1
-    os.utime(pair[2], ns=(after, after))
-    assert go_on(pair, out) == (["b"], ["a", "b"])
-    moved = [path.rename(tmp_path / path.name) for path in pair[:2]]
-    assert go_on([*moved, pair[2]], out) == (["a"], ["a", "b"])
+    for mask in (out / "a").iterdir():
+        os.utime(mask, ns=(10**18, 10**18))
+    assert go_on(pair, out) == (["a"], ["a", "b"])
+    go_on(pair[:2], out, sha256="cd" * 32)
+    assert go_on(pair, out) == (["a"], ["a", "b"])
+
+
+def test_an_output_that_was_moved_as_a_whole_counts(tmp_path: Path, pair: list[Path]) -> None:
+    go_on(pair, tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert go_on(pair, tmp_path / "moved") == ([], ["a", "b"])
+    results = json.loads((tmp_path / "moved" / "results.json").read_text(encoding="utf-8"))
+    assert [row["output"] for row in results["studies"]] == [str(tmp_path / "moved" / name) for name in "ab"]
 
 
 def test_a_volume_is_kept_as_well(tmp_path: Path) -> None:
@@ -331,33 +487,43 @@ def test_a_volume_is_kept_as_well(tmp_path: Path) -> None:
     assert go_on([tmp_path / "v.nii.gz"], tmp_path / "out") == ([], ["v"])
 
 
+def test_a_dicom_study_that_has_been_completed_is_done_again(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    write_dicom(
+        tmp_path / "x", np.full((10, 12, 6), 200, np.int16), np.diag([-2.0, -2, 5, 1]), shuffled=False
+    )
+    files = sorted((tmp_path / "x").rglob("*.dcm"))
+    rest = [path.rename(tmp_path / path.name) for path in files[-2:]]
+    (name,) = go_on([tmp_path / "x"], tmp_path / "out")[1]
+    assert go_on([tmp_path / "x"], tmp_path / "out") == ([], [name])
+    for path in rest:
+        path.rename(tmp_path / "x" / path.name)
+    assert go_on([tmp_path / "x"], tmp_path / "out") == ([name], [name])
+
+
 @pytest.mark.parametrize(
-    "asked", [{"threshold": 0.4}, {"probabilities": True}, {"wanted": {}, "probabilities": True}]
+    "ways", [{"threshold": 0.4}, {"sha256": "cd" * 32}, {"probabilities": True}, "device", "version"]
 )
-def test_results_of_two_settings_are_never_mixed(
-    tmp_path: Path, pair: list[Path], asked: dict[str, Any]
+def test_results_of_two_ways_of_working_are_never_mixed(
+    tmp_path: Path, pair: list[Path], ways: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on(pair, tmp_path / "out")
-    before = (tmp_path / "out" / "results.json").read_bytes()
-    with pytest.raises(
-        InputError,
-        match=r"results\.json was written by another model, version or with other options, .*leave out "
-        "--resume to do all studies again, or name another --output",
-    ):
-        go_on(pair, tmp_path / "out", **asked)
-    assert (tmp_path / "out" / "results.json").read_bytes() == before
+    if ways == "device":
+        monkeypatch.setattr(BrightIsAbnormal, "device", torch.device("meta"))
+    elif ways == "version":
+        monkeypatch.setattr(fingerprints, "version_of", lambda name: f"{name} 99")
+    assert go_on(pair, tmp_path / "out", **(ways if isinstance(ways, dict) else {})) == (
+        ["a", "b"],
+        ["a", "b"],
+    )
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"studies": [{}]}'])
-def test_a_file_that_is_not_of_predict_is_nothing_to_go_on_from(
-    tmp_path: Path, pair: list[Path], content: str
-) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results.json").write_text(content, encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"is no results\.json of predict.*leave out --resume, or name another"
-    ):
-        go_on(pair, tmp_path / "out")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"row": {}}'])
+def test_a_note_that_cannot_be_read_does_not_count(tmp_path: Path, pair: list[Path], content: str) -> None:
+    go_on(pair, tmp_path / "out")
+    for note in (tmp_path / "out" / ".gliomaseg-finished").iterdir():
+        note.write_text(content, encoding="utf-8")
+    assert go_on(pair, tmp_path / "out") == (["a", "b"], ["a", "b"])
 
 
 def test_an_output_that_is_a_file_is_refused_before_anything_is_read(tmp_path: Path) -> None:
