@@ -35,7 +35,7 @@ def load(name: str) -> ModuleType:
 locking, protocols, recipes, cells, budget = map(load, ("lock", "protocols", "recipes", "cells", "budget"))
 networks, measure, runner, rows, page = map(load, ("networks", "measure", "runner", "rows", "page"))
 several, soft, shipping, plain, command = map(load, ("several", "soft", "ship", "plain", "__main__"))
-dataset, origins, ours, known = map(load, ("dataset", "origin", "ours", "known"))
+dataset, origins, ours, known, mean_of_runs = map(load, ("dataset", "origin", "ours", "known", "mean"))
 
 
 def persons(count: int = 40) -> list[Person]:
@@ -242,6 +242,13 @@ def test_every_kept_recipe_sets_ids_that_are_there() -> None:
             "a: {changes: x}\nb: {changes: y, everyone: true, starts_from: a}",
             r"b in .* must take over the temperature .* and `fit: \[\]`",
         ),
+        (
+            "a: {changes: x}\nb: {changes: y, starts_from: a}\nc: {changes: z}\n"
+            "d: {changes: m, starts_from: a, mean_of: [b, c]}",
+            "d in .* is the mean of b, c, so these must stand above it, be trained, and start from 'a'",
+        ),
+        ("a: {changes: x}\nd: {changes: m, starts_from: a, mean_of: [b]}", "d in .* is the mean of b, so"),
+        ("a: {changes: x}\nd: {changes: m, mean_of: [a]}", "d in .* is the mean of a, .* start from None"),
         (
             "a: {changes: x}\nb: {changes: y, everyone: true, starts_from: a, fit: []}\n"
             "c: {changes: z, starts_from: b}",
@@ -541,6 +548,47 @@ def test_everyone_trains_where_a_recipe_says_so_and_the_temperature_is_taken_ove
     last = json.loads(runner.run_cell(third, twice).read_text(encoding="utf-8"))
     assert last["started_from"]["cell"] == str(cell)
     assert last["fitted"]["temperature"] == kept["temperature"]
+
+
+@pytest.mark.slow
+def test_a_mean_of_runs_has_the_mean_of_their_weights_and_the_sum_of_their_minutes(going_on: Any) -> None:
+    more = going_on.recipes["more"]
+    named = {
+        name: type(more)(**{**vars(more), "name": name, "trained_as": name, **changes})
+        for name, changes in {
+            "other": {"settings": {**more.settings, "seed": 7}},
+            "both": {"mean_of": ("more", "other"), "minutes": 3.0},
+        }.items()
+    }
+    place = dataclasses.replace(going_on, recipes={**going_on.recipes, **named})
+    *members, both = (
+        cells.cell_named(f"fold0:resnext26_unet_tiny:{name}", place.recipes)
+        for name in ("more", "other", "both")
+    )
+    runner.run_cell(members[0], place)
+    with pytest.raises(
+        InputError, match=r"both is the mean of runs of which .*other is not trained; run fold0"
+    ):
+        runner.run_cell(both, place)
+    runner.run_cell(members[1], place)
+    content = json.loads(runner.run_cell(both, place).read_text(encoding="utf-8"))
+    runs = [cell.run(place.runs, place.recipes[cell.recipe]) for cell in (*members, both)]
+    one, other, mean = (torch.load(run / "models" / "model.pt", weights_only=True) for run in runs)
+    for name, value in mean.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (one[name] + other[name]) / 2)
+    assert any(not torch.equal(one[name], other[name]) for name in mean)
+    spent = [json.loads((run / "trained.json").read_text(encoding="utf-8"))["busy_minutes"] for run in runs]
+    assert content["budget"]["busy_minutes"] == pytest.approx(spent[0] + spent[1])
+    assert content["budget"]["budget_minutes"] == 6.0
+    assert content["mean_of"] == ["more", "other"]
+    assert content["started_from"]["cell"] == TINY
+    assert origins.seen_by(runs[2], place.lock) == origins.seen_by(runs[0], place.lock)
+    origin = json.loads((runs[1] / "origin.json").read_text(encoding="utf-8"))
+    origin["started_from"]["cell"] = "another"
+    (runs[1] / "origin.json").write_text(json.dumps(origin), encoding="utf-8")
+    with pytest.raises(InputError, match=r"from the same weights, but .*other and .*more differ; run one of"):
+        mean_of_runs.average_runs(place.runs / "x", both, named["both"], runs[:2])
 
 
 def test_minutes_before_are_told_along() -> None:

@@ -24,6 +24,7 @@ KEYS: Final = (
     "fit",
     "trained_as",
     "starts_from",
+    "mean_of",
     "everyone",
     "soft",
 )
@@ -45,6 +46,8 @@ class Recipe:
         trained_as: recipe whose weights are taken; its own name unless told.
         starts_from: recipe whose finished weights this one goes on from, on the same split; None for a
             run that starts afresh.
+        mean_of: recipes whose finished runs, on the same split, are averaged weight by weight in place of a
+            training (Wortsman et al., ICML 2022, model soups).
         everyone: the inner validation trains too. Nobody is left to choose: the last epoch and the
             temperature of the recipe it starts from are taken.
         soft: folder of soft labels, None for the truth alone.
@@ -60,6 +63,7 @@ class Recipe:
     fit: tuple[str, ...] = ("temperature",)
     trained_as: str = ""
     starts_from: str | None = None
+    mean_of: tuple[str, ...] = ()
     everyone: bool = False
     soft: str | None = None
 
@@ -105,6 +109,7 @@ def _recipe(name: str, written: Mapping[str, Any], before: Mapping[str, Recipe],
         fit=tuple(written.get("fit", parent.fit if parent else ("temperature",))),
         trained_as=written.get("trained_as", name),
         starts_from=written.get("starts_from", parent.starts_from if parent else None),
+        mean_of=tuple(written.get("mean_of", ())),
         everyone=written.get("everyone", parent.everyone if parent else False),
         soft=written.get("soft", parent.soft if parent else None),
     )
@@ -136,6 +141,7 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
             f"{recipe.name} in {path} starts from {recipe.starts_from!r}, so that must stand above it, and "
             "both be of kind gliomaseg; leave starts_from out to start afresh."
         )
+    _check_mean(recipe, before, path)
     if start is not None and start.everyone and not recipe.everyone:
         raise InputError(
             f"{recipe.name} in {path} starts from {start.name}, which the inner validation has trained, so "
@@ -156,12 +162,31 @@ def _check(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
         )
 
 
+def _check_mean(recipe: Recipe, before: Mapping[str, Recipe], path: Path) -> None:
+    """Refuse a mean of runs that did not begin alike, whose weights need not lie in one valley."""
+    alike = {
+        (member.kind, member.starts_from, member.everyone, member.soft, member.trained_as == name)
+        for name in recipe.mean_of
+        if (member := before.get(name)) is not None
+    }
+    if recipe.mean_of and (
+        set(recipe.mean_of) - set(before)
+        or recipe.starts_from is None
+        or alike != {(recipe.kind, recipe.starts_from, recipe.everyone, recipe.soft, True)}
+    ):
+        raise InputError(
+            f"{recipe.name} in {path} is the mean of {', '.join(recipe.mean_of)}, so these must stand above "
+            f"it, be trained, and start from {recipe.starts_from!r} as it does."
+        )
+
+
 def _training(recipe: Recipe) -> tuple[Any, ...]:
     return (
         recipe.kind,
         recipe.minutes,
         dict(recipe.settings),
         recipe.starts_from,
+        recipe.mean_of,
         recipe.everyone,
         recipe.soft,
     )

@@ -19,6 +19,7 @@ from . import ours, plain
 from .cells import Cell, write_cell
 from .dataset import Data
 from .lock import Lock
+from .mean import average_runs
 from .measure import figures, fit, patients_of
 from .networks import PEERS
 from .origin import TEACHERS, is_finished, read_origin, seen_by
@@ -83,6 +84,10 @@ def train_cell(cell: Cell, place: Place, run: Path, split: Split) -> None:
         datalist["split"] |= {"method": EVERYONE, "warning": EVERYONE_WARNING}
     if recipe.kind == "plain":
         plain.train(run, datalist, cell, recipe)
+        return
+    if recipe.mean_of:
+        members = [replace(cell, recipe=name).run(place.runs, place.recipes[name]) for name in recipe.mean_of]
+        average_runs(run, cell, recipe, members)
         return
     soft, start = soft_folder(recipe, place, split), start_of(cell, recipe, place, split)
     ours.train(run, datalist, cell, recipe, soft, start)
@@ -187,6 +192,7 @@ def measure_cell(
         "base": recipe.base,
         "changes": recipe.changes,
         "trained_as": recipe.trained_as,
+        "mean_of": list(recipe.mean_of),
         "settings": without_place(origin.get("settings") or {}, run.parent),
         "started_from": origin.get("started_from"),
         "inference": dict(recipe.inference),

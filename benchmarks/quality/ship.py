@@ -80,6 +80,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         files.write_json(fresh / "timing.json", {**timing, "minutes": timing.get("minutes", 0.0) + before})
     facts = _facts(inference, cell, seen, _chosen_by(run, seen, lock), bool(taught_by(run)))
     began = began_with(run)
+    facts |= {"mean_of": len(origin.get("mean_of", ()))}
     facts |= {"commit": origin.get("commit", "unknown"), "began_with": _beginning(facts["network"], began)}
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
     files.write_text(fresh / "README.md", model_card(facts))
