@@ -113,6 +113,8 @@ from gliomaseg.serving.web_server import BUSY, PREFIX, sweep_earlier
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.serving.web_server import run_server
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; what starts tests may ignore it
+
 def work(job, goes):
     print("at work", flush=True)
     while True:
