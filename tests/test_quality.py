@@ -545,6 +545,12 @@ def test_everyone_trains_where_a_recipe_says_so_and_the_temperature_is_taken_ove
     again = type(more)(**{**vars(everyone), "name": "again", "trained_as": "again", "starts_from": "every"})
     twice = dataclasses.replace(place, recipes={**place.recipes, "again": again})
     third = cells.cell_named("fold0:resnext26_unet_tiny:again", twice.recipes)
+    before_it = cell.file(twice.cells)
+    kept_cell = before_it.read_bytes()
+    before_it.unlink()  # trained, but cut off before it was measured, so without its own temperature
+    with pytest.raises(InputError, match=r"again takes its temperature from fold0.*:every, .* yet; run that"):
+        runner.run_cell(third, twice)
+    before_it.write_bytes(kept_cell)
     last = json.loads(runner.run_cell(third, twice).read_text(encoding="utf-8"))
     assert last["started_from"]["cell"] == str(cell)
     assert last["fitted"]["temperature"] == kept["temperature"]

@@ -225,7 +225,9 @@ class SliceAugmentation:
     def _bend(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if not (which := np.flatnonzero(row["gamma"] < self.gamma)).size:
             return
-        drawn = np.stack([row[f"g{channel % 3}"][which] for channel in range(image.shape[1])], axis=1)
+        drawn = np.stack(
+            [row[f"g{channel % len(keys.CHANNELS)}"][which] for channel in range(image.shape[1])], axis=1
+        )
         powers = torch.from_numpy(np.exp(_within(drawn, self.exponent))).to(image)[:, :, None, None]
         image[which] = bent(image[which], powers)
 

@@ -79,9 +79,10 @@ def evaluate_cases(
     for case in tqdm(cases, desc="evaluating", unit="patient", dynamic_ncols=True):
         measured = kept.find(case) if kept else None
         if measured is None or (not measured.frames and sum(measured.figures.true) > largest):
+            place = kept.place(case) if kept else None
             measured = _measure(case, predict, resize, largest)
-            if kept:
-                kept.keep(case, measured)
+            if kept and place:
+                kept.keep(place, measured)
         found.append(measured.figures)
         strips[str(case[keys.PATIENT])] = measured.strip
         if sum(measured.figures.true) > largest:

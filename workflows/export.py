@@ -13,6 +13,7 @@ from .bundle_configs import bundle_configs
 from .bundle_metadata import bundle_metadata, read_run
 from .bundle_names import named_code
 from .files import InputError
+from .graphs import weights_of_openvino
 from .models import Model, open_model, refuse_export
 from .onnx_file import write_onnx
 from .openvino_file import write_openvino
@@ -81,7 +82,7 @@ def _export_file(model: Model, output: Path, form: str, example: str, write: _Wr
 
 
 def _files_of(output: Path, form: str) -> list[Path]:
-    return [output, output.with_suffix(".bin")] if form == "openvino" else [output]
+    return [output, weights_of_openvino(output)] if form == "openvino" else [output]
 
 
 def _check_form(form: str) -> None:

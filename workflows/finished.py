@@ -46,17 +46,28 @@ class Finished:
             return None
         return {**row, "input": place_of(case), "output": str(self.output / place)}
 
-    def keep(self, case: Mapping[str, Any], row: Mapping[str, Any], files: Iterable[Path]) -> None:
+    def place(self, case: Mapping[str, Any]) -> Path | None:
+        """Return where the note on a study goes, its files being as they are now.
+
+        Ask before the study is read: what changes meanwhile then has another place. None where a file is not
+        there, which whoever reads it will say.
+        """
+        try:
+            return self._path(case)
+        except OSError:
+            return None
+
+    def keep(self, place: Path, row: Mapping[str, Any], files: Iterable[Path]) -> None:
         """Note that a study is finished.
 
         Args:
-            case: the record.
+            place: of the note.
             row: of results.csv.
             files: all that was written of it.
         """
-        place = Path(row["output"]).relative_to(self.output)
+        written = Path(row["output"]).relative_to(self.output)
         stamps = [stamp(file, self.output) for file in files]
-        write_json(self._path(case), {"row": row, "output": str(place), "files": stamps})
+        write_json(place, {"row": row, "output": str(written), "files": stamps})
 
     def _path(self, case: Mapping[str, Any]) -> Path:
         return self.output / FOLDER / f"{fingerprint(case, self._settings)}.json"

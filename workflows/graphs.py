@@ -132,8 +132,13 @@ def sha256_of_graph(path: Path, form: str) -> str:
     return hashlib.sha256(both.encode()).hexdigest()
 
 
+def weights_of_openvino(path: Path) -> Path:
+    """Return where the weights of a graph of OpenVINO lie, whether they are there or not."""
+    return path.with_suffix(".bin")
+
+
 def _weights_beside(path: Path) -> Path:
-    weights = path.with_suffix(".bin")
+    weights = weights_of_openvino(path)
     if not weights.is_file():
         raise InputError(
             f"{path} has its weights in {weights.name} beside it, and that is not there; copy both files."

@@ -78,9 +78,19 @@ class Measurements:
         self.count += 1
         return measured
 
-    def keep(self, case: Mapping[str, Any], measured: Measured) -> None:
+    def place(self, case: Mapping[str, Any]) -> Path | None:
+        """Return where a case goes, its files being as they are now; ask before it is read.
+
+        None where a file is not there, which whoever reads it will say.
+        """
+        try:
+            return self._path(case)
+        except (OSError, files.InputError):
+            return None
+
+    def keep(self, place: Path, measured: Measured) -> None:
         """Write a case down."""
-        with files.replace_atomically(self._path(case)) as temporary:
+        with files.replace_atomically(place) as temporary:
             np.savez_compressed(
                 temporary,
                 figures=np.array(json.dumps(dataclasses.asdict(measured.figures))),

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from .files import InputError, replace_atomically
-from .graphs import CONFIG, OURS, OpenVinoNetwork, import_openvino
+from .graphs import CONFIG, OURS, OpenVinoNetwork, import_openvino, weights_of_openvino
 from .onnx_file import compare, write_onnx
 
 
@@ -43,14 +43,14 @@ def write_openvino(
     """
     runtime = _runtime()
     channels = int(metadata["network_data_format"]["inputs"]["image"]["num_channels"])
-    weights = path.with_suffix(".bin")
+    weights = weights_of_openvino(path)
     with tempfile.TemporaryDirectory() as folder, replace_atomically(path) as graph_file:
         write_onnx(Path(folder) / "model.onnx", network, name, metadata, inference)
         graph = runtime.Core().read_model(str(Path(folder) / "model.onnx"))
         for file, content in (("metadata.json", metadata), (CONFIG, inference)):
             graph.set_rt_info(json.dumps(content), [OURS, file])
         with replace_atomically(weights) as weights_file:
-            written = graph_file.with_suffix(".bin")  # where OpenVINO puts and looks for them
+            written = weights_of_openvino(graph_file)  # where OpenVINO puts and looks for them
             try:
                 runtime.save_model(graph, str(graph_file), compress_to_fp16=False)
                 graph_opened = partial(OpenVinoNetwork, graph_file)

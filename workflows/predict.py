@@ -85,7 +85,7 @@ def predict_studies(
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
     rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
-    errors: list[InputError] = []
+    kind = InputError
     if finished and finished.resume and (rows or (output / "results.json").exists()):
         write_results(output, _in_order(rows, studies))
     quiet = watch is not None or len(studies) < 2
@@ -103,15 +103,14 @@ def predict_studies(
         except _StudyError as stop:
             if len(studies) == 1:
                 raise stop.first from stop.first.__cause__
-            errors.append(stop.said)
             failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(stop.said)})
             if isinstance(stop.said, OurFaultError):
-                number = len(rows) + len(failed)
-                logger.error("Study %d of %d:", number, len(studies), exc_info=stop.first)
+                kind = OurFaultError
+                logger.error("Study %d of %d:", len(rows) + len(failed), len(studies), exc_info=stop.first)
         write_results(output, _in_order(rows, studies), failed)
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
-        raise _some_failed(errors, failed, len(studies), output)
+        raise kind(_some_failed(failed, len(studies), output))
     return _in_order(rows, studies)
 
 
@@ -160,6 +159,7 @@ def _segment_and_write(
     try:
         if REFUSED in case:
             raise InputError(str(case[REFUSED]))
+        note = finished.place(case) if finished else None
         segmentation = segmenter(case)
     except Exception as error:
         raise _StudyError(error) from error
@@ -169,9 +169,9 @@ def _segment_and_write(
         written = write_masks(case, segmentation, folder, probabilities)
         _write_overlay(overlay, segmentation)
         row = describe(case, segmentation, written, segmenter.model.sha256)
-        if finished:
+        if finished and note:
             masks, probable = places_to_write(case, folder)
-            finished.keep(case, row, [*masks, *(probable if probabilities else ()), overlay])
+            finished.keep(note, row, [*masks, *(probable if probabilities else ()), overlay])
     except InputError:
         raise
     except Exception as error:
@@ -179,13 +179,10 @@ def _segment_and_write(
     return segmentation, row
 
 
-def _some_failed(
-    errors: Sequence[InputError], failed: Sequence[Mapping[str, Any]], studies: int, output: Path
-) -> InputError:
-    """Return the sentence about the studies that could not be segmented; our fault if one of them was."""
+def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> str:
+    """Return the sentence about the studies that could not be segmented."""
     others = "" if len(failed) == studies else "; the others are done"
-    kind = OurFaultError if any(isinstance(error, OurFaultError) for error in errors) else InputError
-    return kind(
+    return (
         f"{len(failed)} of {studies} studies could not be segmented, the first of them "
         f"{failed[0]['patient']}: {failed[0]['reason']} {output / 'results.json'} lists them all{others}."
     )

@@ -130,9 +130,7 @@ def notes_on(case: Mapping[str, Any], segmentation: Segmentation) -> list[str]:
 
 
 def write_results(
-    output: Path,
-    rows: Sequence[Mapping[str, Any]],
-    failed: Sequence[Mapping[str, Any]] = (),
+    output: Path, rows: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]] = ()
 ) -> None:
     """Write results.csv and results.json, each whole or not at all.
 

@@ -68,9 +68,9 @@ def run_cell(cell: Cell, place: Place) -> Path | None:
     run = cell.run(place.runs, recipe)
     with alone(run):
         split = split_for(cell.protocol, place.data, place.lock)
+        taken = {"temperature": temperature_before(cell, recipe, place)} if recipe.everyone else {}
         if not is_finished(run):
             train_cell(cell, place, run, split)
-        taken = {"temperature": temperature_before(cell, recipe, place)} if recipe.everyone else {}
         write_cell(path, measure_cell(cell, recipe, run, split, taken))
     return path
 

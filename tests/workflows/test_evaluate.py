@@ -294,6 +294,26 @@ def test_a_case_that_cannot_be_read_leaves_what_was_measured_for_a_resume(
     assert counted.since() == [str(case["patient"]) for case in cases[2:]]
 
 
+def test_a_scan_that_changes_while_it_is_measured_is_measured_again(
+    counted: Counted, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom_data, data)
+    case = load_cases(data)[0]
+    measure = evaluate.figures_of
+
+    def touching(one: dict, *rest: Any) -> Any:
+        if one["patient"] == case["patient"]:
+            os.utime(case["image"][0], ns=(10**18, 10**18))
+        return measure(one, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "figures_of", touching)
+        cut_off(counted, data, tmp_path / "out", smoke_run)
+    evaluate_command(data, tmp_path / "out", model=smoke_run, device="cpu", resume=True)
+    assert case["patient"] in counted.since()
+
+
 def test_nothing_but_measurements_is_deleted_at_the_end(tmp_path: Path, phantom_data: Path) -> None:
     for folder in ("unfinished", ".gliomaseg-measured"):
         (tmp_path / folder).mkdir()

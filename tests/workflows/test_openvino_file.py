@@ -28,22 +28,10 @@ pytest.importorskip("onnxscript")
 METADATA = {"network_data_format": {"inputs": {"image": {"num_channels": 3}}}, "authors": 'A "<&>" B'}
 
 
-class Small(nn.Module):
-    """Of any size, exported in a second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(3, 1, kernel_size=3, padding=1)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        mixed: torch.Tensor = self.mix(image)
-        return mixed
-
-
 @pytest.fixture
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return Small().eval()
+    return nn.Conv2d(3, 1, kernel_size=3, padding=1).eval()
 
 
 def test_two_files_answer_in_openvino_alone_and_say_what_they_are(network: nn.Module, tmp_path: Path) -> None:

@@ -442,6 +442,21 @@ def test_a_scan_that_was_written_at_another_time_is_done_again(
     assert go_on(pair, tmp_path / "out") == (["b"], ["a", "b"])
 
 
+def test_a_scan_that_changes_while_it_is_segmented_is_done_again(tmp_path: Path, pair: list[Path]) -> None:
+    """Such as one that is still being copied: the note would be on the whole of it."""
+
+    class Late(BrightIsAbnormal):
+        def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+            found = super().__call__(case)
+            if case[keys.PATIENT] == "b":
+                os.utime(pair[2], ns=(10**18, 10**18))
+            return found
+
+    out, segmenter = tmp_path / "out", Late()
+    predict_studies(pair, out, segmenter, finished=notes(out, segmenter, resume=False))  # type: ignore[arg-type]
+    assert go_on(pair, out) == (["b"], ["a", "b"])
+
+
 def test_a_scan_at_another_place_or_with_a_slice_less_is_done_again(tmp_path: Path, pair: list[Path]) -> None:
     go_on(pair, tmp_path / "out")
     moved = [path.rename(tmp_path / path.name) for path in pair[:2]]
