@@ -23,6 +23,9 @@ State = Literal["uploading", "waiting", "running", "done", "failed"]
 SWEEP_SECONDS: Final = 30
 """How often a server that nobody asks looks for results that have expired."""
 
+AWAKE_SECONDS: Final = 0.5
+"""How long the main thread sleeps at most: Ctrl-C may reach the worker's thread and wakes no other then."""
+
 OUR_FAULT: Final = "Something went wrong in the server; its log says what. Please report it."
 
 
@@ -129,7 +132,10 @@ class Jobs:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        if self._worker.is_alive():
+        if seconds is None:
+            while self._worker.is_alive():
+                self._worker.join(AWAKE_SECONDS)
+        elif self._worker.is_alive():
             self._worker.join(seconds)
 
     @property
