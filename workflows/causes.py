@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from . import machine
 from .files import InputError
 
 WRAPPINGS: Final = ("applying transform", "Failed to instantiate", "Failed to evaluate")
@@ -14,6 +15,7 @@ def root_cause(error: BaseException) -> str:
     """Return the message of an error where the wrapping that MONAI puts around it ends.
 
     What stands behind that, such as the error of a library that ours was raised from, is not for users.
+    What the machine ran out of is told in our words.
 
     >>> try:
     ...     try:
@@ -29,18 +31,31 @@ def root_cause(error: BaseException) -> str:
     """
     while error.__cause__ is not None and str(error).startswith(WRAPPINGS):
         error = error.__cause__
-    return str(error) or type(error).__name__
+    return machine.said_of(error) or str(error) or type(error).__name__
 
 
 def users_fault(error: BaseException) -> str | None:
-    """Return the sentence if wrong input is behind an error, None if it is a fault of ours."""
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
+    """Return the sentence if wrong input or the machine is behind an error, None if it is a fault of ours."""
+    chain = _chain(error)
     for link in chain:
         if isinstance(link, InputError) or _raised_by_networks(link):
             return str(link)
-    return None
+    return next((words for link in chain if (words := machine.said_of(link))), None)
+
+
+def is_last(error: BaseException) -> bool:
+    """Return whether nothing more can be done by this process, whatever it is given."""
+    return any((kind := machine.kind_of(link)) and kind.lasts for link in _chain(error))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, the last first; one raised again may come from itself."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    return chain
 
 
 def _raised_by_networks(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .causes import users_fault
+from .causes import is_last, users_fault
 from .files import OurFaultError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ Settings = Annotated[
 def main() -> None:
     """Run the command line and leave with an exit code.
 
-    0 done, 1 a fault of ours, 2 wrong input (one sentence, no traceback), 130 interrupted and resumable.
+    0 done, 1 a fault of ours or a lost GPU, 2 wrong input or too small a machine (one sentence, no
+    traceback), 130 interrupted and resumable.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name, level in QUIET.items():
@@ -70,7 +71,7 @@ def main() -> None:
         if words is None:
             raise
         _say(f"Error: {words}")
-        sys.exit(1 if isinstance(error, OurFaultError) else 2)
+        sys.exit(1 if isinstance(error, OurFaultError) or is_last(error) else 2)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from typing import Any
 
@@ -15,6 +16,8 @@ from ..transforms.neighbours import check_neighbours, with_neighbours
 from ..transforms.plain import plain
 from ..transforms.square import Square, pixel_mm_of, square_for, square_of
 from .files import InputError
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "bf16", "fp32")
 """``auto`` is bf16 where the hardware multiplies it fast, else fp32."""
@@ -158,17 +161,38 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         air = None if laid else slices.amin(dim=(0, 2, 3))
         depth = inputs.shape[-1] if is_volume else 1
         whole: Tensor | None = None  # written part by part: a study of 500 slices has room for one copy
-        for start in range(0, len(slices), self.batch_size):
+        start = 0
+        while start < len(slices):
             stop = min(start + self.batch_size, len(slices))
-            small = self._shown(slices, start, stop, depth, square, air)
-            part = self._run(small, square, network, *args, **kwargs) / self.temperature
+            try:
+                small = self._shown(slices, start, stop, depth, square, air)
+                part = self._run(small, square, network, *args, **kwargs) / self.temperature
+            except torch.OutOfMemoryError:
+                if stop - start == 1:
+                    raise
+                part = None
+            if part is None:  # here, and not where it was caught: there the error still holds what filled it
+                self._take_fewer(stop - start)
+                continue
             whole = _room_for(part, len(slices), depth_last=is_volume) if whole is None else whole
             whole[start:stop] = part
+            start = stop
         logits = slices.new_empty(0) if whole is None else whole
         if is_volume:
             logits = logits.reshape(inputs.shape[0], inputs.shape[-1], *logits.shape[1:])
             logits = logits.movedim(1, -1).contiguous()
         return MetaTensor(logits, meta=inputs.meta) if isinstance(inputs, MetaTensor) else logits
+
+    def _take_fewer(self, slices: int) -> None:
+        """Halve the number of slices at a time, for good: they were too many for the GPU."""
+        self.batch_size = slices // 2
+        torch.cuda.empty_cache()
+        logger.warning(
+            "The GPU has too little memory left for %d slices at a time; going on with %d, which changes no "
+            "result but takes longer.",
+            slices,
+            self.batch_size,
+        )
 
     def _shown(
         self, slices: Tensor, start: int, stop: int, depth: int, square: Square | None, air: Tensor | None

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..transforms import keys
 from ..transforms.space import to_slices
 from . import animation, pictures
-from .causes import users_fault
+from .causes import is_last, users_fault
 from .dicom_folder import REFUSED
 from .dicom_series import Wanted
 from .files import InputError, OurFaultError, require_folder
@@ -76,6 +76,7 @@ def predict_studies(
         InputError: an input cannot be used, ``output`` is a file, two studies would be written to one place,
             or one among its own scans; nothing has been written then. Or a study could not be segmented;
             this is said when all others are done. Or there is no room for the masks.
+        RuntimeError: the GPU stopped working; what is finished is written and noted.
     """
     require_folder(output)
     studies = list(find_studies_to_predict(inputs, wanted, output))
@@ -101,7 +102,7 @@ def predict_studies(
             found, row = _segment_and_write(case, segmenter, output, probabilities, finished)
             rows[str(case[keys.PATIENT])] = row
         except _StudyError as stop:
-            if len(studies) == 1:
+            if len(studies) == 1 or is_last(stop.first):
                 raise stop.first from stop.first.__cause__
             failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(stop.said)})
             if isinstance(stop.said, OurFaultError):

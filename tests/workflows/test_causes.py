@@ -8,7 +8,7 @@ from monai.transforms import Compose
 
 from gliomaseg.networks import create_network
 from gliomaseg.transforms import LoadStudyd
-from gliomaseg.workflows.causes import root_cause
+from gliomaseg.workflows.causes import root_cause, users_fault
 
 FAULTY = {"_target_": "gliomaseg.networks.create_network", "name": "vnet"}
 
@@ -47,3 +47,11 @@ def test_what_our_error_was_raised_from_is_not_told_and_no_words_are_the_kind() 
     ours.__cause__ = OSError("theirs")
     assert root_cause(ours) == "ours"
     assert root_cause(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_an_error_that_is_raised_again_comes_to_an_end() -> None:
+    first = KeyError("first")
+    first.__context__ = around = ValueError("around")
+    around.__cause__ = first
+    assert users_fault(first) is None
+    assert users_fault(around) is None

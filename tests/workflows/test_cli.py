@@ -402,3 +402,23 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("gliomaseg.workflows.doctor.describe_machine", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), 2, "Error: The GPU has too little memory left"),
+        (torch.AcceleratorError("CUDA error: gone"), 1, "Error: The GPU stopped working (CUDA error: gone)"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_sentence(
+    gliomaseg, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, words: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    outcome = gliomaseg("predict")
+    assert outcome.code == code
+    assert outcome.err.startswith(words)
+    assert outcome.err.count("\n") == 1

@@ -65,6 +65,45 @@ def test_the_network_never_sees_more_slices_than_the_chunk() -> None:
     assert seen == [(4, 3, 4, 4), (4, 3, 4, 4), (2, 3, 4, 4)]
 
 
+class SmallGpu(nn.Module):
+    """A network that a given number of slices at a time fills the memory for."""
+
+    def __init__(self, network: nn.Module, room: int) -> None:
+        super().__init__()
+        self.network, self.room = network, room
+        self.seen: list[int] = []
+
+    def forward(self, slices: Tensor) -> Tensor:
+        self.seen.append(len(slices))
+        if len(slices) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        logits: Tensor = self.network(slices)
+        return logits
+
+
+def test_slices_that_fill_the_gpu_are_run_in_smaller_chunks_with_the_same_result(
+    network: nn.Module, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = SmallGpu(network, room=2)
+    inferer = StudyInferer(batch_size=8, precision="fp32")
+    assert torch.equal(inferer(volume(), small), StudyInferer(precision="fp32")(volume(), network))
+    assert small.seen == [8, 4, 2, 2, 2, 2, 2]
+    inferer(volume(), small)
+    assert small.seen[7:] == [2] * 5  # it is not tried again
+    assert [record.message for record in caplog.records] == [
+        f"The GPU has too little memory left for {count} slices at a time; going on with {count // 2}, which "
+        "changes no result but takes longer."
+        for count in (8, 4)
+    ]
+
+
+def test_a_gpu_without_room_for_one_slice_is_an_error(network: nn.Module) -> None:
+    small = SmallGpu(network, room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        StudyInferer(batch_size=4, precision="fp32")(volume(), small)
+    assert small.seen == [4, 2, 1]
+
+
 def test_slices_come_back_as_slices(network: nn.Module) -> None:
     slices = volume()[..., 0]
     assert torch.equal(StudyInferer(precision="fp32")(slices, network), network(slices))

@@ -17,6 +17,7 @@ from PIL import Image
 from gliomaseg.transforms import LoadStudyd, keys
 from gliomaseg.workflows import fingerprints
 from gliomaseg.workflows import predict as predict_module
+from gliomaseg.workflows.causes import is_last, users_fault
 from gliomaseg.workflows.files import InputError, OurFaultError
 from gliomaseg.workflows.fingerprints import settings_of
 from gliomaseg.workflows.finished import Finished
@@ -60,9 +61,13 @@ class BrightIsAbnormal:
 class Stumbles(BrightIsAbnormal):
     """One that fails at study b, in a way that nobody foresaw."""
 
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error or ZeroDivisionError()
+
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
         if case[keys.PATIENT] == "b":
-            raise ZeroDivisionError
+            raise self.error
         return super().__call__(case)
 
 
@@ -272,6 +277,20 @@ def test_a_study_that_fails_unexpectedly_is_listed_and_the_others_are_done(
     assert "in __call__" in caplog.text  # with where it came from
 
 
+def test_a_gpu_that_stopped_working_ends_the_call_and_what_is_done_is_kept(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    for name in "abc":
+        write_picture(tmp_path / f"{name}_1.png", bright(1))
+    lost = Stumbles(torch.AcceleratorError("CUDA error: gone"))
+    with pytest.raises(torch.AcceleratorError, match="gone") as raised:
+        predict([tmp_path / f"{name}_1.png" for name in "abc"], tmp_path / "out", lost)
+    assert is_last(raised.value)
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert [row["patient"] for row in results["studies"]] == ["a"]
+    assert results["failed"] == []  # b and c wait for another call
+
+
 @pytest.mark.parametrize("where", ["write_masks", "_write_overlay", "describe"])
 def test_a_fault_while_a_study_is_written_is_no_end_either(
     tmp_path: Path, write_picture: WritePicture, monkeypatch: pytest.MonkeyPatch, where: str
@@ -321,8 +340,9 @@ def test_an_unexpected_fault_in_the_only_study_is_not_hidden(
     tmp_path: Path, write_picture: WritePicture
 ) -> None:
     write_picture(tmp_path / "b_1.png", bright(1))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as raised:
         predict([tmp_path / "b_1.png"], tmp_path / "out", Stumbles())
+    assert users_fault(raised.value) is None
 
 
 def test_masks_are_not_written_among_the_scans(tmp_path: Path, write_patient: WritePatient) -> None:
