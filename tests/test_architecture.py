@@ -40,13 +40,15 @@ ORDER = [
     "pictures", "plots", "animation",  # what a person sees
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
     "distributed", "figures", "tuned",  # parts of the engines
-    "history", "report_words", "report_figures", "report_patients", "report_charts", "report",  # the page
+    "history", "pages", "report_words", "report_figures", "report_patients", "report_charts", "report",
+    "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
     "segment", "fingerprints", "masks", "measured", "evaluate", "ensemble", "tuning", "run",
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others
-    "export", "doctor", "results", "finished", "predict", "evaluate_command", "demo", "cli",  # at the door
+    "export", "doctor", "results", "finished", "predict", "evaluate_command", "evaluated", "compare", "demo",
+    "cli",  # at the door
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

@@ -399,6 +399,35 @@ def label(
     raise typer.Exit(serve(options, python))
 
 
+@app.command(epilog="Example: `gliomaseg compare runs/first-test runs/second-test --output runs/both`")
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="What `evaluate` or `train` wrote; the first is compared with. Folds of one recipe are put "
+            "together with commas: runs/a-0,runs/a-1.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write to.", show_default="none")
+    ] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Compare the patients that all runs have, where they differ.")
+    ] = False,
+) -> None:
+    """Compare evaluated runs patient by patient, with intervals and a paired test; or put folds together."""
+    from .compare import compare_runs, in_words
+
+    result = compare_runs(runs, output, common)
+    typer.echo(in_words(result))
+    typer.echo(NOT_FOR_DIAGNOSIS)
+    if output:
+        typer.echo(
+            f"The page is {output / 'comparison.html'}, every patient is in {output / 'comparison.csv'}."
+        )
+
+
 @app.command(epilog="Example: `gliomaseg doctor lgg-mri-segmentation/kaggle_3m`")
 def doctor(
     data: Annotated[Path | None, typer.Argument(help="Folder of patients, or a datalist.json.")] = None,

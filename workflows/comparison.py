@@ -40,9 +40,30 @@ def paired_difference(
     """
     first, second = merge_cases([a]), merge_cases([b])
     _require_same_truth(first, second)
-    differences = [
-        getattr(after, metric) - getattr(before, metric) for before, after in zip(first, second, strict=True)
-    ]
+    before, after = ([getattr(case, metric) for case in cases] for cases in (first, second))
+    return difference_of(before, after, metric, bootstrap, seed)
+
+
+def difference_of(
+    before: Sequence[float],
+    after: Sequence[float],
+    metric: str = "dice",
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare figures of patients with those of the same patients before, as ``paired_difference`` does.
+
+    Args:
+        before: one per patient, sorted naturally: another order draws other resamples.
+        after: in the same order.
+        metric: what they are.
+        bootstrap: resamples of the patients behind the interval.
+        seed: of those resamples.
+
+    Raises:
+        ValueError: `bootstrap` is not positive.
+    """
+    differences = [new - old for old, new in zip(before, after, strict=True)]
     return {
         "metric": metric,
         "patients": len(differences),

@@ -200,6 +200,60 @@ def _draw_mean(axes: Axes, scores: Sequence[float]) -> None:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
 
 
+def paired_scores(first: Sequence[float], other: Sequence[float], names: tuple[str, str]) -> Figure:
+    """Return the scores of one run over those of another, one point per patient; on the line they are alike.
+
+    Args:
+        first: score of each patient in the run that is compared with, 0 to 1.
+        other: scores of the other run, in the same order.
+        names: of both runs, for the axes.
+
+    Raises:
+        ValueError: lists of different length, or no patients.
+    """
+    _require_pairs(first, other)
+    figure = _figure(4.8, 4.8)
+    axes = figure.add_subplot()
+    axes.plot((0, 1), (0, 1), color="0.35", linestyle="--", linewidth=1)
+    axes.scatter(first, other, color=LINE_COLOURS[0], alpha=0.8)
+    low = max(0.0, min(*first, *other) - 0.05)
+    axes.set(xlim=(low, 1), ylim=(low, 1), xlabel=names[0], ylabel=names[1], aspect="equal")
+    return figure
+
+
+def sorted_differences(first: Sequence[float], other: Sequence[float], unit: str) -> Figure:
+    """Return what each patient gained or lost from one run to another, as bars from the most lost on.
+
+    Args:
+        first: score of each patient in the run that is compared with.
+        other: scores of the other run, in the same order.
+        unit: what the difference is of, for the axis.
+
+    Raises:
+        ValueError: lists of different length, or no patients.
+    """
+    _require_pairs(first, other)
+    differences = np.sort(np.asarray(other, float) - np.asarray(first, float))
+    figure = _figure(4.8, 4.8)
+    axes = figure.add_subplot()
+    for chosen, colour in ((differences > 0, LINE_COLOURS[0]), (differences < 0, LINE_COLOURS[5])):
+        axes.bar(np.flatnonzero(chosen), differences[chosen], color=colour, width=0.8)
+    axes.axhline(0, color="0.35", linewidth=1)
+    mean = float(differences.mean())
+    axes.axhline(mean, color="0.35", linestyle="--", linewidth=1, label=f"mean {mean:+.3f}")
+    axes.legend(loc="lower right", frameon=False)
+    axes.set(xlim=(-1, len(differences)), xlabel="patients, sorted", ylabel=unit)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _require_pairs(first: Sequence[float], other: Sequence[float]) -> None:
+    if len(first) != len(other) or len(first) == 0:
+        raise ValueError(
+            f"Expected a score of each patient in both runs, got {len(first)} and {len(other)} scores."
+        )
+
+
 def figure_to_png_bytes(figure: Figure, dpi: int = 120) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     stream = io.BytesIO()

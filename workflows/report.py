@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
-from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from .files import write_text
 from .history import Curve
+from .pages import page_template, version
 from .report_charts import LEGEND, charts
 from .report_figures import all_background, averages, environment_rows, further, headline, protocol_rows
 from .report_patients import dots, gallery, patient_records, patient_table
-
-_TEMPLATE = "report.html.j2"
 
 
 def write_report(
@@ -64,7 +60,7 @@ def write_report(
     records = patient_records(patients)
     pictures = gallery(records, strips)
     protocol = {**(metrics.get("protocol") or {}), **_split_details(split)}
-    page = _template().render(
+    page = page_template("report.html.j2").render(
         title=title,
         headline=headline(metrics, split),
         dots=dots(records),
@@ -80,7 +76,7 @@ def write_report(
         environment=environment_rows(environment),
         config_text=config_text,
         command=command,
-        version=_version(),
+        version=version(),
     )
     write_text(path, page)
     return Path(path)
@@ -91,31 +87,3 @@ def _split_details(split: Mapping[str, Any] | None) -> dict[str, Any]:
     known = {key: value for key, value in (split or {}).items() if value is not None and key != "warning"}
     method = {"split": known.pop("method")} if "method" in known else {}
     return {**method, **{f"split_{key}": value for key, value in known.items()}}
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = _breakable
-    return environment.get_template(_TEMPLATE)
-
-
-def _source(name: str) -> str:
-    return resources.files("gliomaseg.workflows").joinpath(name).read_text(encoding="utf-8")
-
-
-def _breakable(name: str) -> Markup:
-    """Let a long patient name break after its underscores."""
-    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
-
-
-def _version() -> str:
-    try:
-        return metadata.version("gliomaseg")
-    except metadata.PackageNotFoundError:
-        return ""

@@ -22,7 +22,7 @@ from gliomaseg.workflows import cli
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.files import InputError
 
-COMMANDS = ("demo", "prepare", "train", "evaluate", "predict", "report", "export", "doctor")
+COMMANDS = ("demo", "prepare", "train", "evaluate", "compare", "predict", "report", "export", "doctor")
 
 
 class Outcome:
@@ -422,3 +422,19 @@ def test_what_the_machine_lacks_is_one_sentence(
     assert outcome.code == code
     assert outcome.err.startswith(words)
     assert outcome.err.count("\n") == 1
+
+
+def test_runs_are_compared(gliomaseg, tmp_path: Path) -> None:
+    for name, dice in (("a", 0.5), ("b", 0.75)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "per_patient.csv").write_text(
+            "patient,slices,volume_true_voxels,dice,iou,sensitivity,precision\n"
+            f"P1,2,3,{dice},1,1,1\nP2,2,3,{dice},1,1,1\n",
+            encoding="utf-8",
+        )
+    outcome = gliomaseg("compare", tmp_path / "a", tmp_path / "b", "--output", tmp_path / "out")
+    assert outcome.code == 0
+    assert "+0.250" in outcome.out
+    assert "Not for diagnosis" in outcome.out
+    assert f"The page is {tmp_path / 'out' / 'comparison.html'}" in outcome.out
+    refused(gliomaseg("compare", tmp_path / "a", tmp_path / "nowhere"), "there is no", "nowhere")

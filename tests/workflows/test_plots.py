@@ -17,6 +17,8 @@ from gliomaseg.workflows.plots import (
     calibration_curve,
     figure_to_png_bytes,
     figure_to_svg,
+    paired_scores,
+    sorted_differences,
     training_curves,
 )
 
@@ -135,3 +137,26 @@ def test_the_same_figure_gives_the_same_svg_ready_for_a_page() -> None:
 def test_no_window_is_asked_for() -> None:
     figure_to_png_bytes(training_curves(HISTORY))
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_differences_are_bars_from_the_most_lost_on_with_their_mean() -> None:
+    figure = sorted_differences([0.5, 0.6, 0.7], [0.7, 0.5, 0.7], "difference of Dice")
+    (axes,) = figure.axes
+    heights = {round(bar.get_x() + 0.4): bar.get_height() for bar in axes.patches}
+    assert heights == {0: pytest.approx(-0.1), 2: pytest.approx(0.2)}
+    assert axes.get_legend().get_texts()[0].get_text() == "mean +0.033"
+    assert axes.get_ylabel() == "difference of Dice"
+
+
+def test_scores_of_two_runs_are_points_beside_the_line_where_they_are_alike() -> None:
+    (axes,) = paired_scores([0.5, 0.9], [0.6, 0.8], ("Dice, a", "Dice, b")).axes
+    assert axes.collections[0].get_offsets().tolist() == [[0.5, 0.6], [0.9, 0.8]]
+    assert axes.get_xlim() == axes.get_ylim() == (pytest.approx(0.45), 1)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Dice, a", "Dice, b")
+
+
+@pytest.mark.parametrize(("first", "other"), [([], []), ([0.5], [0.5, 0.6])])
+def test_scores_that_are_no_pairs_are_refused(first: list[float], other: list[float]) -> None:
+    for draw in (paired_scores, sorted_differences):
+        with pytest.raises(ValueError, match=f"both runs, got {len(first)} and {len(other)} scores"):
+            draw(first, other, ("a", "b"))

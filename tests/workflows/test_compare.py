@@ -1,0 +1,289 @@
+"""Runs are compared over the same patients and truth, and what a reader has to know stands beside it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gliomaseg.workflows.compare import LIMIT, compare_runs, holm, in_words
+from gliomaseg.workflows.comparison import paired_difference
+from gliomaseg.workflows.evaluated import read_evaluated
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.metrics import CaseFigures, case_figures
+from gliomaseg.workflows.per_patient import per_patient_table
+
+HEADER = "patient,slices,volume_true_voxels,dice,iou,sensitivity,precision\n"
+
+
+def write(
+    folder: Path, dice: Mapping[str, float], truth: int = 100, protocol: Mapping[str, object] | None = None
+) -> str:
+    """Write what an evaluation leaves behind; return the folder as a person types it."""
+    folder.mkdir(parents=True)
+    table = pd.DataFrame({"patient": list(dice), "dice": list(dice.values())})
+    table = table.assign(iou=table.dice / (2 - table.dice), sensitivity=table.dice, precision=1.0)
+    table.assign(slices=20, volume_true_voxels=truth).to_csv(folder / "per_patient.csv", index=False)
+    if protocol is not None:
+        (folder / "metrics.json").write_text(json.dumps({"protocol": protocol}), encoding="utf-8")
+    return str(folder)
+
+
+def cases_of(*found: int) -> list[CaseFigures]:
+    """Return patients with ten lesion voxels each, of which so many are found."""
+    truth = np.ones((1, 10, 1), np.uint8)
+    masks = [(np.arange(10) < voxels).astype(np.uint8).reshape(truth.shape) for voxels in found]
+    return [case_figures(mask, truth, f"P{number}") for number, mask in enumerate(masks, start=1)]
+
+
+def numbered(scores: Sequence[float], first: int = 1) -> dict[str, float]:
+    return {f"P{number}": score for number, score in enumerate(scores, start=first)}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> list[str]:
+    return [
+        write(tmp_path / "first", numbered([0.5, 0.6, 0.7, 0.8, 0.9, 0.2])),
+        write(tmp_path / "second", numbered([0.6, 0.8, 0.7, 0.85, 0.95, 0.1])),
+    ]
+
+
+def test_a_difference_is_the_mean_over_patients_of_this_less_the_first(two: list[str]) -> None:
+    result = compare_runs(two)
+    assert [run["name"] for run in result["runs"]] == two
+    assert result["runs"][1]["dice"]["mean"] == pytest.approx(4.0 / 6)
+    (row,) = result["differences"]
+    assert (row["run"], row["less"], result["patients"]) == (two[1], two[0], 6)
+    assert row["dice"]["mean_difference"] == pytest.approx(0.3 / 6)
+    assert row["dice"]["ci95"][0] < 0.05 < row["dice"]["ci95"][1]
+    assert (row["dice"]["better"], row["dice"]["worse"], row["dice"]["equal"]) == (4, 1, 1)
+    assert set(row) == {"run", "less", "dice", "iou", "sensitivity", "precision"}
+
+
+def test_it_says_what_the_comparison_of_cases_says(tmp_path: Path) -> None:
+    first, second = cases_of(2, 5, 8, 3), cases_of(6, 5, 7, 9)
+    names = []
+    for name, cases in (("first", first), ("second", second)):
+        (tmp_path / name).mkdir()
+        per_patient_table(cases).to_csv(tmp_path / name / "per_patient.csv", index=False)
+        names.append(str(tmp_path / name))
+    (row,) = compare_runs(names)["differences"]
+    for metric in ("dice", "iou", "sensitivity", "precision"):
+        expected = paired_difference(first, second, metric)
+        assert {name: row[metric][name] for name in expected} == expected
+
+
+def test_folds_are_put_together_in_whatever_order_they_are_named(tmp_path: Path) -> None:
+    a0 = write(tmp_path / "a0", numbered([0.5, 0.6]))
+    a1 = write(tmp_path / "a1", numbered([0.7, 0.8, 0.9], first=9))
+    whole = read_evaluated(f"{a1}, {a0}")
+    assert list(whole.table.index) == ["P1", "P2", "P9", "P10", "P11"]
+    assert whole.name == f"{a1} + {a0}"
+    (there,), (back,) = compare_runs([f"{a1},{a0}"])["runs"], compare_runs([f"{a0},{a1}"])["runs"]
+    assert there["dice"] == back["dice"]
+    assert there["dice"]["mean"] == pytest.approx(0.7)
+
+
+def test_a_folder_with_a_comma_in_its_name_is_one_run(tmp_path: Path) -> None:
+    name = write(tmp_path / "a,b", numbered([0.5]))
+    assert read_evaluated(name).name == name
+
+
+def test_names_of_patients_are_taken_as_they_stand(tmp_path: Path) -> None:
+    table = read_evaluated(write(tmp_path / "run", {"007": 0.5, "NA": 0.6})).table
+    assert list(table.index) == ["007", "NA"]
+
+
+def test_the_p_of_several_runs_is_corrected_for_their_number(two: list[str], tmp_path: Path) -> None:
+    third = write(tmp_path / "third", numbered([0.4, 0.5, 0.6, 0.7, 0.8, 0.1]))
+    result = compare_runs([*two, third], tmp_path / "out")
+    raw = [row["dice"]["wilcoxon_p"] for row in result["differences"]]
+    corrected = [row["dice"]["wilcoxon_p_holm"] for row in result["differences"]]
+    assert corrected == holm(raw) != raw
+    assert "p (Holm)" in in_words(result).splitlines()[0]
+    assert "p (Holm)" in (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([], []), ([0.2], [0.2]), ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]), ([0.9, 0.8], [1.0, 1.0])],
+)
+def test_holm_multiplies_by_how_many_are_left_and_never_falls(
+    values: list[float], expected: list[float]
+) -> None:
+    assert holm(values) == pytest.approx(expected)
+
+
+def test_what_is_written_is_the_result_every_patient_and_a_page(two: list[str], tmp_path: Path) -> None:
+    result = compare_runs(two, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8")) == result
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    assert list(table) == ["patient", *two, f"{two[1]} less {two[0]}"]
+    assert table.iloc[0].tolist() == ["P1", 0.5, 0.6, pytest.approx(0.1)]
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    for words in ("Not for diagnosis.", "+0.050", "over the same 6 patients", "P6", "4, 1, 1", LIMIT):
+        assert words in page
+    assert "p (Holm)" not in page
+    assert page.count("<svg") == 2
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
+
+
+def test_names_are_escaped_on_the_page(tmp_path: Path) -> None:
+    names = [write(tmp_path / f"<b>{name}", {"<i>": 0.5, "Q": 0.6}) for name in "ab"]
+    compare_runs(names, tmp_path / "out")
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert "<b>a" not in page
+    assert "<i>" not in page
+
+
+def test_the_page_says_how_each_was_evaluated_and_what_differs(tmp_path: Path) -> None:
+    protocol = {"split": "folds", "patients": 2, "size": 160, "network": "unet"}
+    names = [
+        write(tmp_path / "a", numbered([0.5, 0.6]), protocol=protocol),
+        write(tmp_path / "b", numbered([0.5, 0.6]), protocol={**protocol, "size": 192}),
+    ]
+    result = compare_runs(names, tmp_path / "out")
+    assert [run["protocol"]["size"] for run in result["runs"]] == [160, 192]
+    assert "patients" not in result["runs"][0]["protocol"]
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert page.index('size <span class="badge">differs</span>') < page.index("network</th>")
+
+
+def test_folds_of_two_sizes_list_both(tmp_path: Path) -> None:
+    parts = [
+        write(tmp_path / str(size), numbered([0.5], first=size), protocol={"size": size, "split": "folds"})
+        for size in (160, 192)
+    ]
+    (run,) = compare_runs([",".join(parts)])["runs"]
+    assert run["protocol"] == {"size": [160, 192], "split": "folds"}
+
+
+def test_in_a_terminal_it_is_one_table(two: list[str]) -> None:
+    words = in_words(compare_runs(two)).splitlines()
+    assert words[0].startswith("Dice of the volume")
+    assert words[1].startswith(two[0])
+    assert words[1].endswith("0.650")
+    assert "+0.050 (" in words[2]
+    assert "4, 1, 1" in words[2]
+    assert words[4] == "The same 6 patients in every run, each with one vote."
+    assert LIMIT in words
+    assert "Holm" not in words[0]
+
+
+def test_one_run_has_its_averages_and_nothing_beside(two: list[str], tmp_path: Path) -> None:
+    words = in_words(compare_runs(two[:1], tmp_path / "out"))
+    assert "less" not in words
+    assert "\n6 patients, each with one vote." in words
+    assert LIMIT not in words
+    assert "<svg" not in (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+
+
+def test_one_patient_has_no_interval(tmp_path: Path) -> None:
+    names = [write(tmp_path / name, {"P1": score}) for name, score in (("a", 0.5), ("b", 0.6))]
+    result = compare_runs(names, tmp_path / "out")
+    assert "+0.100" in in_words(result)
+    assert "+0.100 (" not in in_words(result)
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert "one patient has no spread" in page
+    assert "over the same 1 patient<" in page
+
+
+def test_few_patients_are_cautioned_against(tmp_path: Path) -> None:
+    names = [
+        write(tmp_path / name, numbered([0.5, 0.6, 0.7, 0.8, last]))
+        for name, last in (("a", 0.1), ("b", 0.2))
+    ]
+    assert any("fewer than 6 patients the p of" in words for words in compare_runs(names)["cautions"])
+
+
+def test_who_has_chosen_the_weights_and_who_leaks_is_said(tmp_path: Path) -> None:
+    scores = numbered([0.5] * 6)
+    chosen = write(
+        tmp_path / "chosen", scores, protocol={"note": "The saved weights are those with the best"}
+    )
+    plain = write(tmp_path / "plain", scores, protocol={"split": "patient"})
+    leaking = write(tmp_path / "leaking", scores, protocol={"split": "slice"})
+    cautions = compare_runs([chosen, plain, leaking])["cautions"]
+    assert cautions[0] == LIMIT
+    assert cautions[1].startswith(f"The weights of {chosen} are those that were best on these same patients")
+    assert cautions[2].startswith(f"{leaking}: split by slice, so neighbours of the tested slices were")
+    assert compare_runs([plain])["cautions"] == []
+    again = write(tmp_path / "again", scores, protocol={"note": "The saved weights"})
+    assert compare_runs([chosen, again])["cautions"][1].startswith("The weights of every run are")
+
+
+def test_other_patients_are_refused_or_left_out_when_asked(tmp_path: Path) -> None:
+    first = write(tmp_path / "first", numbered([0.5, 0.6, 0.7]))
+    second = write(tmp_path / "second", numbered([0.6, 0.7, 0.8], first=2))
+    with pytest.raises(
+        InputError, match=r"but P1 of .*first are not in all of .*first and .*second;"
+    ) as raised:
+        compare_runs([first, second])
+    assert "or add --common to compare the 2 that are." in str(raised.value)
+    assert compare_runs([first, second], common=True)["patients"] == 2
+    third = write(tmp_path / "third", numbered([0.5, 0.6, 0.7, 0.8, 0.9]))
+    with pytest.raises(InputError, match=r"but P4 and 1 more of .*third are not"):
+        compare_runs([first, third])
+
+
+def test_runs_without_a_patient_in_common_are_refused(tmp_path: Path) -> None:
+    names = [write(tmp_path / name, {name: 0.5}) for name in "ab"]
+    with pytest.raises(InputError, match=r"but no patient is in all of .*a and .*b; evaluate them on one"):
+        compare_runs(names, common=True)
+
+
+def test_another_truth_is_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "first", numbered([0.5, 0.6]))
+    other = write(tmp_path / "other", numbered([0.5, 0.6]), truth=101)
+    with pytest.raises(
+        InputError, match=r"same slices and truth in all runs, but P1 has others in .*other than"
+    ):
+        compare_runs([first, other])
+
+
+def test_a_run_beside_itself_is_refused(two: list[str]) -> None:
+    with pytest.raises(InputError, match=r"^Expected different runs, got .*first twice; name another run\.$"):
+        compare_runs([two[0], two[0]])
+
+
+def test_a_patient_in_two_folds_is_refused(two: list[str]) -> None:
+    with pytest.raises(InputError, match=r"but P1 is in .*first and in .*second; name folds of one split\.$"):
+        compare_runs([",".join(two)])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("patient,dice\nP1,0.5\n", "has no column slices; name what `evaluate` wrote"),
+        ("", "cannot be read as a table"),
+        (HEADER, "holds no patient; evaluate again"),
+        (f"{HEADER}P1,2,3,,1,1,1\n", "has a patient without figures; evaluate again"),
+        (f"{HEADER}P1,2,3,1,1,1,1\nP1,2,3,1,1,1,1\n", "but P1 is in"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_by_its_name(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "per_patient.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words) as raised:
+        compare_runs([str(tmp_path)])
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"there is no .*per_patient\.csv; name the --output of `gliomaseg ev"
+    ):
+        compare_runs([str(tmp_path)])
+    with pytest.raises(InputError, match="got an empty name"):
+        compare_runs([","])
+
+
+def test_a_file_in_the_place_of_the_output_is_refused_first(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="--output names the folder"):
+        compare_runs(["nowhere"], tmp_path / "out")
+
+
+def test_a_table_may_be_named_itself(two: list[str]) -> None:
+    assert compare_runs([f"{two[0]}/per_patient.csv"])["patients"] == 6

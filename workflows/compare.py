@@ -1,0 +1,209 @@
+"""Evaluated runs in, what separates them out: patient by patient, as a table, a page and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from . import files
+from .comparison import difference_of
+from .comparison_page import comparison_page
+from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
+from .findings import amount
+from .summary import bootstrap_interval
+
+FEWEST: Final = 6
+"""Patients below which Wilcoxon's p cannot come under 0.05, whatever the figures: 2 / 2**5 is 0.0625."""
+
+AVERAGING: Final = {
+    "mean": "plain mean over patients of the score of the whole volume",
+    "median": "median over the same patients",
+    "ci95": "95 % percentile bootstrap interval of the mean, patients resampled",
+    "mean_difference": "mean over patients of this run's score less the first run's for the same patient",
+    "wilcoxon_p": "two-sided signed-rank test of Wilcoxon over patients, those without a difference left out",
+    "wilcoxon_p_holm": "the same, corrected by Holm's method for the number of runs beside the first",
+}
+"""What each figure of comparison.json is."""
+
+LIMIT: Final = (
+    "The intervals and p values are over patients: they say what other patients of the same kind would "
+    "change, and nothing of what training again with another seed would."
+)
+
+
+def compare_runs(
+    names: Sequence[str],
+    output: Path | None = None,
+    common: bool = False,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare evaluated runs with the first of them, patient by patient.
+
+    Args:
+        names: of the runs, see ``evaluated.read_evaluated``.
+        output: folder for comparison.json, comparison.csv and comparison.html; None writes nothing.
+        common: compare the patients that all runs have, where they differ.
+        bootstrap: resamples of the patients behind the intervals.
+        seed: of those resamples.
+
+    Returns:
+        The content of comparison.json.
+
+    Raises:
+        InputError: a run cannot be read, is named twice, or was evaluated on other patients or another truth.
+    """
+    if output is not None:
+        files.require_folder(output)
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice:
+        raise files.InputError(f"Expected different runs, got {twice} twice; name another run.")
+    runs = require_same_patients([read_evaluated(name) for name in names], common)
+    first, *others = runs
+    differences = [
+        {"run": run.name, "less": first.name, **_differences(first, run, bootstrap, seed)} for run in others
+    ]
+    for metric in METRICS:
+        corrected = holm([row[metric]["wilcoxon_p"] for row in differences])
+        for row, p in zip(differences, corrected, strict=True):
+            row[metric]["wilcoxon_p_holm"] = p
+    result = {
+        "note": "Not for diagnosis.",
+        "patients": len(first.table),
+        "runs": [{"name": run.name, **_averages(run, bootstrap, seed)} for run in runs],
+        "differences": differences,
+        "cautions": cautions(runs),
+        "averaging": AVERAGING,
+    }
+    if output is not None:
+        _write(output, result, runs)
+    return result
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct p values for their number (Holm, 1979).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def cautions(runs: Sequence[Evaluated]) -> list[str]:
+    """Return what a reader has to know before believing a difference, in sentences."""
+    found = [LIMIT] if len(runs) > 1 else []
+    if len(runs) > 1 and len(runs[0].table) < FEWEST:
+        found.append(
+            f"With fewer than {FEWEST} patients the p of Wilcoxon's test cannot come under 0.05, whatever "
+            "the figures are."
+        )
+    chosen = [run.name for run in runs if any(one.get("note") for one in run.protocols)]
+    if chosen:
+        whom = "every run" if 1 < len(chosen) == len(runs) else " and ".join(chosen)
+        found.append(
+            f"The weights of {whom} are those that were best on these same patients, so the figures there "
+            "are a little flattered."
+        )
+    leaks = [run.name for run in runs if any(one.get("split") == "slice" for one in run.protocols)]
+    if leaks:
+        found.append(
+            f"{' and '.join(leaks)}: split by slice, so neighbours of the tested slices were trained on, and "
+            "the figures are too good."
+        )
+    return found
+
+
+def comparison_table(runs: Sequence[Evaluated]) -> pd.DataFrame:
+    """Return the Dice of every patient in every run, and each run's less the first's."""
+    first, *others = runs
+    columns: dict[str, Any] = {run.name: run.table["dice"] for run in runs}
+    columns |= {f"{run.name} less {first.name}": run.table["dice"] - first.table["dice"] for run in others}
+    table: pd.DataFrame = pd.DataFrame(columns).rename_axis("patient")
+    return table
+
+
+def in_words(result: Mapping[str, Any]) -> str:
+    """Return the Dice of a comparison as a table for a terminal, with the cautions below."""
+    differences = {row["run"]: row["dice"] for row in result["differences"]}
+    headings = ["Dice of the volume", "mean (95 % interval)", "median"]
+    if differences:
+        headings += ["less the first (95 % interval)", "better, worse, equal", "p"]
+    if len(differences) > 1:
+        headings.append("p (Holm)")
+    lines = [headings]
+    for run in result["runs"]:
+        dice, found = run["dice"], differences.get(run["name"])
+        line = [run["name"], _with_interval(dice["mean"], dice["ci95"], ""), f"{dice['median']:.3f}"]
+        if found:
+            line += [
+                _with_interval(found["mean_difference"], found["ci95"], "+"),
+                f"{found['better']}, {found['worse']}, {found['equal']}",
+                f"{found['wilcoxon_p']:.2g}",
+            ]
+            line += [f"{found['wilcoxon_p_holm']:.2g}"] if len(differences) > 1 else []
+        lines.append(line + [""] * (len(headings) - len(line)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    counted = amount(result["patients"], "patient")
+    same = f"The same {counted} in every run" if differences else counted
+    return "\n".join([*table, "", f"{same}, each with one vote.", *result["cautions"]])
+
+
+def _with_interval(value: float, bounds: Sequence[float | None], sign: str) -> str:
+    low, high = bounds
+    return f"{value:{sign}.3f}" + ("" if low is None else f" ({low:{sign}.3f} to {high:{sign}.3f})")
+
+
+def _averages(run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Return the averages of a run, and how it was evaluated."""
+    figures = {
+        metric: {
+            "mean": float(np.mean(values)),
+            "median": float(np.median(values)),
+            "ci95": bootstrap_interval(values, bootstrap, seed),
+        }
+        for metric in METRICS
+        if (values := run.table[metric].tolist())
+    }
+    return {**figures, "protocol": _together(run.protocols)}
+
+
+def _together(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the parts of a run have in common, and as a list what they have not."""
+    counts = ("patients", "slices")
+    keys = dict.fromkeys(key for one in protocols for key in one if key not in counts)
+    found: dict[str, Any] = {}
+    for key in keys:
+        values = [one.get(key) for one in protocols]
+        different = [value for number, value in enumerate(values) if value not in values[:number]]
+        found[key] = different[0] if len(different) == 1 else different
+    return found
+
+
+def _differences(first: Evaluated, run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
+    return {
+        metric: difference_of(
+            first.table[metric].tolist(), run.table[metric].tolist(), metric, bootstrap, seed
+        )
+        for metric in METRICS
+    }
+
+
+def _write(output: Path, result: Mapping[str, Any], runs: Sequence[Evaluated]) -> None:
+    table = comparison_table(runs)
+    files.write_json(output / "comparison.json", result)
+    files.write_text(output / "comparison.csv", table.to_csv())
+    files.write_text(output / "comparison.html", comparison_page(result, table))
