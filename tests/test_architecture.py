@@ -47,8 +47,8 @@ ORDER = [
     "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others
-    "export", "doctor", "results", "finished", "predict", "evaluate_command", "evaluated", "compare", "demo",
-    "cli",  # at the door
+    "export", "doctor", "results", "finished", "dicom_seg", "predict", "evaluate_command", "evaluated",
+    "compare", "demo", "cli",  # at the door
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

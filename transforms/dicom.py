@@ -82,6 +82,27 @@ def read_series(names: Sequence[str]) -> Volume:
         FileNotFoundError: a file is not there.
         ValueError: a file is damaged, no MRI, or in colour; or the slices are no regular stack.
     """
+    return _stack(*_read(names))
+
+
+def frames_in_order(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the file and the number of the frame in it, from 0, of each slice that ``read_series`` gives.
+
+    Args:
+        names: as for ``read_series``.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: as ``read_series`` raises it.
+    """
+    frames, pictures, folder = _read(names)
+    order = arrange(frames, [picture.tobytes() for picture in pictures], folder).order
+    first = {name: [frame.name for frame in frames].index(name) for name in names}
+    return [(frames[index].name, index - first[frames[index].name]) for index in order]
+
+
+def _read(names: Sequence[str]) -> tuple[list[Frame], list[npt.NDArray[Any]], str]:
+    """Return the frames of all files and their pictures, in the order of the files, and the series' place."""
     pydicom = load_pydicom()
     folder = str(Path(names[0]).parent) if len(names) > 1 else str(names[0])
     frames: list[Frame] = []
@@ -97,7 +118,7 @@ def read_series(names: Sequence[str]) -> Volume:
         frames += found
         pictures += list(stored)
         check_shape((len(pictures), *pictures[0].shape), folder)
-    return _stack(frames, pictures, folder)
+    return frames, pictures, folder
 
 
 def _stack(frames: list[Frame], pictures: list[npt.NDArray[Any]], folder: str) -> Volume:

@@ -239,6 +239,9 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write them too, beside the masks.")
     ] = False,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Write masks of DICOM studies as DICOM Segmentations too.")
+    ] = False,
     flair: Annotated[
         str | None,
         typer.Option(
@@ -269,11 +272,17 @@ def predict(
     wanted = {sequence: word for sequence, word in named if word is not None}
     _name_default(model)
     segmenter = Segmenter.from_name(model, device)
-    settings = {**settings_of(segmenter), "probabilities": probabilities}
+    settings = {**settings_of(segmenter), "probabilities": probabilities, "dicom_seg": dicom_seg}
     finished = Finished(output, settings, resume)
     try:
         rows = predict_studies(
-            inputs or [], output, segmenter, wanted=wanted, probabilities=probabilities, finished=finished
+            inputs or [],
+            output,
+            segmenter,
+            wanted=wanted,
+            probabilities=probabilities,
+            dicom_seg=dicom_seg,
+            finished=finished,
         )
     except KeyboardInterrupt as stop:
         raise _with_resume("What is finished is kept.") from stop

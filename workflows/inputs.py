@@ -72,7 +72,7 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
 
 def _require_dicom(records: Sequence[Record], wanted: Wanted) -> None:
     """Refuse words about series where there are no series that they could choose from."""
-    other = next((record for record in records if not _is_dicom(record)), None)
+    other = next((record for record in records if not is_dicom_study(record)), None)
     if other is not None:
         options = " and ".join(OPTIONS[name] for name in keys.CHANNELS if name in wanted)
         raise InputError(
@@ -81,7 +81,8 @@ def _require_dicom(records: Sequence[Record], wanted: Wanted) -> None:
         )
 
 
-def _is_dicom(record: Record) -> bool:
+def is_dicom_study(record: Mapping[str, Any]) -> bool:
+    """Return whether the scans of a record are DICOM."""
     scan = record[keys.IMAGE]
     return not isinstance(scan, str) and not is_slice_stack(record) and not is_volume(scan[0])
 

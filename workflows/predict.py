@@ -16,11 +16,12 @@ from ..transforms.space import to_slices
 from . import animation, pictures
 from .causes import is_last, users_fault
 from .dicom_folder import REFUSED
+from .dicom_seg import make_dicom_seg, require_dicom_seg, write_dicom_seg
 from .dicom_series import Wanted
 from .files import InputError, OurFaultError, require_folder
 from .fingerprints import paths_of
 from .finished import Finished
-from .inputs import find_studies_to_predict, place_of
+from .inputs import find_studies_to_predict, is_dicom_study, place_of
 from .results import COLUMNS, describe, places_to_write, write_masks, write_results
 from .segment import Segmentation, Segmenter
 
@@ -50,6 +51,7 @@ def predict_studies(
     *,
     wanted: Wanted | None = None,
     probabilities: bool = False,
+    dicom_seg: bool = False,
     watch: Watch | None = None,
     within: Path | None = None,
     finished: Finished | None = None,
@@ -65,6 +67,7 @@ def predict_studies(
         segmenter: does the work.
         wanted: see ``inputs.find_studies_to_predict``.
         probabilities: write them beside the masks.
+        dicom_seg: write the masks of DICOM studies as DICOM Segmentations as well, see ``dicom_seg``.
         watch: told of every study, in place of a progress bar; what it raises ends the work.
         within: folder that no file of a study may lie outside of, where strangers name the inputs.
         finished: knows what an earlier call has finished, and is told what this one has.
@@ -80,9 +83,7 @@ def predict_studies(
     """
     require_folder(output)
     studies = list(find_studies_to_predict(inputs, wanted, output))
-    _check_studies(studies, output)
-    if within is not None:
-        _check_places(studies, within)
+    _check_studies(studies, output, within, dicom_seg)
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
     rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
@@ -99,7 +100,7 @@ def predict_studies(
     for case in bar:
         found = None
         try:
-            found, row = _segment_and_write(case, segmenter, output, probabilities, finished)
+            found, row = _segment_and_write(case, segmenter, output, probabilities, dicom_seg, finished)
             rows[str(case[keys.PATIENT])] = row
         except _StudyError as stop:
             if len(studies) == 1 or is_last(stop.first):
@@ -149,6 +150,7 @@ def _segment_and_write(
     segmenter: Segmenter,
     output: Path,
     probabilities: bool,
+    dicom_seg: bool,
     finished: Finished | None,
 ) -> tuple[Segmentation, dict[str, Any]]:
     """Return the segmentation of a study and its row, when all of it is written.
@@ -162,22 +164,28 @@ def _segment_and_write(
             raise InputError(str(case[REFUSED]))
         note = finished.place(case) if finished else None
         segmentation = segmenter(case)
+        seg = _dicom_seg(case, segmentation, segmenter) if dicom_seg and is_dicom_study(case) else None
     except Exception as error:
         raise _StudyError(error) from error
     try:
         folder = output / str(case[keys.PATIENT])
         overlay = output / "overlays" / f"{case[keys.PATIENT]}.png"
         written = write_masks(case, segmentation, folder, probabilities)
+        objects = [] if seg is None else [write_dicom_seg(seg, case, folder)]
         _write_overlay(overlay, segmentation)
         row = describe(case, segmentation, written, segmenter.model.sha256)
         if finished and note:
             masks, probable = places_to_write(case, folder)
-            finished.keep(note, row, [*masks, *(probable if probabilities else ()), overlay])
+            finished.keep(note, row, [*masks, *(probable if probabilities else ()), *objects, overlay])
     except InputError:
         raise
     except Exception as error:
         raise _StudyError(error) from error
     return segmentation, row
+
+
+def _dicom_seg(case: Mapping[str, Any], segmentation: Segmentation, segmenter: Segmenter) -> Any:
+    return make_dicom_seg(case, segmentation.mask, segmenter.network_name, segmenter.model.sha256)
 
 
 def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> str:
@@ -198,8 +206,10 @@ def _write_overlay(path: Path, segmentation: Segmentation) -> None:
     animation.write_png(path, pictures.strip(image, None, mask))
 
 
-def _check_studies(studies: Sequence[Mapping[str, Any]], output: Path) -> None:
-    """Refuse to start with nothing to do, or where something would be written over."""
+def _check_studies(
+    studies: Sequence[Mapping[str, Any]], output: Path, within: Path | None, dicom_seg: bool
+) -> None:
+    """Refuse to start with nothing to do, or what cannot be written, or would be written over something."""
     if not studies:
         raise InputError("There is nothing to segment: the files given are masks; name the scans themselves.")
     seen: dict[str, str] = {}
@@ -217,6 +227,10 @@ def _check_studies(studies: Sequence[Mapping[str, Any]], output: Path) -> None:
                 f"The masks of {patient} would lie among its scans in {output / patient}, and be written "
                 "over masks that are there; choose another --output."
             )
+    if dicom_seg:
+        require_dicom_seg(studies)
+    if within is not None:
+        _check_places(studies, within)
 
 
 def _check_places(studies: Sequence[Mapping[str, Any]], folder: Path) -> None:

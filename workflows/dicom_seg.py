@@ -1,0 +1,205 @@
+"""The mask of a DICOM study in, a DICOM Segmentation out, each frame on its image of the FLAIR series.
+
+highdicom writes it; it is loaded when it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..transforms import keys
+from ..transforms.dicom import frames_in_order, load_pydicom, quietly
+from ..transforms.load import split_series
+from . import files
+from .environment import version_of
+from .files import InputError
+from .inputs import is_dicom_study
+
+ENDING: Final = "_mask.seg.dcm"
+"""How the names of the files end, after the name of the study."""
+
+LABEL: Final = "FLAIR abnormality"
+SERIES: Final = "FLAIR abnormality (gliomaseg, not for diagnosis)"
+"""What viewers show for the segment and for the series."""
+
+SERIES_NUMBER_AFTER: Final = 9000
+"""The series of a segmentation gets the number of its FLAIR series and this: behind those of the scanner."""
+
+COLOUR: Final = (70.6, 16.5, 74.7)
+"""CIELab of the orange in which predictions are drawn, ``pictures.PRED_COLOUR``."""
+
+_BORROWED: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyID",
+)
+"""Tags that a segmentation takes over from its images, and has without a value where they lack them."""
+
+
+def load_highdicom() -> ModuleType:
+    """Return highdicom.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import highdicom.seg
+    except ImportError as error:
+        raise InputError(
+            "--dicom-seg needs highdicom, which is not installed; pip install 'highdicom>=0.24' (the extra "
+            "`dicom`), or leave --dicom-seg out and take the NIfTI masks."
+        ) from error
+    return highdicom
+
+
+def make_dicom_seg(
+    case: Mapping[str, Any], mask: npt.NDArray[np.uint8], network: str, model_sha256: str
+) -> Any:
+    """Return the mask of a DICOM study as a binary DICOM Segmentation, a frame for each slice with findings.
+
+    Patient and study are those of the FLAIR series, every frame names the image that it lies on, and the
+    identifiers are made of series, model and mask: the same mask written again is the same object to an
+    archive, another mask is another one.
+
+    Args:
+        case: the record of the study.
+        mask: ``(X, Y, Z)``, 0/1, on the grid of the FLAIR series as ``dicom.read_series`` gives it.
+        network: the name of the network, and
+        model_sha256: the hash of its weights, for whoever asks later what has drawn this.
+
+    Raises:
+        InputError: highdicom is not installed, or the series lacks what such an object needs.
+    """
+    highdicom = load_highdicom()
+    names = _flair_files(case)
+    order = frames_in_order(names)
+    sources = _sources(names, order)
+    pixels = _frames(mask, order, len(names))
+    series = str(sources[0].get("SeriesInstanceUID", ""))
+    entropy = [series, model_sha256, hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()]
+    uid = load_pydicom().uid.generate_uid
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that a scanner has written
+            return highdicom.seg.Segmentation(
+                source_images=sources,
+                pixel_array=pixels,
+                segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+                segment_descriptions=[_segment(highdicom, network, uid(entropy_srcs=[*entropy, "tracking"]))],
+                series_instance_uid=uid(entropy_srcs=[*entropy, "series"]),
+                series_number=SERIES_NUMBER_AFTER + int(sources[0].get("SeriesNumber") or 0),
+                sop_instance_uid=uid(entropy_srcs=[*entropy, "instance"]),
+                instance_number=1,
+                manufacturer="gliomaseg",
+                manufacturer_model_name=network[:64] or "gliomaseg",
+                software_versions=version_of("gliomaseg") or "unknown",
+                device_serial_number=model_sha256[:16],
+                series_description=SERIES,
+                content_label="FLAIR_ABNORMAL",
+                content_description="By a neural network; research software, not for diagnosis",
+                content_creator_name="gliomaseg",
+            )
+    except (AttributeError, KeyError, ValueError, TypeError) as error:
+        words = " ".join(str(error).split())[:200].rstrip(".")
+        raise InputError(
+            f"No DICOM Segmentation can be made for the FLAIR series of {case[keys.PATIENT]}: {words}. "
+            "Export the series again with its whole header, or leave --dicom-seg out and take the NIfTI mask."
+        ) from error
+
+
+def write_dicom_seg(made: Any, case: Mapping[str, Any], folder: Path) -> Path:
+    """Write what ``make_dicom_seg`` has made, whole or not at all, and return where.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = folder / f"{case[keys.PATIENT]}{ENDING}"
+    with files.replace_atomically(path) as temporary:
+        made.save_as(temporary)
+    return path
+
+
+def require_dicom_seg(studies: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse before long work what could not be written.
+
+    Raises:
+        InputError: highdicom is not installed, or no study is DICOM.
+    """
+    load_highdicom()
+    if not any(map(is_dicom_study, studies)):
+        raise InputError(
+            "--dicom-seg writes the masks of DICOM studies as DICOM Segmentations, but no input is DICOM; "
+            "leave it out: the masks come in the format of the scans."
+        )
+
+
+def _flair_files(case: Mapping[str, Any]) -> list[str]:
+    """Return the files of the FLAIR series of a record."""
+    parts = split_series(list(case[keys.IMAGE]))
+    if len(parts) == 1:
+        return parts[0]
+    return parts[list(case[keys.SEQUENCES]).index(keys.CHANNELS[keys.FLAIR])]
+
+
+def _sources(names: Sequence[str], order: Sequence[tuple[str, int]]) -> list[Any]:
+    """Return the headers of the images in the order of the slices; one for a multi-frame file."""
+    pydicom = load_pydicom()
+    wanted = list(names) if len(names) == 1 else [name for name, _ in order]
+    sources = []
+    for name in wanted:
+        with quietly(name):
+            source = pydicom.dcmread(name, stop_before_pixels=True)
+        for tag in _BORROWED:
+            if tag not in source:
+                setattr(source, tag, "")
+        sources.append(source)
+    return sources
+
+
+def _frames(
+    mask: npt.NDArray[np.uint8], order: Sequence[tuple[str, int]], files_of_series: int
+) -> npt.NDArray[np.uint8]:
+    """Return ``(F, R, C)``, a frame for each image of the sources, in their order."""
+    if files_of_series > 1:
+        return np.ascontiguousarray(mask.transpose(2, 1, 0))
+    count = 1 + max(number for _, number in order)
+    frames = np.zeros((count, mask.shape[1], mask.shape[0]), np.uint8)
+    for depth, (_, number) in enumerate(order):
+        frames[number] = mask[..., depth].T
+    return frames
+
+
+def _segment(highdicom: ModuleType, network: str, tracking_uid: str) -> Any:
+    """Return what the segment is said to be: a lesion of the brain, found by a program."""
+    from pydicom.sr.codedict import codes
+
+    return highdicom.seg.SegmentDescription(
+        segment_number=1,
+        segment_label=LABEL,
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name=f"gliomaseg {network}".strip()[:64],
+            version=version_of("gliomaseg") or "unknown",
+            family=codes.DCM.ArtificialIntelligence,
+        ),
+        tracking_uid=tracking_uid,
+        tracking_id=LABEL,
+        anatomic_regions=[codes.SCT.Brain],
+        display_color=highdicom.color.CIELabColor(*COLOUR),
+    )
