@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from ..workflows.causes import is_last, users_fault
 from ..workflows.files import InputError
 from .refusals import UnknownError
 
@@ -121,6 +122,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._stopping = False
+        self._lost: str | None = None  # why no more can be done, once the GPU has stopped working
         self._worker = threading.Thread(target=self._run, name="gliomaseg-worker", daemon=True)
 
     def start(self) -> None:
@@ -141,7 +143,7 @@ class Jobs:
     @property
     def is_alive(self) -> bool:
         """Whether somebody does the work."""
-        return self._worker.is_alive()
+        return self._worker.is_alive() and self._lost is None
 
     @property
     def is_at_work(self) -> bool:
@@ -245,14 +247,18 @@ class Jobs:
 
     def _do(self, job: Job) -> None:
         try:
+            if self._lost:
+                raise InputError(self._lost)
             self._work(job, lambda: self._require_going(job))
         except StoppedError:
             job.error = "Stopped."
         except InputError as error:
             job.error = str(error)
-        except Exception:
+        except Exception as error:
             logger.exception("job %s", job.id)
-            job.error = OUR_FAULT
+            job.error = users_fault(error) or OUR_FAULT
+            if is_last(error):
+                self._lost = job.error
         shutil.rmtree(job.input, ignore_errors=True)  # nobody needs the scans any more
         with self._changed:
             job.finished = self._clock()

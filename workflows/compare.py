@@ -16,16 +16,18 @@ from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
 from .findings import amount
 from .summary import bootstrap_interval
 
-FEWEST: Final = 6
-"""Patients below which Wilcoxon's p cannot come under 0.05, whatever the figures: 2 / 2**5 is 0.0625."""
+LEVEL: Final = 0.05
+"""Of significance. With n patients that differ, Wilcoxon's p cannot be less than 2 / 2**n."""
 
 AVERAGING: Final = {
     "mean": "plain mean over patients of the score of the whole volume",
     "median": "median over the same patients",
     "ci95": "95 % percentile bootstrap interval of the mean, patients resampled",
     "mean_difference": "mean over patients of this run's score less the first run's for the same patient",
+    "median_difference": "median of the same differences",
     "wilcoxon_p": "two-sided signed-rank test of Wilcoxon over patients, those without a difference left out",
     "wilcoxon_p_holm": "the same, corrected by Holm's method for the number of runs beside the first",
+    "better": "patients whose score is higher than in the first run; worse and equal likewise",
 }
 """What each figure of comparison.json is."""
 
@@ -59,10 +61,11 @@ def compare_runs(
     """
     if output is not None:
         files.require_folder(output)
-    twice = next((name for name in names if list(names).count(name) > 1), None)
-    if twice:
-        raise files.InputError(f"Expected different runs, got {twice} twice; name another run.")
-    runs = require_same_patients([read_evaluated(name) for name in names], common)
+    read = [read_evaluated(name) for name in names]
+    for number, run in enumerate(read):
+        if any(run.files == other.files for other in read[:number]):
+            raise files.InputError(f"Expected different runs, got {run.name} twice; name another run.")
+    runs = require_same_patients(read, common)
     first, *others = runs
     differences = [
         {"run": run.name, "less": first.name, **_differences(first, run, bootstrap, seed)} for run in others
@@ -74,9 +77,11 @@ def compare_runs(
     result = {
         "note": "Not for diagnosis.",
         "patients": len(first.table),
-        "runs": [{"name": run.name, **_averages(run, bootstrap, seed)} for run in runs],
+        "runs": [
+            {"name": run.name, "left_out": run.left_out, **_averages(run, bootstrap, seed)} for run in runs
+        ],
         "differences": differences,
-        "cautions": cautions(runs),
+        "cautions": cautions(runs, differences),
         "averaging": AVERAGING,
     }
     if output is not None:
@@ -99,35 +104,63 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def cautions(runs: Sequence[Evaluated]) -> list[str]:
-    """Return what a reader has to know before believing a difference, in sentences."""
-    found = [LIMIT] if len(runs) > 1 else []
-    if len(runs) > 1 and len(runs[0].table) < FEWEST:
+def cautions(runs: Sequence[Evaluated], differences: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a reader has to know before believing a difference, in sentences.
+
+    Args:
+        runs: that are compared.
+        differences: of the others from the first.
+    """
+    found = [LIMIT] if differences else []
+    for row in differences:
+        dice = row["dice"]
+        changed = dice["better"] + dice["worse"]
+        if changed and len(differences) * 2.0 ** (1 - changed) >= LEVEL:
+            found.append(
+                f"{amount(changed, 'patient')} with a difference cannot bring the p of {row['run']} under "
+                f"{LEVEL}, whatever the figures are."
+            )
+    return [*found, *(sentence for run in runs for sentence in _about(run))]
+
+
+def _about(run: Evaluated) -> list[str]:
+    """Return what is to be known of one run."""
+    found = []
+    if run.left_out:
+        whole = run.left_out + len(run.table)
         found.append(
-            f"With fewer than {FEWEST} patients the p of Wilcoxon's test cannot come under 0.05, whatever "
-            "the figures are."
+            f"{run.name}: {run.left_out} of its {whole} patients are left out, being not in all runs."
         )
-    chosen = [run.name for run in runs if any(one.get("note") for one in run.protocols)]
-    if chosen:
-        whom = "every run" if 1 < len(chosen) == len(runs) else " and ".join(chosen)
+    if any(not one for one in run.protocols):
         found.append(
-            f"The weights of {whom} are those that were best on these same patients, so the figures there "
-            "are a little flattered."
+            f"{run.name}: there is no metrics.json beside the table, so how it was evaluated is unknown."
         )
-    leaks = [run.name for run in runs if any(one.get("split") == "slice" for one in run.protocols)]
-    if leaks:
+    if any(map(_has_chosen, run.protocols)):
         found.append(
-            f"{' and '.join(leaks)}: split by slice, so neighbours of the tested slices were trained on, and "
-            "the figures are too good."
+            f"{run.name}: its weights are those that were best on these same patients, so its figures are a "
+            "little flattered."
         )
-    return found
+    if any(one.get("split") == "slice" for one in run.protocols):
+        found.append(
+            f"{run.name}: split by slice, so neighbours of the tested slices were trained on, and its "
+            "figures are too good."
+        )
+    warnings = dict.fromkeys(str(one["warning"]) for one in run.protocols if one.get("warning"))
+    return [*found, *(f"{run.name}: {warning}" for warning in warnings)]
+
+
+def _has_chosen(protocol: Mapping[str, Any]) -> bool:
+    """Return whether the patients of an evaluation have chosen the weights."""
+    if protocol.get("note"):
+        return True
+    return protocol.get("section") == "validation" and bool(protocol.get("model_sha256"))
 
 
 def comparison_table(runs: Sequence[Evaluated]) -> pd.DataFrame:
     """Return the Dice of every patient in every run, and each run's less the first's."""
     first, *others = runs
     columns: dict[str, Any] = {run.name: run.table["dice"] for run in runs}
-    columns |= {f"{run.name} less {first.name}": run.table["dice"] - first.table["dice"] for run in others}
+    columns |= {f"{run.name} less the first": run.table["dice"] - first.table["dice"] for run in others}
     table: pd.DataFrame = pd.DataFrame(columns).rename_axis("patient")
     return table
 

@@ -71,7 +71,7 @@ def _interval(bounds: Iterable[float | None], spec: str) -> Cell:
 
 def _pair(table: pd.DataFrame, first: str, other: str, number: int) -> dict[str, Any]:
     before, after = table[first].tolist(), table[other].tolist()
-    scatter = plots.paired_scores(before, after, (f"Dice, {first}", f"Dice, {other}"))
+    scatter = plots.paired_scores(before, after, ("Dice in the first run", "Dice in this run"))
     bars = plots.sorted_differences(before, after, "difference of Dice")
     return {
         "id": f"pair-{number}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,14 +30,19 @@ class Evaluated:
     """The figures of a run, or of several over different patients put together.
 
     Attributes:
-        name: what a person called it by; parts that were put together with + between them.
+        name: what a person called it by; of parts that were put together what they have in common, with what
+            they have not in braces.
         table: one row a patient, indexed by patient, sorted naturally; columns as in per_patient.csv.
         protocols: the ``protocol`` of each metrics.json, ``{}`` where there is none.
+        files: the tables.
+        left_out: how many patients were left out, since they are not in the runs beside it.
     """
 
     name: str
     table: pd.DataFrame
     protocols: Sequence[Mapping[str, Any]]
+    files: frozenset[Path]
+    left_out: int = 0
 
 
 def read_evaluated(name: str) -> Evaluated:
@@ -48,16 +55,41 @@ def read_evaluated(name: str) -> Evaluated:
     Raises:
         InputError: there is no such table, it cannot be read or has no figures, or a patient is in two.
     """
-    places = [name] if Path(name).exists() else [part.strip() for part in name.split(",") if part.strip()]
+    places = [name] if os.path.exists(name) else [part.strip() for part in name.split(",") if part.strip()]  # noqa: PTH110 - a name too long is no error there
     if not places:
         raise InputError(
             "Expected the folder of an evaluation, got an empty name; name what `evaluate` wrote."
         )
-    tables = [_read_table(Path(place)) for place in places]
+    paths = [_path_in(Path(place)) for place in places]
+    tables = [_read_table(path) for path in paths]
     _require_each_once(tables, places)
     whole = pd.concat(tables)
-    protocols = [_read_protocol(Path(place)) for place in places]
-    return Evaluated(" + ".join(places), whole.loc[sorted(whole.index, key=natural_key)], protocols)
+    return Evaluated(
+        together(places),
+        whole.loc[sorted(whole.index, key=natural_key)],
+        [_read_protocol(path.parent) for path in paths],
+        frozenset(path.resolve() for path in paths),
+    )
+
+
+def together(names: Sequence[str]) -> str:
+    """Name parts that are put together.
+
+    Example:
+        >>> together(["runs/a-0", "runs/a-1"]), together(["runs/a"]), together(["x", "y"])
+        ('runs/a-{0,1}', 'runs/a', '{x,y}')
+    """
+    if len(names) == 1:
+        return names[0]
+    start = _common_start(names)
+    ends = [name[len(start) :] for name in names]
+    end = _common_start([tail[::-1] for tail in ends])[::-1]
+    return f"{start}{{{','.join(tail.removesuffix(end) for tail in ends)}}}{end}"
+
+
+def _common_start(words: Sequence[str]) -> str:
+    letters = (set(column) for column in zip(*words, strict=False))
+    return words[0][: sum(1 for _ in takewhile(lambda found: len(found) == 1, letters))]
 
 
 def require_same_patients(runs: Sequence[Evaluated], common: bool = False) -> list[Evaluated]:
@@ -75,75 +107,120 @@ def require_same_patients(runs: Sequence[Evaluated], common: bool = False) -> li
     """
     first, *others = runs
     shared = [patient for patient in first.table.index if all(patient in run.table.index for run in others)]
+    if not shared:
+        examples = " and ".join(f"{run.table.index[0]!r} is in {run.name}" for run in runs)
+        raise InputError(
+            f"Expected runs over the same patients, but no patient is in all of them: {examples}; evaluate "
+            "them on one datalist, and leave the names in the tables as they are."
+        )
+    brought = []
     for run in runs:
-        _require_common(run, shared, runs, common)
-    brought = [Evaluated(run.name, run.table.loc[shared], run.protocols) for run in runs]
+        left = [patient for patient in run.table.index if patient not in set(shared)]
+        if left and not common:
+            raise InputError(_not_in_all(run, left, len(shared), runs))
+        brought.append(replace(run, table=run.table.loc[shared], left_out=len(left)))
     for run in brought[1:]:
         _require_same_truth(brought[0], run)
     return brought
 
 
-def _require_common(run: Evaluated, shared: Sequence[str], runs: Sequence[Evaluated], common: bool) -> None:
-    if not shared:
-        raise InputError(
-            f"Expected runs over the same patients, but no patient is in all of {_names(runs)}; evaluate "
-            "them on one datalist."
-        )
-    left = [patient for patient in run.table.index if patient not in set(shared)]
-    if left and not common:
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        raise InputError(
-            f"Expected runs over the same patients, but {left[0]}{more} of {run.name} are not in all of "
-            f"{_names(runs)}; evaluate them on one datalist, or add --common to compare the {len(shared)} "
-            "that are."
-        )
+def _not_in_all(run: Evaluated, left: Sequence[str], shared: int, runs: Sequence[Evaluated]) -> str:
+    """Return the sentence about patients that are missing in a run."""
+    who = (
+        f"{left[0]} of {run.name} is"
+        if len(left) == 1
+        else f"{left[0]} and {len(left) - 1} more of {run.name} are"
+    )
+    return (
+        f"Expected runs over the same patients, but {who} not in all of "
+        f"{' and '.join(run.name for run in runs)}; evaluate them on one datalist, or add --common to "
+        f"compare the {shared} that are."
+    )
 
 
 def _require_same_truth(first: Evaluated, run: Evaluated) -> None:
-    same = (first.table[list(TRUTH)].to_numpy() == run.table[list(TRUTH)].to_numpy()).all(axis=1)
+    before, after = (one.table[list(TRUTH)].to_numpy() for one in (first, run))
+    same = (before == after).all(axis=1)
     if not same.all():
-        patient = first.table.index[int(np.argmin(same))]
+        row = int(np.argmin(same))
+        this, that = (
+            f"{slices:g} slices with {voxels:g} lesion voxels" for slices, voxels in (after[row], before[row])
+        )
         raise InputError(
-            f"Expected the same slices and truth in all runs, but {patient} has others in {run.name} than in "
-            f"{first.name}; evaluate both on one datalist and at one size."
+            f"Expected the same truth in all runs, but {first.table.index[row]} has {this} in {run.name} and "
+            f"{that} in {first.name}; evaluate both on one datalist, both with --resize or both without."
         )
 
 
-def _names(runs: Sequence[Evaluated]) -> str:
-    return " and ".join(run.name for run in runs)
-
-
-def _read_table(place: Path) -> pd.DataFrame:
-    path = place / "per_patient.csv" if place.is_dir() else place
-    if not path.is_file():
+def _path_in(place: Path) -> Path:
+    path = place / "per_patient.csv" if os.path.isdir(place) else place  # noqa: PTH112 - see above
+    if not os.path.isfile(path):  # noqa: PTH113 - see above
         raise InputError(
             f"Expected the folder of an evaluation, but there is no {path}; name the --output of `gliomaseg "
             "evaluate` or `gliomaseg train`."
         )
+    return path
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as text in UTF-8 ({error}); save it so, or evaluate again."
+        ) from error
+    head = text.partition("\n")[0]
+    if ";" in head or "\t" in head:
+        raise InputError(
+            f"A table of patients has commas between its columns and points in its numbers, but {path} has "
+            f"{'semicolons' if ';' in head else 'tabs'}; save it so, or take the file that `evaluate` wrote."
+        )
     try:
         table = pd.read_csv(
-            path, dtype={"patient": str}, float_precision="round_trip", keep_default_na=False, na_values=[""]
+            path,
+            dtype={"patient": str},
+            float_precision="round_trip",
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
         )
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a table ({error}); evaluate again.") from error
+    except ValueError as error:
+        words = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{path} is no table with commas between its columns: {words}; take what `evaluate` wrote."
+        ) from error
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
         raise InputError(
-            f"{path} is no table of patients: it has no column {missing[0]}; name what `evaluate` wrote."
+            f"{path} is no table of patients: it has no column {missing[0]}; take what `evaluate` wrote."
         )
     if table.empty:
         raise InputError(f"{path} holds no patient; evaluate again.")
+    return _checked(table, path)
+
+
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the table with numbers for figures, indexed by patient, or say which figure is none."""
+    if table["patient"].isna().any():
+        row = int(np.argmax(table["patient"].isna().to_numpy()))
+        raise InputError(f"Every row has a patient, but row {row + 2} of {path} has none; remove it.")
     numbers = table[[*TRUTH, *METRICS]].apply(pd.to_numeric, errors="coerce")
-    if not np.isfinite(numbers.to_numpy(float)).all():
-        raise InputError(f"{path} has a patient without figures; evaluate again.")
+    good = np.isfinite(numbers)
+    good[list(METRICS)] &= (numbers[list(METRICS)] >= 0) & (numbers[list(METRICS)] <= 1)
+    for name in numbers.columns:
+        if not good[name].all():
+            row = int(np.argmin(good[name].to_numpy()))
+            raise InputError(
+                f"The column {name} holds {'numbers from 0 to 1' if name in METRICS else 'whole numbers'}, "
+                f"but {table['patient'].iloc[row]} in {path} has {table[name].iloc[row]}; mend it."
+            )
     read: pd.DataFrame = table.assign(**numbers).set_index("patient")
     return read
 
 
-def _read_protocol(place: Path) -> dict[str, Any]:
-    path = (place if place.is_dir() else place.parent) / "metrics.json"
+def _read_protocol(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["protocol"])
+        return dict(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["protocol"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -153,8 +230,11 @@ def _require_each_once(tables: Sequence[pd.DataFrame], places: Sequence[str]) ->
     for table, place in zip(tables, places, strict=True):
         for patient in table.index:
             if patient in seen:
+                where = (
+                    f"twice in {place}" if seen[patient] == place else f"in {seen[patient]} and in {place}"
+                )
                 raise InputError(
-                    f"Expected every patient once in what is put together, but {patient} is in "
-                    f"{seen[patient]} and in {place}; name folds of one split."
+                    f"Expected every patient once in what is put together, but {patient} is {where}; name "
+                    "folds of one split."
                 )
             seen[patient] = place

@@ -16,6 +16,7 @@ from ..transforms.neighbours import check_neighbours, with_neighbours
 from ..transforms.plain import plain
 from ..transforms.square import Square, pixel_mm_of, square_for, square_of
 from .files import InputError
+from .machine import fills_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -167,8 +168,8 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
             try:
                 small = self._shown(slices, start, stop, depth, square, air)
                 part = self._run(small, square, network, *args, **kwargs) / self.temperature
-            except torch.OutOfMemoryError:
-                if stop - start == 1:
+            except RuntimeError as error:
+                if stop - start == 1 or not fills_gpu(error):
                     raise
                 part = None
             if part is None:  # here, and not where it was caught: there the error still holds what filled it
@@ -188,8 +189,8 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         self.batch_size = slices // 2
         torch.cuda.empty_cache()
         logger.warning(
-            "The GPU has too little memory left for %d slices at a time; going on with %d, which changes no "
-            "result but takes longer.",
+            "The GPU has too little memory left for %d slices at a time; going on with %d, which changes "
+            "results by rounding at most, and takes longer.",
             slices,
             self.batch_size,
         )

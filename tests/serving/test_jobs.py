@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gliomaseg.serving.jobs import OUR_FAULT, FullError, Goes, Job, Jobs
 from gliomaseg.serving.refusals import UnknownError
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.machine import said_of
 
 PATIENCE = 60  # seconds that a test waits for a thread before it gives up
 
@@ -94,6 +96,7 @@ def test_more_uploads_than_may_wait_are_refused(tmp_path: Path) -> None:
         (None, True, "done", None),
         (InputError("two of three"), True, "done", "two of three"),
         (InputError("no scan"), False, "failed", "no scan"),
+        (MemoryError(), False, "failed", said_of(MemoryError())),
         (RuntimeError("a secret"), True, "failed", OUR_FAULT),
         (RuntimeError("a secret"), False, "failed", OUR_FAULT),
     ],
@@ -105,6 +108,19 @@ def test_a_job_ends_as_its_work_did(
     job = opened(jobs)
     finish(jobs)
     assert (job.state, job.error) == (state, words)
+
+
+def test_after_the_gpu_has_stopped_working_nothing_is_tried_again(tmp_path: Path) -> None:
+    gate = Gate(RuntimeError("CUDA error: unspecified launch failure"), results=False)
+    jobs = at_once(tmp_path, gate)
+    jobs._worker = SimpleNamespace(is_alive=lambda: True)
+    first, second = opened(jobs), opened(jobs)
+    assert jobs.is_alive
+    finish(jobs)
+    assert gate.order == [first.id]
+    assert first.error == second.error == said_of(gate.error)
+    assert (first.state, second.state) == ("failed", "failed")
+    assert not jobs.is_alive  # so the server says that it is not ready
 
 
 def test_results_are_deleted_when_their_time_is_over_and_no_sooner(tmp_path: Path) -> None:

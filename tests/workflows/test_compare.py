@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from gliomaseg.workflows.compare import LIMIT, compare_runs, holm, in_words
 from gliomaseg.workflows.comparison import paired_difference
-from gliomaseg.workflows.evaluated import read_evaluated
+from gliomaseg.workflows.evaluated import read_evaluated, together
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.metrics import CaseFigures, case_figures
 from gliomaseg.workflows.per_patient import per_patient_table
 
+SHA256 = "ab" * 32
 HEADER = "patient,slices,volume_true_voxels,dice,iou,sensitivity,precision\n"
 
 
@@ -73,6 +75,10 @@ def test_it_says_what_the_comparison_of_cases_says(tmp_path: Path) -> None:
     for metric in ("dice", "iou", "sensitivity", "precision"):
         expected = paired_difference(first, second, metric)
         assert {name: row[metric][name] for name in expected} == expected
+    changed = [
+        after.dice - before.dice for before, after in zip(first, second, strict=True) if after != before
+    ]
+    assert row["dice"]["wilcoxon_p"] == stats.wilcoxon(changed).pvalue
 
 
 def test_folds_are_put_together_in_whatever_order_they_are_named(tmp_path: Path) -> None:
@@ -80,7 +86,7 @@ def test_folds_are_put_together_in_whatever_order_they_are_named(tmp_path: Path)
     a1 = write(tmp_path / "a1", numbered([0.7, 0.8, 0.9], first=9))
     whole = read_evaluated(f"{a1}, {a0}")
     assert list(whole.table.index) == ["P1", "P2", "P9", "P10", "P11"]
-    assert whole.name == f"{a1} + {a0}"
+    assert whole.name == f"{tmp_path}/a{{1,0}}"
     (there,), (back,) = compare_runs([f"{a1},{a0}"])["runs"], compare_runs([f"{a0},{a1}"])["runs"]
     assert there["dice"] == back["dice"]
     assert there["dice"]["mean"] == pytest.approx(0.7)
@@ -120,7 +126,7 @@ def test_what_is_written_is_the_result_every_patient_and_a_page(two: list[str], 
     result = compare_runs(two, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "comparison.json").read_text(encoding="utf-8")) == result
     table = pd.read_csv(tmp_path / "out" / "comparison.csv")
-    assert list(table) == ["patient", *two, f"{two[1]} less {two[0]}"]
+    assert list(table) == ["patient", *two, f"{two[1]} less the first"]
     assert table.iloc[0].tolist() == ["P1", 0.5, 0.6, pytest.approx(0.1)]
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     for words in ("Not for diagnosis.", "+0.050", "over the same 6 patients", "P6", "4, 1, 1", LIMIT):
@@ -190,39 +196,59 @@ def test_one_patient_has_no_interval(tmp_path: Path) -> None:
     assert "over the same 1 patient<" in page
 
 
-def test_few_patients_are_cautioned_against(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("patients", "runs", "told"), [(5, 1, True), (6, 1, False), (6, 2, True), (7, 2, False)]
+)
+def test_a_p_that_cannot_be_small_is_cautioned_against(
+    tmp_path: Path, patients: int, runs: int, told: bool
+) -> None:
     names = [
-        write(tmp_path / name, numbered([0.5, 0.6, 0.7, 0.8, last]))
-        for name, last in (("a", 0.1), ("b", 0.2))
+        write(tmp_path / str(run), {**numbered([0.1 * run + 0.2] * patients), "same 1": 0.5, "same 2": 0.6})
+        for run in range(runs + 1)
     ]
-    assert any("fewer than 6 patients the p of" in words for words in compare_runs(names)["cautions"])
+    result = compare_runs(names)
+    words = f"{patients} patients with a difference cannot bring the p of {names[1]} under 0.05"
+    assert any(sentence.startswith(words) for sentence in result["cautions"]) == told
+    assert (result["differences"][0]["dice"]["wilcoxon_p_holm"] >= 0.05) == told
 
 
 def test_who_has_chosen_the_weights_and_who_leaks_is_said(tmp_path: Path) -> None:
     scores = numbered([0.5] * 6)
-    chosen = write(
-        tmp_path / "chosen", scores, protocol={"note": "The saved weights are those with the best"}
-    )
-    plain = write(tmp_path / "plain", scores, protocol={"split": "patient"})
-    leaking = write(tmp_path / "leaking", scores, protocol={"split": "slice"})
-    cautions = compare_runs([chosen, plain, leaking])["cautions"]
-    assert cautions[0] == LIMIT
-    assert cautions[1].startswith(f"The weights of {chosen} are those that were best on these same patients")
-    assert cautions[2].startswith(f"{leaking}: split by slice, so neighbours of the tested slices were")
-    assert compare_runs([plain])["cautions"] == []
-    again = write(tmp_path / "again", scores, protocol={"note": "The saved weights"})
-    assert compare_runs([chosen, again])["cautions"][1].startswith("The weights of every run are")
+    protocols = {
+        "chosen": {"note": "The saved weights are those with the best"},
+        "again": {"split": "given", "section": "validation", "model_sha256": SHA256},
+        "test": {"split": "given", "section": "test", "model_sha256": SHA256},
+        "leaking": {"split": "slice"},
+        "seen": {"split": "given", "warning": "Of 6 evaluated patients, 6 trained the model."},
+        "unknown": None,
+    }
+    runs = {name: write(tmp_path / name, scores, protocol=protocol) for name, protocol in protocols.items()}
+    cautions = compare_runs(list(runs.values()))["cautions"]
+    assert cautions == [
+        LIMIT,
+        f"{runs['chosen']}: its weights are those that were best on these same patients, so its figures are "
+        "a little flattered.",
+        f"{runs['again']}: its weights are those that were best on these same patients, so its figures are a "
+        "little flattered.",
+        f"{runs['leaking']}: split by slice, so neighbours of the tested slices were trained on, and its "
+        "figures are too good.",
+        f"{runs['seen']}: Of 6 evaluated patients, 6 trained the model.",
+        f"{runs['unknown']}: there is no metrics.json beside the table, so how it was evaluated is unknown.",
+    ]
+    assert compare_runs([runs["test"]])["cautions"] == []
 
 
 def test_other_patients_are_refused_or_left_out_when_asked(tmp_path: Path) -> None:
     first = write(tmp_path / "first", numbered([0.5, 0.6, 0.7]))
     second = write(tmp_path / "second", numbered([0.6, 0.7, 0.8], first=2))
     with pytest.raises(
-        InputError, match=r"but P1 of .*first are not in all of .*first and .*second;"
+        InputError, match=r"but P1 of .*first is not in all of .*first and .*second;"
     ) as raised:
         compare_runs([first, second])
     assert "or add --common to compare the 2 that are." in str(raised.value)
-    assert compare_runs([first, second], common=True)["patients"] == 2
+    result = compare_runs([first, second], common=True)
+    assert (result["patients"], [run["left_out"] for run in result["runs"]]) == (2, [1, 1])
+    assert f"{first}: 1 of its 3 patients are left out, being not in all runs." in result["cautions"]
     third = write(tmp_path / "third", numbered([0.5, 0.6, 0.7, 0.8, 0.9]))
     with pytest.raises(InputError, match=r"but P4 and 1 more of .*third are not"):
         compare_runs([first, third])
@@ -230,7 +256,9 @@ def test_other_patients_are_refused_or_left_out_when_asked(tmp_path: Path) -> No
 
 def test_runs_without_a_patient_in_common_are_refused(tmp_path: Path) -> None:
     names = [write(tmp_path / name, {name: 0.5}) for name in "ab"]
-    with pytest.raises(InputError, match=r"but no patient is in all of .*a and .*b; evaluate them on one"):
+    with pytest.raises(
+        InputError, match=r"but no patient is in all of them: 'a' is in .*a and 'b' is in .*b;"
+    ):
         compare_runs(names, common=True)
 
 
@@ -238,14 +266,22 @@ def test_another_truth_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "first", numbered([0.5, 0.6]))
     other = write(tmp_path / "other", numbered([0.5, 0.6]), truth=101)
     with pytest.raises(
-        InputError, match=r"same slices and truth in all runs, but P1 has others in .*other than"
+        InputError, match=r"^Expected the same truth in all runs, but P1 has 20 slices with 101 "
     ):
         compare_runs([first, other])
 
 
-def test_a_run_beside_itself_is_refused(two: list[str]) -> None:
-    with pytest.raises(InputError, match=r"^Expected different runs, got .*first twice; name another run\.$"):
-        compare_runs([two[0], two[0]])
+def test_a_run_beside_itself_is_refused_however_it_is_named(two: list[str], tmp_path: Path) -> None:
+    third = write(tmp_path / "third", numbered([0.5], first=9))
+    pairs = [
+        (two[0], two[0]),
+        (two[0], f"{two[0]}/"),
+        (two[0], f"{two[0]}/per_patient.csv"),
+        (f"{two[0]},{third}", f"{third}, {two[0]}"),
+    ]
+    for pair in pairs:
+        with pytest.raises(InputError, match=r"^Expected different runs, got .* twice; name another run\.$"):
+            compare_runs(pair)
 
 
 def test_a_patient_in_two_folds_is_refused(two: list[str]) -> None:
@@ -256,11 +292,19 @@ def test_a_patient_in_two_folds_is_refused(two: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("patient,dice\nP1,0.5\n", "has no column slices; name what `evaluate` wrote"),
-        ("", "cannot be read as a table"),
+        ("patient,dice\nP1,0.5\n", "has no column slices; take what `evaluate` wrote"),
+        ("", "is no table with commas between its columns: No columns"),
+        (HEADER.replace(",", ";"), "points in its numbers, but .* has semicolons; save it so"),
+        (HEADER.replace(",", "\t"), "points in its numbers, but .* has tabs; save it so"),
         (HEADER, "holds no patient; evaluate again"),
-        (f"{HEADER}P1,2,3,,1,1,1\n", "has a patient without figures; evaluate again"),
-        (f"{HEADER}P1,2,3,1,1,1,1\nP1,2,3,1,1,1,1\n", "but P1 is in"),
+        (f"{HEADER}P1,2,3,,1,1,1\n", "dice holds numbers from 0 to 1, but P1 in .* has nan; mend it"),
+        (
+            f"{HEADER}P1,2,3,1,1,1,1\nP2,2,3,71.5,1,1,1\n",
+            "numbers from 0 to 1, but P2 in .* has 71.5; mend it",
+        ),
+        (f"{HEADER}P1,few,3,1,1,1,1\n", "slices holds whole numbers, but P1 in .* has few; mend it"),
+        (f"{HEADER}P1,2,3,1,1,1,1\n,,,,,,\n", "Every row has a patient, but row 3 of .* has none; remove it"),
+        (f"{HEADER}P1,2,3,1,1,1,1\nP1,2,3,1,1,1,1\n", "but P1 is twice in"),
     ],
 )
 def test_a_table_that_is_none_is_refused_by_its_name(tmp_path: Path, text: str, words: str) -> None:
@@ -268,6 +312,39 @@ def test_a_table_that_is_none_is_refused_by_its_name(tmp_path: Path, text: str, 
     with pytest.raises(InputError, match=words) as raised:
         compare_runs([str(tmp_path)])
     assert str(tmp_path) in str(raised.value)
+
+
+def test_a_table_in_another_writing_is_refused_and_a_mark_at_its_start_is_not(two: list[str]) -> None:
+    table = Path(two[0], "per_patient.csv")
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text, encoding="utf-8-sig")
+    assert compare_runs(two)["patients"] == 6
+    table.write_text(text.replace("P1", "P\u00e9"), encoding="latin-1")
+    with pytest.raises(
+        InputError, match=r"per_patient\.csv cannot be read as text in UTF-8 .*; save it so, or"
+    ):
+        compare_runs(two)
+
+
+def test_many_folds_with_long_names_are_no_file(tmp_path: Path) -> None:
+    names = [write(tmp_path / ("x" * 60 + str(fold)), numbered([0.5], first=fold)) for fold in range(6)]
+    run = read_evaluated(",".join(names))
+    assert len(run.table) == 6
+    assert run.name.endswith("x{0,1,2,3,4,5}")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["runs/a"], "runs/a"),
+        (["runs/a-0", "runs/a-1"], "runs/a-{0,1}"),
+        (["a0/test", "a1/test"], "a{0,1}/test"),
+        (["x", "y"], "{x,y}"),
+        (["a", "ab"], "a{,b}"),
+    ],
+)
+def test_what_parts_have_in_common_is_said_once(names: list[str], expected: str) -> None:
+    assert together(names) == expected
 
 
 def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:

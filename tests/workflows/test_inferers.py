@@ -92,7 +92,7 @@ def test_slices_that_fill_the_gpu_are_run_in_smaller_chunks_with_the_same_result
     assert small.seen[7:] == [2] * 5  # it is not tried again
     assert [record.message for record in caplog.records] == [
         f"The GPU has too little memory left for {count} slices at a time; going on with {count // 2}, which "
-        "changes no result but takes longer."
+        "changes results by rounding at most, and takes longer."
         for count in (8, 4)
     ]
 
