@@ -135,10 +135,10 @@ def _about(run: Evaluated) -> list[str]:
         found.append(
             f"{run.name}: there is no metrics.json beside the table, so how it was evaluated is unknown."
         )
-    if any(map(_has_chosen, run.protocols)):
+    if any(one.get("note") for one in run.protocols):
         found.append(
-            f"{run.name}: its weights are those that were best on these same patients, so its figures are a "
-            "little flattered."
+            f"{run.name}: its weights are those that were best on these patients or some of them, so its "
+            "figures are a little flattered."
         )
     if any(one.get("split") == "slice" for one in run.protocols):
         found.append(
@@ -147,13 +147,6 @@ def _about(run: Evaluated) -> list[str]:
         )
     warnings = dict.fromkeys(str(one["warning"]) for one in run.protocols if one.get("warning"))
     return [*found, *(f"{run.name}: {warning}" for warning in warnings)]
-
-
-def _has_chosen(protocol: Mapping[str, Any]) -> bool:
-    """Return whether the patients of an evaluation have chosen the weights."""
-    if protocol.get("note"):
-        return True
-    return protocol.get("section") == "validation" and bool(protocol.get("model_sha256"))
 
 
 def comparison_table(runs: Sequence[Evaluated]) -> pd.DataFrame:

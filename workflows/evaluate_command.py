@@ -27,6 +27,10 @@ from .segment import Segmenter
 logger = logging.getLogger(__name__)
 
 IN_TRAINING = "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
+IN_VALIDATION = (
+    "Of {total} evaluated patients, {count} chose the saved weights, those that were best on them: the "
+    "figures are a little too good."
+)
 
 
 def evaluate_command(
@@ -84,6 +88,8 @@ def evaluate_command(
     if split and split["warning"]:
         logger.warning("%s", split["warning"])
         protocol["warning"] = split["warning"]
+    if note := note_on_choice(cases, split_file or known):
+        protocol["note"] = note
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     ways = versions() if predictions is not None else settings_of(segmenter)
@@ -126,6 +132,21 @@ def _evaluate(
             raise
         known = amount(kept.count, "patient")
         raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
+
+
+def note_on_choice(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> str | None:
+    """Say how many of the cases have chosen the epoch of a model, and may be outlined a little too well.
+
+    Returns:
+        A sentence; None where no split is known, or nobody did.
+    """
+    if split_file is None:
+        return None
+    chose = {str(case[keys.PATIENT]) for case in load_datalist(split_file)["validation"]}
+    patients = {str(case[keys.PATIENT]) for case in cases}
+    return (
+        IN_VALIDATION.format(total=len(patients), count=len(patients & chose)) if patients & chose else None
+    )
 
 
 def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict[str, Any] | None:

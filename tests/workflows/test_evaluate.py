@@ -16,7 +16,7 @@ from PIL import Image
 from gliomaseg.workflows import evaluate
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
-from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.evaluate_command import evaluate_command, note_on_choice
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.fingerprints import settings_of
 from gliomaseg.workflows.measured import Measurements
@@ -94,6 +94,20 @@ def test_the_validation_section_has_no_such_warning(
     protocol = metrics_of(tmp_path / "out")["protocol"]
     assert (protocol["section"], "warning" in protocol) == ("validation", False)
     assert metrics_of(tmp_path / "out")["dice"] == metrics_of(smoke_run)["dice"]
+
+
+def test_who_has_chosen_the_weights_is_counted(smoke_run: Path, tmp_path: Path) -> None:
+    datalist = smoke_run / "datalist.json"
+    validation = load_cases(datalist, "validation")
+    words = f"Of {{}} evaluated patients, {len(validation)} chose the saved weights, those that were best on"
+    for cases in (validation, load_cases(datalist)):
+        assert (note_on_choice(cases, datalist) or "").startswith(words.format(len(cases)))
+    assert note_on_choice(load_cases(datalist, "training"), datalist) is None
+    assert note_on_choice(validation, None) is None
+    evaluate_command(datalist, tmp_path / "out", model=smoke_run, section="validation", device="cpu")
+    note = metrics_of(tmp_path / "out")["protocol"]["note"]
+    assert note == note_on_choice(validation, datalist)
+    assert (tmp_path / "out" / "report.html").read_text(encoding="utf-8").count(note) == 1
 
 
 def test_a_missing_mask_is_named_with_the_names_it_could_have(phantom_data: Path, tmp_path: Path) -> None:
