@@ -91,6 +91,10 @@ SERIES: Final = {
 }
 """Form field -> what it is for."""
 
+DICOM_SEG: Final = "dicom_seg"
+YES: Final = ("true", "1", "on", "yes")
+"""Form field that asks for DICOM Segmentations, and what it says then, in small or capital letters."""
+
 FORM: Final = {
     "requestBody": {
         "required": True,
@@ -107,6 +111,10 @@ FORM: Final = {
                             "in the names of the files.",
                         },
                         **{name: {"type": "string", "description": told} for name, told in SERIES.items()},
+                        DICOM_SEG: {
+                            "type": "boolean",
+                            "description": "Masks of DICOM studies as DICOM Segmentations too.",
+                        },
                     },
                 }
             }
@@ -271,7 +279,8 @@ async def upload(request: Request, served: Here) -> Response:
         async with request.form(max_files=settings.upload_files, max_fields=16) as form:
             sent = [part for part in form.getlist("files") if not isinstance(part, str)]
             await run_in_threadpool(save_uploads, sent, job.input)
-            words = {name: str(form.get(name) or "").strip() for name in SERIES}
+            words = {name: str(form.get(name) or "").strip() for name in (*SERIES, DICOM_SEG)}
+        job.dicom_seg = words[DICOM_SEG].lower() in YES
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
         if await request.is_disconnected():
             raise ClientDisconnect

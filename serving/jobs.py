@@ -46,6 +46,7 @@ class Job:
         id: which cannot be guessed.
         folder: with all that belongs to it; it goes when the job is deleted.
         wanted: DICOM series that a person named for a sequence.
+        dicom_seg: whether the masks of DICOM studies are asked for as DICOM Segmentations too.
         state: see ``State``.
         done: studies that are finished.
         studies: how many there are, None before they were counted.
@@ -61,6 +62,7 @@ class Job:
     id: str
     folder: Path
     wanted: dict[str, str] = field(default_factory=dict)
+    dicom_seg: bool = False
     state: State = "uploading"
     done: int = 0
     studies: int | None = None

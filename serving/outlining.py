@@ -58,7 +58,13 @@ class Outliner:
         found = [_uploaded(job.input)]
         try:
             predict_studies(
-                found, job.output, self.segmenter, wanted=job.wanted, watch=watch, within=job.input
+                found,
+                job.output,
+                self.segmenter,
+                wanted=job.wanted,
+                dicom_seg=job.dicom_seg,
+                watch=watch,
+                within=job.input,
             )
         except InputError as error:
             kind = OurFaultError if isinstance(error, OurFaultError) else InputError

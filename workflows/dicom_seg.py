@@ -142,8 +142,8 @@ def require_dicom_seg(studies: Sequence[Mapping[str, Any]]) -> None:
     load_highdicom()
     if not any(map(is_dicom_study, studies)):
         raise InputError(
-            "--dicom-seg writes the masks of DICOM studies as DICOM Segmentations, but no input is DICOM; "
-            "leave it out: the masks come in the format of the scans."
+            "DICOM Segmentations (--dicom-seg) are made of the masks of DICOM studies, but no input is "
+            "DICOM; leave it out: the masks come in the format of the scans."
         )
 
 

@@ -84,6 +84,7 @@ function send(found) {
   const form = new FormData();
   for (const { file, name } of wanted) form.append("files", file, name);
   for (const name of ["flair", "pre", "post"]) form.append(name, byId(name).value);
+  form.append("dicom_seg", byId("dicom-seg").checked);
   const request = sending = new XMLHttpRequest(); // fetch cannot tell how much it has sent
   byId("results").hidden = true;
   request.upload.onprogress = ({ loaded, total }) =>
@@ -98,6 +99,7 @@ function send(found) {
     if (request.status !== 202) return back(sentence(request.responseText, request.status));
     sending = null;
     for (const name of ["flair", "pre", "post"]) byId(name).value = "";
+    byId("dicom-seg").checked = false;
     follow(JSON.parse(request.responseText));
   };
   request.onabort = () => back("");

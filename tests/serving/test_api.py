@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydicom import dcmread
 from starlette.requests import Request
 
 from gliomaseg.serving import api, uploads, web_server
@@ -275,7 +276,9 @@ def test_a_missing_package_says_which_extra_brings_it(monkeypatch: pytest.Monkey
         web_server.require_packages()
 
 
-def test_the_series_of_a_dicom_study_can_be_named(client: TestClient, head: Any, tmp_path: Path) -> None:
+def test_the_series_of_a_dicom_study_can_be_named_and_segmentations_asked_for(
+    client: TestClient, head: Any, tmp_path: Path
+) -> None:
     for number, channel in ((5, 0), (6, 1)):
         tags = {"SeriesDescription": f"plain {number}", "SeriesNumber": number}
         write_dicom(
@@ -284,12 +287,28 @@ def test_the_series_of_a_dicom_study_can_be_named(client: TestClient, head: Any,
     files = sorted(path for path in tmp_path.rglob("*.dcm"))
     parts = [("files", (path.relative_to(tmp_path).as_posix(), path.read_bytes())) for path in files]
     assert done(client, parts)["error"] is not None  # either may be FLAIR
-    job = done(client, parts, {"flair": "6", "pre": "5", "post": "none"})
+    job = done(client, parts, {"flair": "6", "pre": "5", "post": "none", "dicom_seg": "True"})
     assert job["error"] is None
     (study,) = job["studies"]
     assert (study["patient"], study["slices"]) == ("anna", 7)
     assert study["sequences"] == ["pre-contrast", "FLAIR"]
     assert study["volume_ml"] > 0
+    nifti, seg = sorted(study["files"])
+    assert (Path(nifti).name, Path(seg).name) == ("anna_mask.nii.gz", "anna_mask.seg.dcm")
+    assert dcmread(io.BytesIO(client.get(seg).content)).Modality == "SEG"
+    with zipfile.ZipFile(io.BytesIO(client.get(job["archive"]).content)) as archive:
+        assert "anna/anna_mask.seg.dcm" in archive.namelist()
+
+
+def test_segmentations_of_what_is_not_dicom_are_refused(
+    client: TestClient, head: Any, tmp_path: Path
+) -> None:
+    part = volume(head.scan[..., 1], head.affine, tmp_path / "flair.nii.gz")
+    job = done(client, [part], {"dicom_seg": "true"})
+    assert job["error"].startswith(
+        "DICOM Segmentations (--dicom-seg) are made of the masks of DICOM studies, but"
+    )
+    assert done(client, [part], {"dicom_seg": "false"})["error"] is None
 
 
 def test_words_about_series_go_along(client: TestClient, head: Any, tmp_path: Path) -> None:
