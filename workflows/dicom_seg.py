@@ -99,6 +99,7 @@ def make_dicom_seg(
                 source_images=sources,
                 pixel_array=pixels,
                 segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+                omit_empty_frames=bool(mask.any()),
                 segment_descriptions=[_segment(highdicom, network, uid(entropy_srcs=[*entropy, "tracking"]))],
                 series_instance_uid=uid(entropy_srcs=[*entropy, "series"]),
                 series_number=SERIES_NUMBER_AFTER + int(sources[0].get("SeriesNumber") or 0),

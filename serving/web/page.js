@@ -241,8 +241,10 @@ function facts(study) {
 function filesLine(study) {
   const link = (address, words) =>
     Object.assign(document.createElement("a"), { href: address, textContent: words, download: "" });
-  const mask = study.files.length === 1 ? [link(study.files[0], "Mask")] : [];
-  return [...mask, mask.length ? " · " : "", link(study.overlay, "Picture")];
+  const isSeg = (address) => address.endsWith(".seg.dcm");
+  const few = study.files.length === 1 || study.files.some(isSeg); // slices have a mask each
+  const masks = few ? study.files.map((address) => link(address, isSeg(address) ? "DICOM Segmentation" : "Mask")) : [];
+  return [...masks, link(study.overlay, "Picture")].flatMap((part, index) => index ? [" · ", part] : [part]);
 }
 
 // ---- At the start -------------------------------------------------------------------------------------------
