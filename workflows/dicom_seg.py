@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..transforms import keys
 from ..transforms.dicom import frames_in_order, load_pydicom, quietly
+from ..transforms.dicom_geometry import count_of
 from ..transforms.load import split_series
 from . import files
 from .environment import version_of
@@ -88,7 +89,7 @@ def make_dicom_seg(
     names = _flair_files(case)
     order = frames_in_order(names)
     sources = _sources(names, order)
-    pixels = _frames(mask, order, len(names))
+    pixels = _frames(mask, order, sources)
     series = str(sources[0].get("SeriesInstanceUID", ""))
     entropy = [series, model_sha256, hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()]
     uid = load_pydicom().uid.generate_uid
@@ -172,13 +173,12 @@ def _sources(names: Sequence[str], order: Sequence[tuple[str, int]]) -> list[Any
 
 
 def _frames(
-    mask: npt.NDArray[np.uint8], order: Sequence[tuple[str, int]], files_of_series: int
+    mask: npt.NDArray[np.uint8], order: Sequence[tuple[str, int]], sources: Sequence[Any]
 ) -> npt.NDArray[np.uint8]:
     """Return ``(F, R, C)``, a frame for each image of the sources, in their order."""
-    if files_of_series > 1:
+    if len(sources) > 1:
         return np.ascontiguousarray(mask.transpose(2, 1, 0))
-    count = 1 + max(number for _, number in order)
-    frames = np.zeros((count, mask.shape[1], mask.shape[0]), np.uint8)
+    frames = np.zeros((count_of(sources[0]), mask.shape[1], mask.shape[0]), np.uint8)
     for depth, (_, number) in enumerate(order):
         frames[number] = mask[..., depth].T
     return frames

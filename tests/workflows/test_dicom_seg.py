@@ -114,6 +114,35 @@ def test_every_frame_names_the_image_that_it_lies_on(tmp_path: Path, enhanced: b
         assert np.array_equal(frame, picture > 500)
 
 
+def test_a_picture_that_is_there_twice_is_outlined_once(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "study", values(), AXIAL)
+    shutil.copy(tmp_path / "study" / "IM0002.dcm", tmp_path / "study" / "copy.dcm")
+    record = record_of(tmp_path / "study")
+    seg = make_dicom_seg(record, mask_of(values()), "unet", SHA256)
+    affine = np.asarray(LoadStudyd(keys.IMAGE)(record)[keys.IMAGE].affine)
+    assert np.allclose(places_in(seg), places_of(mask_of(values()), affine), atol=0.01)
+
+
+def test_a_multi_frame_file_with_two_frames_at_one_place_is_refused(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "study" / "all.dcm", values(), AXIAL)
+    dataset = pydicom.dcmread(path)
+    dataset.PerFrameFunctionalGroupsSequence.append(dataset.PerFrameFunctionalGroupsSequence[2])
+    dataset.PixelData = np.concatenate([dataset.pixel_array, dataset.pixel_array[2:3]]).tobytes()
+    dataset.NumberOfFrames = 7
+    dataset.save_as(path)
+    with pytest.raises(
+        InputError, match="FLAIR series of study: Plane positions must not contain duplicates"
+    ):
+        make_dicom_seg(record_of(path.parent), mask_of(values()), "unet", SHA256)
+
+
+def test_a_single_slice_is_outlined(tmp_path: Path) -> None:
+    stored = values()[..., 1:2]
+    record = record_of(write_dicom(tmp_path / "study", stored, AXIAL))
+    seg = make_dicom_seg(record, (stored > 500).astype(np.uint8), "unet", SHA256)
+    assert np.array_equal(seg.pixel_array.squeeze(), stored[..., 0].T > 500)
+
+
 def test_patient_and_study_are_those_of_flair_and_the_series_says_what_it_is(tmp_path: Path) -> None:
     place = write_dicom(tmp_path / "study", values(), AXIAL, {**TAGS, "SeriesNumber": 4})
     source = pydicom.dcmread(next(place.iterdir()))
