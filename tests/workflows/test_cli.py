@@ -408,7 +408,11 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     ("error", "code", "words"),
     [
         (torch.OutOfMemoryError("CUDA out of memory."), 2, "Error: The GPU has too little memory left"),
-        (torch.AcceleratorError("CUDA error: gone"), 1, "Error: The GPU stopped working (CUDA error: gone)"),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure"),
+            1,
+            "Error: The GPU stopped working (CUDA error: unspecified launch failure)",
+        ),
     ],
 )
 def test_what_the_machine_lacks_is_one_sentence(
