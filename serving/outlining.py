@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..transforms import keys
 from ..transforms.space import to_slices
 from ..workflows import pictures
+from ..workflows.causes import is_last, users_fault
 from ..workflows.files import InputError, OurFaultError
 from ..workflows.per_patient import natural_key
 from ..workflows.predict import predict_studies, write_results
@@ -69,6 +70,11 @@ class Outliner:
         except InputError as error:
             kind = OurFaultError if isinstance(error, OurFaultError) else InputError
             raise kind(without_folder(str(error), job)) from error
+        except (RuntimeError, MemoryError, OSError) as error:
+            words = users_fault(error)
+            if words is None or is_last(error):
+                raise
+            raise InputError(without_folder(words, job)) from error
         finally:
             if job.results:  # the tables are handed out as well
                 write_results(job.output, job.results["studies"], job.results["failed"])

@@ -19,6 +19,7 @@ import yaml
 from PIL import Image
 
 from gliomaseg.networks import count_gflop, count_parameters, create_network, network_names
+from gliomaseg.workflows import machine
 from gliomaseg.workflows.cli import app
 from gliomaseg.workflows.findings import KINDS
 from gliomaseg.workflows.overrides import all_ids, parse_setting
@@ -226,3 +227,11 @@ def test_headings_become_anchors_as_on_github(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Cite, licence\n\n## `make test`: all\n", encoding="utf-8")
     assert headings_of(page) == {"cite-licence", "make-test-all"}
+
+
+def test_the_messages_on_the_page_of_troubles_are_those_of_the_program() -> None:
+    rows = rows_under("docs/how-to/trouble.md", "| You see | Why |")
+    quoted = [words for row in rows for words in re.findall("`([A-Z][^`]*)`", row[0])]
+    assert len(quoted) >= 4
+    for words in quoted:
+        assert any(kind.said.startswith(words) for kind in machine.KINDS), words

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from . import files
@@ -129,24 +128,19 @@ def _about(run: Evaluated) -> list[str]:
     if run.left_out:
         whole = run.left_out + len(run.table)
         found.append(
-            f"{run.name}: {run.left_out} of its {whole} patients are left out, being not in all runs."
+            f"{run.name}: taken without {run.left_out} of its {whole} patients, not being in all runs."
         )
     if any(not one for one in run.protocols):
         found.append(
             f"{run.name}: there is no metrics.json beside the table, so how it was evaluated is unknown."
-        )
-    if any(one.get("note") for one in run.protocols):
-        found.append(
-            f"{run.name}: its weights are those that were best on these patients or some of them, so its "
-            "figures are a little flattered."
         )
     if any(one.get("split") == "slice" for one in run.protocols):
         found.append(
             f"{run.name}: split by slice, so neighbours of the tested slices were trained on, and its "
             "figures are too good."
         )
-    warnings = dict.fromkeys(str(one["warning"]) for one in run.protocols if one.get("warning"))
-    return [*found, *(f"{run.name}: {warning}" for warning in warnings)]
+    said = (str(one[key]) for key in ("note", "warning") for one in run.protocols if one.get(key))
+    return [*found, *(f"{run.name}: {sentence}" for sentence in dict.fromkeys(said))]
 
 
 def comparison_table(runs: Sequence[Evaluated]) -> pd.DataFrame:
@@ -197,17 +191,16 @@ def _averages(run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
     """Return the averages of a run, and how it was evaluated."""
     figures = {
         metric: {
-            "mean": float(np.mean(values)),
-            "median": float(np.median(values)),
-            "ci95": bootstrap_interval(values, bootstrap, seed),
+            "mean": float(run.table[metric].mean()),
+            "median": float(run.table[metric].median()),
+            "ci95": bootstrap_interval(run.table[metric].tolist(), bootstrap, seed),
         }
         for metric in METRICS
-        if (values := run.table[metric].tolist())
     }
-    return {**figures, "protocol": _together(run.protocols)}
+    return {**figures, "protocol": _in_common(run.protocols)}
 
 
-def _together(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the parts of a run have in common, and as a list what they have not."""
     counts = ("patients", "slices")
     keys = dict.fromkeys(key for one in protocols for key in one if key not in counts)

@@ -84,11 +84,13 @@ def evaluate_command(
             "datalist of its run with --split-file.",
             model,
         )
-    split = leak_of(cases, split_file or known)
+    trained_with = split_file or known
+    behind = None if trained_with is None else load_datalist(trained_with)
+    split = leak_of(cases, behind, str(trained_with))
     if split and split["warning"]:
         logger.warning("%s", split["warning"])
         protocol["warning"] = split["warning"]
-    if note := note_on_choice(cases, split_file or known):
+    if note := note_on_choice(cases, behind):
         protocol["note"] = note
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
@@ -134,35 +136,50 @@ def _evaluate(
         raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
 
 
-def note_on_choice(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> str | None:
+def note_on_choice(
+    cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Sequence[Mapping[str, Any]]] | None
+) -> str | None:
     """Say how many of the cases have chosen the epoch of a model, and may be outlined a little too well.
 
+    Args:
+        cases: that are evaluated.
+        datalist: that the model was trained with, None where it is not known.
+
     Returns:
-        A sentence; None where no split is known, or nobody did.
+        A sentence; None where nobody is known to have chosen.
     """
-    if split_file is None:
+    if datalist is None:
         return None
-    chose = {str(case[keys.PATIENT]) for case in load_datalist(split_file)["validation"]}
+    chose = {str(case[keys.PATIENT]) for case in datalist["validation"]}
     patients = {str(case[keys.PATIENT]) for case in cases}
     return (
         IN_VALIDATION.format(total=len(patients), count=len(patients & chose)) if patients & chose else None
     )
 
 
-def leak_of(cases: Iterable[Mapping[str, Any]], split_file: Path | None) -> dict[str, Any] | None:
+def leak_of(
+    cases: Iterable[Mapping[str, Any]],
+    datalist: Mapping[str, Sequence[Mapping[str, Any]]] | None,
+    name: str,
+) -> dict[str, Any] | None:
     """Say which of the cases a model was trained on.
+
+    Args:
+        cases: that are evaluated.
+        datalist: that the model was trained with, None where it is not known.
+        name: of the datalist.
 
     Returns:
         A ``split`` with a ``warning`` in words, None where no split is known.
     """
-    if split_file is None:
+    if datalist is None:
         return None
-    trained = {str(case[keys.PATIENT]) for case in load_datalist(split_file)["training"]}
+    trained = {str(case[keys.PATIENT]) for case in datalist["training"]}
     patients = {str(case[keys.PATIENT]) for case in cases}
     both = sorted(patients & trained)
     names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
     warning = IN_TRAINING.format(total=len(patients), count=len(both), names=names) if both else None
-    return {"method": "given", "warning": warning, "compared_with": str(split_file)}
+    return {"method": "given", "warning": warning, "compared_with": name}
 
 
 def _datalist_beside(model: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -177,12 +178,11 @@ def _read_table(path: Path) -> pd.DataFrame:
         )
     try:
         table = pd.read_csv(
-            path,
+            io.StringIO(text),
             dtype={"patient": str},
             float_precision="round_trip",
             keep_default_na=False,
             na_values=[""],
-            encoding="utf-8-sig",
         )
     except ValueError as error:
         words = " ".join(str(error).split()).rstrip(".")

@@ -276,7 +276,10 @@ def finish(folder: Path, datalist: Mapping[str, Any]) -> Evaluation:
     protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
-    protocol["note"] = "The saved weights are those with the best mean Dice on these same patients."
+    protocol["note"] = (
+        "The saved weights are those with the best mean Dice on these same patients, so the figures are a "
+        "little too good."
+    )
     evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
     write_run(folder, evaluation, split)
     return evaluation

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import zipfile
@@ -15,7 +16,7 @@ from PIL import Image
 from pydicom import dcmread
 from starlette.requests import Request
 
-from gliomaseg.serving import api, uploads, web_server
+from gliomaseg.serving import api, outlining, uploads, web_server
 from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import Job, Jobs
 from gliomaseg.serving.settings import ServeSettings
@@ -309,6 +310,22 @@ def test_segmentations_of_what_is_not_dicom_are_refused(
         "DICOM Segmentations (--dicom-seg) are made of the masks of DICOM studies, but"
     )
     assert done(client, [part], {"dicom_seg": "false"})["error"] is None
+
+
+def test_what_the_machine_lacks_is_said_without_the_places_of_the_server(
+    client: TestClient, head: Any, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_files(found: list[Path], *_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(found[0]))
+
+    monkeypatch.setattr(outlining, "predict_studies", out_of_files)
+    job = done(client, [volume(head.scan[..., 1], head.affine, tmp_path / "flair.nii.gz")])
+    assert job["state"] == "failed"
+    assert job["error"].startswith(
+        "More files would have to be open than this process may open ([Errno 24] Too"
+    )
+    assert "flair.nii.gz" in job["error"]
+    assert str(folder) not in job["error"]
 
 
 def test_words_about_series_go_along(client: TestClient, head: Any, tmp_path: Path) -> None:

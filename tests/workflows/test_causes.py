@@ -49,9 +49,22 @@ def test_what_our_error_was_raised_from_is_not_told_and_no_words_are_the_kind() 
     assert root_cause(KeyboardInterrupt()) == "KeyboardInterrupt"
 
 
+class AskedError(KeyError):
+    """An error that came from another one, and loses patience when it is asked too often which."""
+
+    asked, came_from = 0, None
+
+    @property
+    def __cause__(self) -> BaseException | None:  # type: ignore[override]
+        self.asked += 1
+        assert self.asked < 5, "asked again and again"
+        return self.came_from
+
+
 def test_an_error_that_is_raised_again_comes_to_an_end() -> None:
-    first = KeyError("first")
-    first.__context__ = around = ValueError("around")
+    first = AskedError("first")
+    first.came_from = around = ValueError("around")
     around.__cause__ = first
     assert users_fault(first) is None
+    assert first.asked
     assert users_fault(around) is None

@@ -224,8 +224,7 @@ def test_who_has_chosen_the_weights_and_who_leaks_is_said(tmp_path: Path) -> Non
     cautions = compare_runs(list(runs.values()))["cautions"]
     assert cautions == [
         LIMIT,
-        f"{runs['chosen']}: its weights are those that were best on these patients or some of them, so its "
-        "figures are a little flattered.",
+        f"{runs['chosen']}: The saved weights are those with the best",
         f"{runs['leaking']}: split by slice, so neighbours of the tested slices were trained on, and its "
         "figures are too good.",
         f"{runs['seen']}: Of 6 evaluated patients, 6 trained the model.",
@@ -244,7 +243,7 @@ def test_other_patients_are_refused_or_left_out_when_asked(tmp_path: Path) -> No
     assert "or add --common to compare the 2 that are." in str(raised.value)
     result = compare_runs([first, second], common=True)
     assert (result["patients"], [run["left_out"] for run in result["runs"]]) == (2, [1, 1])
-    assert f"{first}: 1 of its 3 patients are left out, being not in all runs." in result["cautions"]
+    assert f"{first}: taken without 1 of its 3 patients, not being in all runs." in result["cautions"]
     third = write(tmp_path / "third", numbered([0.5, 0.6, 0.7, 0.8, 0.9]))
     with pytest.raises(InputError, match=r"but P4 and 1 more of .*third are not"):
         compare_runs([first, third])

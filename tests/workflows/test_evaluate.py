@@ -97,14 +97,14 @@ def test_the_validation_section_has_no_such_warning(
 
 
 def test_who_has_chosen_the_weights_is_counted(smoke_run: Path, tmp_path: Path) -> None:
-    datalist = smoke_run / "datalist.json"
-    validation = load_cases(datalist, "validation")
+    path = smoke_run / "datalist.json"
+    datalist, validation = load_datalist(path), load_cases(path, "validation")
     words = f"Of {{}} evaluated patients, {len(validation)} chose the saved weights, those that were best on"
-    for cases in (validation, load_cases(datalist)):
+    for cases in (validation, load_cases(path)):
         assert (note_on_choice(cases, datalist) or "").startswith(words.format(len(cases)))
-    assert note_on_choice(load_cases(datalist, "training"), datalist) is None
+    assert note_on_choice(load_cases(path, "training"), datalist) is None
     assert note_on_choice(validation, None) is None
-    evaluate_command(datalist, tmp_path / "out", model=smoke_run, section="validation", device="cpu")
+    evaluate_command(path, tmp_path / "out", model=smoke_run, section="validation", device="cpu")
     note = metrics_of(tmp_path / "out")["protocol"]["note"]
     assert note == note_on_choice(validation, datalist)
     assert (tmp_path / "out" / "report.html").read_text(encoding="utf-8").count(note) == 1
