@@ -215,7 +215,7 @@ def paired_scores(first: Sequence[float], other: Sequence[float], names: tuple[s
     figure = _figure(4.8, 4.8)
     axes = figure.add_subplot()
     axes.plot((0, 1), (0, 1), color="0.35", linestyle="--", linewidth=1)
-    axes.scatter(first, other, color=LINE_COLOURS[0], alpha=0.8)
+    axes.scatter(first, other, color=LINE_COLOURS[0], alpha=0.8, clip_on=False)  # a Dice of 1 is whole
     low = max(0.0, min(*first, *other) - 0.05)
     axes.set(xlim=(low, 1), ylim=(low, 1), xlabel=names[0], ylabel=names[1], aspect="equal")
     return figure
@@ -241,9 +241,8 @@ def sorted_differences(first: Sequence[float], other: Sequence[float], unit: str
     axes.axhline(0, color="0.35", linewidth=1)
     mean = float(differences.mean())
     axes.axhline(mean, color="0.35", linestyle="--", linewidth=1, label=f"mean {mean:+.3f}")
-    axes.legend(loc="lower right", frameon=False)
-    axes.set(xlim=(-1, len(differences)), xlabel="patients, sorted", ylabel=unit)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    axes.set(xlim=(-1, len(differences)), xticks=[], xlabel="patients, sorted", ylabel=unit)
     return figure
 
 
