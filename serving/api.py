@@ -25,6 +25,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from ..workflows.dicom_series import OPTIONS
+from ..workflows.ensemble import Ensemble
 from ..workflows.environment import version_of
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
@@ -134,12 +135,12 @@ class Served:
         jobs: queue and results.
     """
 
-    segmenter: Segmenter
+    segmenter: Segmenter | Ensemble
     settings: ServeSettings
     jobs: Jobs
 
 
-def create_app(segmenter: Segmenter, settings: ServeSettings, folder: Path) -> FastAPI:
+def create_app(segmenter: Segmenter | Ensemble, settings: ServeSettings, folder: Path) -> FastAPI:
     """Build the application.
 
     Args:
@@ -251,7 +252,7 @@ def model(served: Here) -> ModelInfo:
     segmenter = served.segmenter
     return ModelInfo(
         network=segmenter.network_name,
-        sha256=segmenter.model.sha256,
+        sha256=segmenter.sha256,
         size=segmenter.size,
         threshold=segmenter.threshold,
         device=str(segmenter.device),

@@ -14,6 +14,7 @@ from ..transforms import keys
 from ..transforms.space import to_slices
 from ..workflows import pictures
 from ..workflows.causes import is_last, users_fault
+from ..workflows.ensemble import Ensemble
 from ..workflows.files import InputError, OurFaultError
 from ..workflows.per_patient import natural_key
 from ..workflows.predict import predict_studies, write_results
@@ -32,7 +33,7 @@ class Outliner:
         segmenter: does the work.
     """
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter | Ensemble) -> None:
         self.segmenter = segmenter
 
     def __call__(self, job: Job, goes: Goes) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ..workflows.ensemble import Ensemble
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .settings import ServeSettings
@@ -44,7 +45,10 @@ def require_packages() -> None:
 
 
 def run_server(
-    segmenter: Segmenter, settings: ServeSettings, bound: socket.socket, tell: Callable[[str], None]
+    segmenter: Segmenter | Ensemble,
+    settings: ServeSettings,
+    bound: socket.socket,
+    tell: Callable[[str], None],
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; then delete all that was uploaded and found.
 

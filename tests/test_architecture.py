@@ -32,7 +32,7 @@ ORDER = [
     "memory", "files", "pool", "machine", "causes",  # reading and writing, and what went wrong
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "slices", "studies", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
-    "persons", "split", "given_split", "case_split", "datalist_file", "datalist",  # who trains
+    "persons", "split", "given_split", "case_split", "datalist_file", "datalist", "folds",  # who trains
     "sequences", "dicom_series", "dicom_folder", "inputs",  # what a person names to be segmented
     "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
     "averaging", "calibration", "fitting", "mask_checks", "surface_distance",  # what is counted
@@ -43,8 +43,8 @@ ORDER = [
     "history", "pages", "report_words", "report_figures", "report_patients", "report_charts", "report",
     "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
-    "segment", "fingerprints", "masks", "measured", "evaluate", "ensemble", "tuning", "run",
-    "profiling",  # and where its time goes
+    "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning", "run",
+    "cross_validate", "profiling",  # and where its time goes
     "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others
     "export", "doctor", "results", "finished", "dicom_seg", "predict", "evaluate_command", "evaluated",

@@ -44,7 +44,10 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to
 ModelName = Annotated[
     Path | None,
     typer.Option(
-        "--model", "-m", help="Run folder, bundle, weights or export.", show_default="the weights that ship"
+        "--model",
+        "-m",
+        help="Run folder, bundle, weights, export, or a cross-validation.",
+        show_default="the weights that ship",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -155,13 +158,10 @@ def train(
     ] = False,
 ) -> None:
     """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
-    from .overrides import parse_setting
     from .run import NotBegun, TrainOptions
     from .run import train as run_training
 
-    asked = dict(parse_setting(setting) for setting in settings or [])
-    named = {"network_name": network, "pretrained": pretrained, "device": device, "resize": resize}
-    asked |= {name: value for name, value in named.items() if value is not None}
+    asked = _settings(settings, network, pretrained, device, resize)
     options = TrainOptions(data, output, config, asked, resume)
     if profile:
         _profile(options)
@@ -175,6 +175,68 @@ def train(
         raise _resumable(stop, "gliomaseg", "train", data, "--output", output, "--resume") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
+
+
+@app.command(
+    "cross-validate", epilog="Example: `gliomaseg cross-validate DATA --output runs/cv --set epochs=40`"
+)
+def cross_validate(
+    data: Data,
+    output: Output,
+    folds: Annotated[int | None, typer.Option(help="Number of folds.", show_default="5")] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            help="Only this fold, from 0; whoever finishes last puts all together.", show_default="all"
+        ),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(help="Share of the patients beside a fold who choose its weights.", show_default="0.15"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the draw.", show_default="0")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Another training config.", show_default=False)] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
+    ] = None,
+    resize: Annotated[
+        int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
+    ] = None,
+    settings: Settings = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --output.")] = False,
+) -> None:
+    """Train a network for each fold, test every patient by the one that has not met them, and report."""
+    from .cross_validate import CrossOptions, begun, deal_out, in_words
+    from .cross_validate import cross_validate as run_folds
+
+    asked = _settings(settings, network, pretrained, device, resize)
+    options = CrossOptions(data, output, folds, validation, seed, config, asked, fold, resume)
+    try:
+        with _bar() as progress:
+            deal_out(options, progress)
+        result = run_folds(options, typer.echo)
+    except KeyboardInterrupt as stop:
+        if not begun(output):
+            _say("Interrupted before the training began. Give the same command again.")
+            raise typer.Exit(130) from stop
+        raise _with_resume("What is trained is kept.") from stop
+    typer.echo(in_words(result.folds))
+    if result.evaluation is None:
+        missing = ", ".join(map(str, result.missing))
+        typer.echo(f"Still missing: fold {missing}. The figures of all patients come with the last of them.")
+        return
+    _tell(result.evaluation, output)
+
+    typer.echo(
+        f"Next: open {output / 'report.html'}, or let all folds outline other scans: gliomaseg predict SCANS "
+        f"--model {output} --output masks"
+    )
 
 
 @app.command(epilog="Example: `gliomaseg evaluate DATA --model runs/first --output runs/first-on-data`")
@@ -262,16 +324,16 @@ def predict(
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     from ..transforms.keys import CHANNELS
+    from .ensemble import open_segmenter
     from .findings import amount
     from .fingerprints import settings_of
     from .finished import Finished
     from .predict import predict_studies
-    from .segment import Segmenter
 
     named = zip(CHANNELS, (pre, flair, post), strict=True)
     wanted = {sequence: word for sequence, word in named if word is not None}
     _name_default(model)
-    segmenter = Segmenter.from_name(model, device)
+    segmenter = open_segmenter(model, device)
     settings = {**settings_of(segmenter), "probabilities": probabilities, "dicom_seg": dicom_seg}
     finished = Finished(output, settings, resume)
     try:
@@ -345,14 +407,14 @@ def serve_page(
     from ..serving.listening import LOOPBACK, bound_socket
     from ..serving.settings import ServeSettings
     from ..serving.web_server import require_packages, run_server
-    from .segment import Segmenter
+    from .ensemble import open_segmenter
 
     settings = ServeSettings(host, port, upload_mb, upload_files, waiting, keep_minutes, name)
     require_packages()
     bound = bound_socket(host, port)  # before the model is loaded, which takes a while
     settings = replace(settings, port=bound.getsockname()[1])
     _name_default(model)
-    segmenter = Segmenter.from_name(model, device)
+    segmenter = open_segmenter(model, device)
     if host not in LOOPBACK:
         _say(f"Warning: everyone who reaches {host} can use the server; it asks for no password.")
     typer.echo(f"The page is at {settings.address}, the API is described at {settings.address}/api/docs.")
@@ -460,6 +522,21 @@ def doctor(
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
+
+
+def _settings(
+    settings: list[str] | None,
+    network: str | None,
+    pretrained: str | None,
+    device: str | None,
+    resize: int | None,
+) -> dict[str, Any]:
+    """Return what was set, by id of the training config."""
+    from .overrides import parse_setting
+
+    asked = dict(parse_setting(setting) for setting in settings or [])
+    named = {"network_name": network, "pretrained": pretrained, "device": device, "resize": resize}
+    return asked | {name: value for name, value in named.items() if value is not None}
 
 
 def _name_default(model: Path | None) -> None:

@@ -1,16 +1,25 @@
-"""Several Segmenters in, one that answers with the mean of their probabilities out."""
+"""Several Segmenters in, or the folds of a cross-validation, one that answers with their mean out."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from .files import InputError
+from .models import CROSS_VALIDATION
 from .segment import Segmentation, Segmenter, self_agreement
+
+FOLD: Final = "fold-"
+"""How the name of a fold's run begins in the folder of a cross-validation; its number follows."""
 
 
 class Ensemble:
@@ -36,6 +45,28 @@ class Ensemble:
         self.temperature = temperature
         self.check_below = members[0].check_below
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over the hashes of the members' weights, in their order."""
+        return hashlib.sha256("".join(member.sha256 for member in self.members).encode()).hexdigest()
+
+    @property
+    def network_name(self) -> str:
+        """Of the members, with their number."""
+        names = dict.fromkeys(member.network_name for member in self.members)
+        return f"mean of {len(self.members)} {' and '.join(names)}"
+
+    @property
+    def size(self) -> int | None:
+        """Image size of the first member."""
+        size: int | None = self.members[0].size
+        return size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first member computes."""
+        return self.members[0].device
+
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
         """Segment one study; the confidence is that of the mean.
 
@@ -59,6 +90,33 @@ class Ensemble:
             confidence=confidence,
             check_by_hand=confidence < self.check_below,
         )
+
+
+def open_segmenter(name: str | Path | None = None, device: str = "auto") -> Segmenter | Ensemble:
+    """Build the Segmenter of a model; the folds of a cross-validation answer together.
+
+    Args:
+        name: see ``models.open_model``; or the folder of a cross-validation all folds of which are trained.
+        device: see ``pick_device``.
+
+    Raises:
+        InputError: there is no such model, or a fold is missing.
+    """
+    if name is None or not (Path(name) / CROSS_VALIDATION).is_file():
+        return Segmenter.from_name(name, device)
+    members = [Segmenter.from_name(folder, device) for folder in folds_in(Path(name))]
+    return Ensemble(members, fmean(member.threshold for member in members))
+
+
+def folder_of(folder: Path, fold: int) -> Path:
+    """Return where the run of a fold is in the folder of a cross-validation."""
+    return folder / f"{FOLD}{fold}"
+
+
+def folds_in(folder: Path) -> list[Path]:
+    """Return the runs of all folds of a cross-validation, of which each has its weights."""
+    number = json.loads((folder / CROSS_VALIDATION).read_text(encoding="utf-8"))["folds"]
+    return [folder_of(folder, fold) for fold in range(number)]
 
 
 def _at_temperature(probability: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float32]:

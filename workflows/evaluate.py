@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..transforms import keys
 from ..transforms.resize import nearest_mask
 from . import animation, files, pictures
+from .ensemble import Ensemble
 from .environment import describe_environment
 from .history import read_history
 from .masks import load_label, load_prediction
@@ -90,6 +91,19 @@ def evaluate_cases(
     return Evaluation(summarize(found, protocol), merge_cases([found]), strips, frames)
 
 
+def pool_evaluations(parts: Sequence[Evaluation], protocol: Mapping[str, Any]) -> Evaluation:
+    """Put evaluations of different patients together; every average is taken anew over all of them.
+
+    Args:
+        parts: at least one.
+        protocol: goes into ``metrics.json``; patients and slices are counted here.
+    """
+    figures = merge_cases([part.figures for part in parts])
+    strips = {patient: strip for part in parts for patient, strip in part.strips.items()}
+    largest = max(parts, key=lambda part: max(sum(case.true) for case in part.figures))
+    return Evaluation(summarize(figures, protocol), figures, strips, largest.frames)
+
+
 def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: int) -> Measured:
     """Measure a case; it is animated if its lesion has more than ``largest`` voxels."""
     truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
@@ -162,7 +176,7 @@ def masks_as_predictions(folder: Path, segment_image: Callable[[Mapping[str, Any
     return predict
 
 
-def protocol_of(segmenter: Segmenter, split: str, data_sha256: str | None) -> dict[str, Any]:
+def protocol_of(segmenter: Segmenter | Ensemble, split: str, data_sha256: str | None) -> dict[str, Any]:
     """Say how an evaluation with a Segmenter was done: the ``protocol`` of metrics.json."""
     return {
         "split": split,
@@ -171,7 +185,7 @@ def protocol_of(segmenter: Segmenter, split: str, data_sha256: str | None) -> di
         "size": segmenter.size,
         "threshold": segmenter.threshold,
         "network": segmenter.network_name,
-        "model_sha256": segmenter.model.sha256,
+        "model_sha256": segmenter.sha256,
         "data_sha256": data_sha256,
     }
 
@@ -184,8 +198,19 @@ def write_evaluation(
     split: Mapping[str, Any] | None = None,
     config_text: str | None = None,
     command: str | None = None,
+    curves: bool = True,
 ) -> None:
-    """Write metrics.json, per_patient.csv, report.html and predictions.gif into a folder."""
+    """Write metrics.json, per_patient.csv, report.html and predictions.gif into a folder.
+
+    Args:
+        folder: to write into.
+        evaluation: what is written.
+        title: of the report.
+        split: who was on which side, for the report.
+        config_text: of the training, for the report.
+        command: that writes the same again, for the report.
+        curves: whether the report shows those of the training whose event files are in or below the folder.
+    """
     table = per_patient_table(evaluation.figures)
     files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_text(folder / "per_patient.csv", table.to_csv(index=False))
@@ -196,7 +221,7 @@ def write_evaluation(
         metrics=evaluation.metrics,
         patients=table,
         strips=evaluation.strips,
-        history=read_history(folder) or None,
+        history=(read_history(folder) or None) if curves else None,
         environment=describe_environment(),
         config_text=config_text,
         split=split,

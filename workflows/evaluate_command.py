@@ -14,6 +14,7 @@ from . import files
 from .causes import root_cause
 from .datalist import load_cases
 from .datalist_file import load_datalist
+from .ensemble import open_segmenter
 from .environment import describe_environment
 from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
 from .files import InputError, require_folder
@@ -22,7 +23,6 @@ from .fingerprints import settings_of, versions
 from .masks import files_of_prediction
 from .measured import Measurements
 from .models import default_folder
-from .segment import Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def evaluate_command(
     Args:
         data: folder of patients or datalist.
         output: folder for metrics.json, per_patient.csv, report.html and predictions.gif; not that of a run.
-        model: see ``models.open_model``.
+        model: see ``ensemble.open_segmenter``.
         predictions: folder of masks, instead of a model.
         section: which part of a datalist; a folder or CSV file has no parts.
         split_file: the datalist that the model behind the masks was trained with; a run folder's own is
@@ -73,12 +73,12 @@ def evaluate_command(
         protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
         protocol |= {"data_sha256": sha256, "predictions": str(predictions)}
     else:
-        segmenter = Segmenter.from_name(model, device)
+        segmenter = open_segmenter(model, device)
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
     if datalist:
         protocol["section"] = section
     known = None if predictions is not None else _datalist_beside(model)
-    if predictions is None and segmenter.model.form is not None and split_file is None:
+    if predictions is None and any(one.model.form for one in segmenter.members) and split_file is None:
         logger.warning(
             "%s does not say who trained it, so nobody can tell whether the patients evaluated did; name the "
             "datalist of its run with --split-file.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..transforms import keys
+from .ensemble import Ensemble
 from .environment import version_of
 from .inferers import input_dtype
 from .segment import Segmenter
@@ -38,8 +39,11 @@ def stamp(path: str | Path, below: Path | None = None) -> Stamp:
     return str(place), stat.st_size, stat.st_mtime_ns
 
 
-def settings_of(segmenter: Segmenter) -> dict[str, Any]:
+def settings_of(segmenter: Segmenter | Ensemble) -> dict[str, Any]:
     """Return all that decides what a Segmenter says of a study."""
+    if isinstance(segmenter, Ensemble):
+        mixed = {"threshold": segmenter.threshold, "temperature": segmenter.temperature}
+        return {"members": [settings_of(member) for member in segmenter.members], **mixed}
     config = {name: value for name, value in segmenter.model.parser().get().items() if name not in PLACES}
     return {
         "model": segmenter.model.sha256,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from monai.bundle import ConfigParser
@@ -21,6 +21,10 @@ from .files import InputError
 from .graphs import settings_inside, sha256_of_graph
 
 logger = logging.getLogger(__name__)
+
+
+CROSS_VALIDATION: Final = "cross_validation.json"
+"""What tells the folder of a cross-validation from that of a run."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,11 @@ def _open_default() -> Model:
 
 def _open_bundle(folder: Path) -> Model:
     weights = folder / "models" / "model.pt"
+    if (folder / CROSS_VALIDATION).is_file():
+        raise InputError(
+            f"{folder} holds a cross-validation, whose folds answer together in predict, evaluate and serve; "
+            f"here one model is needed: name the run of a fold, such as {folder / 'fold-0'}."
+        )
     if not weights.is_file():
         raise InputError(
             f"There are no weights in {folder}: expected {weights}; "

@@ -18,6 +18,7 @@ from .causes import is_last, users_fault
 from .dicom_folder import REFUSED
 from .dicom_seg import make_dicom_seg, require_dicom_seg, write_dicom_seg
 from .dicom_series import Wanted
+from .ensemble import Ensemble
 from .files import InputError, OurFaultError, require_folder
 from .fingerprints import paths_of
 from .finished import Finished
@@ -47,7 +48,7 @@ __all__ = [
 def predict_studies(
     inputs: Sequence[Path],
     output: Path,
-    segmenter: Segmenter,
+    segmenter: Segmenter | Ensemble,
     *,
     wanted: Wanted | None = None,
     probabilities: bool = False,
@@ -147,7 +148,7 @@ class _StudyError(Exception):
 
 def _segment_and_write(
     case: Mapping[str, Any],
-    segmenter: Segmenter,
+    segmenter: Segmenter | Ensemble,
     output: Path,
     probabilities: bool,
     dicom_seg: bool,
@@ -173,7 +174,7 @@ def _segment_and_write(
         written = write_masks(case, segmentation, folder, probabilities)
         objects = [] if seg is None else [write_dicom_seg(seg, case, folder)]
         _write_overlay(overlay, segmentation)
-        row = describe(case, segmentation, written, segmenter.model.sha256)
+        row = describe(case, segmentation, written, segmenter.sha256)
         if finished and note:
             masks, probable = places_to_write(case, folder)
             finished.keep(note, row, [*masks, *(probable if probabilities else ()), *objects, overlay])
@@ -184,8 +185,8 @@ def _segment_and_write(
     return segmentation, row
 
 
-def _dicom_seg(case: Mapping[str, Any], segmentation: Segmentation, segmenter: Segmenter) -> Any:
-    return make_dicom_seg(case, segmentation.mask, segmenter.network_name, segmenter.model.sha256)
+def _dicom_seg(case: Mapping[str, Any], segmentation: Segmentation, segmenter: Segmenter | Ensemble) -> Any:
+    return make_dicom_seg(case, segmentation.mask, segmenter.network_name, segmenter.sha256)
 
 
 def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> str:

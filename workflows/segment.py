@@ -115,6 +115,16 @@ class Segmenter:
         """
         return cls(open_model(name), pick_device(device))
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the weights file."""
+        return self.model.sha256
+
+    @property
+    def members(self) -> list[Segmenter]:
+        """Those that answer: itself alone; see ``ensemble.Ensemble``."""
+        return [self]
+
     @torch.inference_mode()
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
         """Segment one study.

@@ -18,11 +18,15 @@ from PIL import Image
 from torchvision.models import ResNeXt50_32X4D_Weights
 
 from gliomaseg.networks import create_network
-from gliomaseg.workflows import cli
+from gliomaseg.workflows import cli, cross_validate
+from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.files import InputError
 
-COMMANDS = ("demo", "prepare", "train", "evaluate", "compare", "predict", "report", "export", "doctor")
+COMMANDS = (
+    "demo", "prepare", "train", "cross-validate", "evaluate", "compare", "predict", "report", "export",
+    "doctor",
+)  # fmt: skip
 
 
 class Outcome:
@@ -395,6 +399,48 @@ def test_an_interrupt_before_the_training_asks_for_the_same_command(
         assert outcome.code == 130
         assert "Interrupted before the training began. Give the same command again." in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_cross_validation_is_one_command(
+    gliomaseg, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[CrossOptions] = []
+    rows = [{"fold": 2, "patients": 8, "dice_mean": 0.81, "dice_median": 0.9, "minutes": 3.0}]
+
+    def stand_in(options: CrossOptions, tell: Any) -> CrossResult:
+        asked.append(options)
+        tell("Fold 2 begins.")
+        return CrossResult(rows, None, (0, 1))
+
+    monkeypatch.setattr(cross_validate, "cross_validate", stand_in)
+    words = ["--folds", 3, "--fold", 2, "--network", "unet", "--set", "size=64", "--seed", 7]
+    outcome = gliomaseg("cross-validate", phantom_data, "--output", tmp_path / "cv", *words)
+    assert outcome.code == 0
+    (options,) = asked
+    assert (options.folds, options.fold, options.seed) == (3, 2, 7)
+    assert options.settings == {"size": 64, "network_name": "unet"}
+    assert "Fold 2 begins." in outcome.out
+    assert "0.810" in outcome.out
+    assert "Still missing: fold 0, 1. The figures of all patients come with the last of them." in outcome.out
+    assert (tmp_path / "cv" / "datalists" / "fold-2.json").is_file()
+
+
+def test_an_interrupted_cross_validation_tells_how_to_go_on(
+    gliomaseg, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cross_validate, "cross_validate", stopped)
+    words = ["cross-validate", phantom_data, "--output", tmp_path / "cv", "--set", "size=64"]
+    outcome = gliomaseg(*words)
+    assert outcome.code == 130
+    again = shlex.join(map(str, [words[0], "--resume", *words[1:]]))
+    assert f"Interrupted. What is trained is kept. Go on with: gliomaseg {again}" in outcome.err
+    monkeypatch.setattr(cross_validate, "deal_out", stopped)
+    outcome = gliomaseg("cross-validate", phantom_data, "--output", tmp_path / "other")
+    assert outcome.code == 130
+    assert "Interrupted before the training began. Give the same command again." in outcome.err
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

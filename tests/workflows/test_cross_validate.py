@@ -1,0 +1,369 @@
+"""Every patient is tested once, by a network that neither trained on them nor was chosen by them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gliomaseg.workflows import cross_validate as module
+from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult, cross_validate, deal_out, in_words
+from gliomaseg.workflows.datalist import build_datalist, load_cases
+from gliomaseg.workflows.datalist_file import load_datalist, write_datalist
+from gliomaseg.workflows.ensemble import Ensemble, open_segmenter
+from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.evaluated import read_evaluated
+from gliomaseg.workflows.export import export_model
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.fingerprints import settings_of
+from gliomaseg.workflows.folds import datalists_of_folds
+from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.run import TrainOptions
+from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.slices import person_of
+
+SETTINGS = {
+    "network_name": "resnext26_unet_tiny",
+    "size": 64,
+    "epochs": 1,
+    "passes": 1,
+    "batch_cases": 2,
+    "slices_per_case": 1,
+    "precision": "fp32",
+}
+SECTIONS = ("training", "validation", "test")
+
+
+def names(datalist: dict[str, Any], section: str) -> set[str]:
+    return {case["patient"] for case in datalist[section]}
+
+
+def run(options: CrossOptions) -> tuple[CrossResult, list[str]]:
+    """Deal out and train; return what came of it, and what was told."""
+    told: list[str] = []
+    deal_out(options)
+    return cross_validate(options, told.append), told
+
+
+@pytest.fixture(scope="module")
+def halves(
+    phantom_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, CrossResult, CrossResult, list[str]]:
+    """Return a cross-validation in two folds, what came of the first call for one, and of the second."""
+    folder = tmp_path_factory.mktemp("runs") / "cv"
+    first, told = run(CrossOptions(phantom_data, folder, folds=2, settings=SETTINGS, fold=1))
+    second, more = run(CrossOptions(phantom_data, folder, resume=True))
+    return folder, first, second, [*told, *more]
+
+
+# ---- Who is where
+
+
+def test_every_patient_is_tested_once_and_no_person_is_on_two_sides(data_folder: Path) -> None:
+    parts, everyone = datalists_of_folds(data_folder, folds=3)
+    tested = [name for part in parts for name in names(part, "test")]
+    assert sorted(tested) == sorted(names(everyone, "training"))
+    assert len(set(tested)) == len(tested) == 10
+    for part in parts:
+        sides = [{person_of(name) for name in names(part, section)} for section in SECTIONS]
+        assert all(sides)
+        assert len(set().union(*sides)) == sum(map(len, sides)) == 10
+
+
+def test_the_folds_are_those_of_prepare(data_folder: Path) -> None:
+    parts, _ = datalists_of_folds(data_folder, folds=3, seed=4)
+    for fold, part in enumerate(parts):
+        prepared = build_datalist(data_folder, "folds", folds=3, fold=fold, seed=4)
+        assert names(part, "test") == names(prepared, "validation")
+        assert part["sha256"] == prepared["sha256"]
+        assert (part["split"]["method"], part["split"]["fold"]) == ("folds", fold)
+
+
+def test_a_share_of_those_beside_a_fold_chooses(data_folder: Path) -> None:
+    parts, _ = datalists_of_folds(data_folder, folds=5, validation=0.25)
+    assert [len(names(part, "validation")) for part in parts] == [2] * 5
+
+
+def test_the_test_patients_of_a_datalist_are_in_no_fold(data_folder: Path, tmp_path: Path) -> None:
+    whole = build_datalist(data_folder, test=0.2)
+    write_datalist(whole, tmp_path / "datalist.json")
+    parts, everyone = datalists_of_folds(tmp_path / "datalist.json", folds=2)
+    kept = names(whole, "test")
+    assert kept
+    assert names(everyone, "test") == kept
+    for part in parts:
+        assert not kept & set().union(*(names(part, section) for section in SECTIONS))
+        assert not any(name in file for name in kept for file in part["files"])
+
+
+def test_slices_are_not_dealt_out(data_folder: Path, tmp_path: Path) -> None:
+    write_datalist(build_datalist(data_folder, "slice"), tmp_path / "slices.json")
+    with pytest.raises(
+        InputError, match=r"made of whole patients, but \S+slices.json is split by slice; name the folder"
+    ):
+        datalists_of_folds(tmp_path / "slices.json")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_that_leaves_nobody_is_refused(data_folder: Path, share: float) -> None:
+    with pytest.raises(InputError, match=rf"above 0 and below 1, but is {share}; take for example 0\.15\."):
+        datalists_of_folds(data_folder, validation=share)
+
+
+def test_too_few_patients_are_refused(write_patient: Any, tmp_path: Path) -> None:
+    for name in ("TCGA_CS_0001_20000101", "TCGA_CS_0002_20000101"):
+        write_patient(name)
+    with pytest.raises(InputError, match="beside fold 0 there is only 1; add patients, or take more folds"):
+        datalists_of_folds(tmp_path / "data", folds=2)
+
+
+# ---- What comes of it
+
+
+def test_one_fold_alone_leaves_the_others_to_be_done(halves: Any) -> None:
+    _, first, second, _ = halves
+    assert (first.missing, first.evaluation) == ((0,), None)
+    assert [row["fold"] for row in first.folds] == [1]
+    assert second.missing == ()
+    assert second.evaluation is not None
+
+
+def test_the_figures_of_all_patients_are_those_of_the_folds_together(halves: Any) -> None:
+    folder, _, _, _ = halves
+    whole = pd.read_csv(folder / "per_patient.csv")
+    parts = pd.concat([pd.read_csv(folder / f"fold-{fold}" / "test" / "per_patient.csv") for fold in (0, 1)])
+    pd.testing.assert_frame_equal(whole, parts.sort_values("patient", ignore_index=True))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["dice"]["per_patient_mean"] == pytest.approx(whole["dice"].mean())
+    assert metrics["protocol"]["patients"] == len(whole) == 8
+    assert metrics["protocol"]["slices"] == whole["slices"].sum()
+    assert (metrics["protocol"]["split"], metrics["protocol"]["section"]) == ("folds", "test")
+    assert len(set(metrics["protocol"]["model_sha256"])) == 2
+    assert "by the network of one fold, which has not met them" in metrics["protocol"]["note"]
+
+
+def test_a_fold_is_measured_by_its_own_network(halves: Any) -> None:
+    folder, *_ = halves
+    for fold in (0, 1):
+        datalist = load_datalist(folder / "datalists" / f"fold-{fold}.json")
+        trained = load_datalist(folder / f"fold-{fold}" / "datalist.json")
+        assert names(datalist, "training") == names(trained, "training")
+        truth = {case["patient"]: case for case in datalist["test"]}
+        table = pd.read_csv(folder / f"fold-{fold}" / "test" / "per_patient.csv").set_index("patient")
+        segmenter = Segmenter.from_name(folder / f"fold-{fold}")
+        assert set(table.index) == set(truth)
+        for patient, row in table.iterrows():
+            assert segmenter(truth[patient]).volume_voxels == row["volume_pred_voxels"]
+
+
+def test_the_record_says_what_was_done(halves: Any, phantom_data: Path) -> None:
+    folder, *_ = halves
+    record = json.loads((folder / "cross_validation.json").read_text())
+    assert (record["folds"], record["seed"], record["validation"]) == (2, 0, 0.15)
+    assert (record["data"], record["settings"]) == (str(phantom_data), SETTINGS)
+    assert [row["fold"] for row in record["done"]] == [0, 1]
+    assert sum(row["patients"] for row in record["done"]) == 8
+    assert record["note"] == "Not for diagnosis."
+
+
+def test_it_is_told_what_goes_on(halves: Any) -> None:
+    *_, told = halves
+    assert told[0] == "Fold 1 (the last is 1): 3 patients train, 1 patient choose, 4 patients test."
+    assert told[1].startswith("Fold 1: volume Dice 0.")
+    assert told[1].endswith(" of 4 patients, each with one vote.")
+
+
+def test_nothing_is_left_of_what_was_measured_on_the_way(halves: Any) -> None:
+    assert not list(halves[0].rglob(".gliomaseg-measured"))
+
+
+def test_the_report_shows_every_patient_and_no_curve_of_one_fold(halves: Any) -> None:
+    page = (halves[0] / "report.html").read_text()
+    assert "Cross-validation cv" in page
+    assert all(case["patient"] in page for case in load_cases(halves[0] / "datalist.json", "training"))
+    assert "Learning curves" not in page
+
+
+def test_the_table_has_a_line_for_each_fold() -> None:
+    row = {"fold": 3, "patients": 12, "dice_mean": 0.8125, "dice_median": 0.9, "minutes": 12.34}
+    lines = in_words([row]).splitlines()
+    assert lines[0] == "Fold  Patients  Volume Dice, mean  Median  Minutes"
+    assert lines[1].split() == ["3", "12", "0.812", "0.900", "12.3"]
+    assert len(lines[0]) == len(lines[1])
+
+
+def test_compare_takes_the_folder_as_it_is(halves: Any) -> None:
+    assert len(read_evaluated(str(halves[0])).table) == 8
+
+
+# ---- All folds as one model
+
+
+def test_the_folds_answer_with_their_mean(halves: Any, phantom_data: Path) -> None:
+    folder = halves[0]
+    case = load_cases(phantom_data)[0]
+    members = [Segmenter.from_name(folder / f"fold-{fold}") for fold in (0, 1)]
+    together = open_segmenter(folder)
+    assert isinstance(together, Ensemble)
+    expected = np.mean([member(case).probability for member in members], axis=0)
+    assert together(case).probability == pytest.approx(expected, abs=1e-6)
+    assert together.network_name == "mean of 2 resnext26_unet_tiny"
+    assert (together.size, together.threshold, together.device) == (64, 0.5, members[0].device)
+    assert len(together.sha256) == 64
+    assert together.sha256 not in {member.sha256 for member in members}
+    assert [one["model"] for one in settings_of(together)["members"]] == [one.sha256 for one in members]
+
+
+def test_other_models_are_opened_as_before(halves: Any) -> None:
+    alone = open_segmenter(halves[0] / "fold-0")
+    assert isinstance(alone, Segmenter)
+    assert alone.members == [alone]
+
+
+def test_masks_name_the_folds_that_made_them(halves: Any, phantom_data: Path, tmp_path: Path) -> None:
+    together = open_segmenter(halves[0])
+    (row,) = predict_studies([next(phantom_data.iterdir())], tmp_path / "masks", together)
+    assert row["model_sha256"] == together.sha256
+
+
+def test_an_evaluation_of_the_folds_on_their_own_patients_warns(
+    halves: Any, phantom_data: Path, tmp_path: Path
+) -> None:
+    evaluation = evaluate_command(phantom_data, tmp_path / "out", model=halves[0])
+    assert evaluation.metrics["protocol"]["warning"].startswith(
+        "Of 8 evaluated patients, 8 trained the model"
+    )
+
+
+def test_a_fold_that_is_missing_is_named(halves: Any, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(halves[0], tmp_path / "cv"))
+    (copied / "fold-1" / "models" / "model.pt").unlink()
+    with pytest.raises(InputError, match=r"There are no weights in \S+fold-1"):
+        open_segmenter(copied)
+
+
+def test_where_one_model_is_needed_a_fold_has_to_be_named(halves: Any, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"holds a cross-validation.*name the run of a fold, such as \S+fold-0\."
+    ):
+        export_model(halves[0], "onnx", tmp_path / "model.onnx")
+
+
+# ---- Stopped, and gone on with
+
+
+def test_a_folder_with_a_cross_validation_is_refused(halves: Any, phantom_data: Path) -> None:
+    with pytest.raises(InputError, match="already holds a cross-validation; add --resume to go on with it"):
+        deal_out(CrossOptions(phantom_data, halves[0]))
+
+
+def test_a_folder_with_a_run_is_refused(smoke_run: Path, phantom_data: Path) -> None:
+    with pytest.raises(InputError, match="already holds a run; choose another --output"):
+        deal_out(CrossOptions(phantom_data, smoke_run))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"folds": 3}, "has folds 2 and 3 was asked for"),
+        ({"seed": 1}, "has seed 0 and 1 was asked for"),
+        ({"validation": 0.3}, "has validation 0.15 and 0.3 was asked for"),
+        ({"settings": {"size": 96}}, "was asked for; leave that out, or begin anew in another folder"),
+    ],
+)
+def test_all_folds_are_trained_alike(
+    halves: Any, phantom_data: Path, changed: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        deal_out(CrossOptions(phantom_data, halves[0], resume=True, **changed))
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_a_fold_that_is_not_there_is_refused_before_anything_is_written(
+    phantom_data: Path, tmp_path: Path, fold: int
+) -> None:
+    with pytest.raises(InputError, match=f"must be from 0 to 4, but is {fold}; folds are counted from 0"):
+        deal_out(CrossOptions(phantom_data, tmp_path / "cv", fold=fold))
+    assert not (tmp_path / "cv").exists()
+
+
+def test_a_record_of_another_form_is_refused(phantom_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "cross_validation.json").write_text('{"format": "other/2"}')
+    with pytest.raises(InputError, match=r"should have the format 'gliomaseg-cross-validation/1'"):
+        deal_out(CrossOptions(phantom_data, tmp_path, resume=True))
+    (tmp_path / "cross_validation.json").write_text("{")
+    with pytest.raises(InputError, match=r"cross_validation.json cannot be read: .*Begin anew"):
+        deal_out(CrossOptions(phantom_data, tmp_path, resume=True))
+
+
+class Stopped:
+    """Takes the place of the training: one fold is copied, one is interrupted at its first call."""
+
+    def __init__(self, done: Path) -> None:
+        self.done = done
+        self.asked: list[TrainOptions] = []
+
+    def __call__(self, options: TrainOptions) -> None:
+        self.asked.append(options)
+        fold = options.output.name
+        if fold == "fold-1" and len(self.asked) == 2:
+            (options.output / "configs").mkdir(parents=True)
+            shutil.copy(self.done / fold / "configs" / "train.json", options.output / "configs")
+            raise KeyboardInterrupt("Stopped at step 3.")
+        shutil.copytree(self.done / fold, options.output, dirs_exist_ok=True)
+        shutil.rmtree(options.output / "test")
+
+
+def test_after_an_interruption_only_what_is_missing_is_trained(
+    halves: Any, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Stopped(halves[0])
+    monkeypatch.setattr(module, "train", training)
+    options = CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        run(options)
+    result, told = run(CrossOptions(phantom_data, tmp_path / "cv", resume=True))
+    asked = [(one.output.name, one.resume, one.config is None) for one in training.asked]
+    assert asked == [("fold-0", False, False), ("fold-1", False, False), ("fold-1", True, True)]
+    assert result.missing == ()
+    before = pd.read_csv(halves[0] / "per_patient.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "cv" / "per_patient.csv"), before)
+    assert not any("to go" in line for line in told)
+
+
+def test_the_time_of_the_folds_that_are_left_is_told(
+    halves: Any, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Stopped(halves[0])
+    training.asked = [None] * 5  # type: ignore[list-item]  # nothing is interrupted
+    monkeypatch.setattr(module, "train", training)
+    _, told = run(CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS))
+    assert "1 fold to go, about 1 min." in told
+
+
+def test_one_that_is_finished_is_evaluated_again(halves: Any, phantom_data: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(halves[0], tmp_path / "cv"))
+    (copied / "report.html").unlink()
+    result, told = run(CrossOptions(phantom_data, copied, resume=True))
+    assert told == ["What was asked for is trained; its patients are evaluated again."]
+    assert (copied / "report.html").is_file()
+    assert result.evaluation is not None
+
+
+def test_a_fold_that_has_begun_elsewhere_is_not_trained_over(
+    halves: Any, phantom_data: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(halves[0], tmp_path / "cv"))
+    shutil.rmtree(copied / "fold-1" / "test")
+    with pytest.raises(InputError, match=r"fold-1 already holds a run; add --resume to go on with it"):
+        run(CrossOptions(phantom_data, copied, fold=1))
+
+
+@pytest.mark.parametrize(("minutes", "words"), [(0.1, "1 min"), (42.4, "42 min"), (150, "2.5 hours")])
+def test_minutes_are_said_as_people_do(minutes: float, words: str) -> None:
+    assert module.duration(minutes) == words

@@ -1,0 +1,336 @@
+"""A data set and a config in, a trained network for each fold and the figures of all patients out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from . import files
+from .datalist_file import load_datalist, write_datalist
+from .ensemble import folder_of, folds_in
+from .environment import describe_environment
+from .evaluate import Evaluation, evaluate_cases, pool_evaluations, protocol_of, write_evaluation
+from .files import InputError
+from .findings import amount
+from .fingerprints import settings_of
+from .folds import SAYS, datalists_of_folds
+from .measured import Measurements
+from .models import CROSS_VALIDATION
+from .pool import Progress
+from .run import TrainOptions, read_train_config, train
+from .segment import Segmenter
+
+FORMAT: Final = "gliomaseg-cross-validation/1"
+"""What ``cross_validation.json`` says it is, with the version of its form."""
+
+DEFAULTS: Final[dict[str, Any]] = {"folds": 5, "validation": 0.15, "seed": 0}
+"""What is taken where a person does not say."""
+
+TEST: Final = "test"
+"""Folder within that of a fold for the figures of the patients it has not met."""
+
+
+@dataclass(frozen=True)
+class CrossOptions:
+    """What a person asks of a cross-validation.
+
+    Attributes:
+        data: folder of patients, or a datalist; the test patients of a datalist are left alone.
+        output: folder for everything; the run of a fold is ``fold-0`` and so on in it.
+        folds: their number; None takes 5, or that of the cross-validation to resume.
+        validation: part of the patients beside a fold who choose its weights; None takes 0.15, or the same.
+        seed: of the draw; None takes 0, or the same.
+        config: a training config; None takes the one of the package, or the same.
+        settings: id -> value.
+        fold: train and test this one alone.
+        resume: go on with what is in ``output``.
+    """
+
+    data: Path
+    output: Path
+    folds: int | None = None
+    validation: float | None = None
+    seed: int | None = None
+    config: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    fold: int | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class CrossResult:
+    """What a cross-validation has found.
+
+    Attributes:
+        folds: of each fold that is done: ``fold``, ``patients``, ``dice_mean``, ``dice_median`` over its
+            patients, ``minutes`` and ``model_sha256``.
+        evaluation: of the patients of all folds; None while folds are missing.
+        missing: the folds that are not done.
+    """
+
+    folds: list[dict[str, Any]]
+    evaluation: Evaluation | None
+    missing: tuple[int, ...]
+
+
+def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
+    """Check what is asked for and write it down, with the datalist of every fold, if that is not done yet.
+
+    Args:
+        options: what is asked for.
+        progress: called while files are read.
+
+    Raises:
+        InputError: the data, the config or the folder cannot be used, or something else was asked for there.
+    """
+    files.require_folder(options.output)
+    if not begun(options.output):
+        _require_fold(options.fold, DEFAULTS["folds"] if options.folds is None else options.folds)
+        _begin(options, progress)
+        return
+    plan = read_record(options.output)
+    if not options.resume and options.fold is None:
+        raise InputError(
+            f"{options.output} already holds a cross-validation; add --resume to go on with it, or choose "
+            "another --output."
+        )
+    _require_fold(options.fold, plan["folds"])
+    _require_the_same(options, plan)
+
+
+def cross_validate(options: CrossOptions, tell: Callable[[str], None]) -> CrossResult:
+    """Train on all folds but one, test on that one, for each; then put the figures of all patients together.
+
+    Args:
+        options: what is asked for, and has been dealt out.
+        tell: told in a sentence when a fold begins and when it is done.
+
+    Raises:
+        InputError: the data, the config or the folder cannot be used.
+        KeyboardInterrupt: it was interrupted; what is trained is kept.
+    """
+    plan = read_record(options.output)
+    numbers = range(plan["folds"])
+    wanted = [options.fold] if options.fold is not None else list(numbers)
+    left = [fold for fold in wanted if not is_done(folder_of(options.output, fold))]
+    if not left:
+        tell("What was asked for is trained; its patients are evaluated again.")
+    for place, fold in enumerate(left):
+        _do_fold(options, fold, plan["folds"], tell)
+        later = len(left) - place - 1
+        if later:
+            tell(f"{amount(later, 'fold')} to go, about {duration(later * _mean_minutes(options.output))}.")
+    missing = tuple(fold for fold in numbers if not is_done(folder_of(options.output, fold)))
+    rows = [_row(options.output, fold) for fold in numbers if fold not in missing]
+    evaluation = None if missing else _put_together(options.output, plan)
+    files.write_json(options.output / CROSS_VALIDATION, {**plan, "done": rows})
+    return CrossResult(rows, evaluation, missing)
+
+
+def begun(output: Path) -> bool:
+    """Tell whether there is a cross-validation in a folder that can be gone on with."""
+    return (output / CROSS_VALIDATION).is_file()
+
+
+def is_done(folder: Path) -> bool:
+    """Tell whether a fold is trained and tested."""
+    return (folder / TEST / "metrics.json").is_file()
+
+
+def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the folds as a table for a terminal."""
+    heads = ("Fold", "Patients", "Volume Dice, mean", "Median", "Minutes")
+    lines = [
+        (
+            str(row["fold"]),
+            str(row["patients"]),
+            f"{row['dice_mean']:.3f}",
+            f"{row['dice_median']:.3f}",
+            f"{row['minutes']:.1f}",
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True))
+        for line in (heads, *lines)
+    )
+
+
+def read_record(output: Path) -> dict[str, Any]:
+    """Read the ``cross_validation.json`` of a folder.
+
+    Raises:
+        InputError: it cannot be read, or is something else.
+    """
+    path = output / CROSS_VALIDATION
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}. Begin anew in another folder.") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(
+            f"{path} should have the format {FORMAT!r}, but has another; begin anew in another folder."
+        )
+    return found
+
+
+def _begin(options: CrossOptions, progress: Progress | None) -> None:
+    if (options.output / "checkpoints").is_dir() or (options.output / "models").is_dir():
+        raise InputError(f"{options.output} already holds a run; choose another --output.")
+    parser = read_train_config(TrainOptions(options.data, options.output, options.config, options.settings))
+    asked = {name: getattr(options, name) for name in DEFAULTS}
+    settled = {name: DEFAULTS[name] if value is None else value for name, value in asked.items()}
+    parts, everyone = datalists_of_folds(
+        options.data, settled["folds"], settled["validation"], settled["seed"], progress
+    )
+    for fold, datalist in enumerate(parts):
+        write_datalist(datalist, _datalist_of(options.output, fold))
+    write_datalist(everyone, options.output / "datalist.json")
+    files.write_json(_config_of(options.output), deepcopy(parser.get()))
+    plan = {
+        "format": FORMAT,
+        "note": "Not for diagnosis.",
+        "says": SAYS,
+        "data": str(options.data),
+        "data_sha256": everyone["sha256"],
+        **settled,
+        "config": None if options.config is None else str(options.config),
+        "settings": dict(options.settings),
+        "done": [],
+    }
+    files.write_json(options.output / CROSS_VALIDATION, plan)
+
+
+def _require_fold(fold: int | None, folds: int) -> None:
+    if fold is not None and not 0 <= fold < folds:
+        raise InputError(f"The fold must be from 0 to {folds - 1}, but is {fold}; folds are counted from 0.")
+
+
+def _require_the_same(options: CrossOptions, plan: Mapping[str, Any]) -> None:
+    """Refuse to go on with other numbers, another config or other settings: all folds are trained alike."""
+    asked = {name: getattr(options, name) for name in DEFAULTS}
+    asked["config"] = None if options.config is None else str(options.config)
+    asked["settings"] = dict(options.settings) or None
+    for name, value in asked.items():
+        if value is not None and value != plan[name]:
+            raise InputError(
+                f"All folds are trained alike, but the cross-validation in {options.output} has {name} "
+                f"{plan[name]} and {value} was asked for; leave that out, or begin anew in another folder."
+            )
+
+
+def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str], None]) -> None:
+    """Train and test one fold, from where it was left."""
+    folder, source = folder_of(options.output, fold), _datalist_of(options.output, fold)
+    datalist = load_datalist(source)
+    counts = ", ".join(
+        f"{amount(len(datalist[section]), 'patient')} {verb}"
+        for section, verb in (("training", "train"), ("validation", "choose"), ("test", "test"))
+    )
+    tell(f"Fold {fold} (the last is {folds - 1}): {counts}.")
+    known = (folder / "configs" / "train.json").is_file()
+    if known and not options.resume:
+        raise InputError(f"{folder} already holds a run; add --resume to go on with it.")
+    config = None if known else _config_of(options.output)
+    train(TrainOptions(source, folder, config, resume=known))
+    evaluation, command = _test(options.output, fold)
+    write_evaluation(
+        folder / TEST, evaluation, title=f"Fold {fold}", split=datalist["split"], command=command
+    )
+    dice = evaluation.metrics["dice"]
+    tell(
+        f"Fold {fold}: volume Dice {dice['per_patient_mean']:.3f}, median {dice['per_patient_median']:.3f}, "
+        f"of {amount(len(datalist['test']), 'patient')}, each with one vote."
+    )
+
+
+def _test(output: Path, fold: int) -> tuple[Evaluation, str]:
+    """Evaluate the patients of a fold; what was measured before and still holds is taken over."""
+    folder, source = folder_of(output, fold), _datalist_of(output, fold)
+    datalist = load_datalist(source)
+    config = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
+    resize = config.get("resize") is not None
+    segmenter = Segmenter.from_name(folder)
+    protocol = protocol_of(segmenter, "folds", datalist.get("sha256")) | {"section": "test", "fold": fold}
+    kept = Measurements(folder / TEST, {**settings_of(segmenter), "resize": resize}, resume=True)
+    evaluation = evaluate_cases(datalist["test"], segmenter, protocol, resize, kept)
+    words = ["gliomaseg", "evaluate", str(source), "--output", str(folder / TEST)]
+    return evaluation, shlex.join([*words, "--section", "test", "--model", str(folder)])
+
+
+def _put_together(output: Path, plan: Mapping[str, Any]) -> Evaluation:
+    """Write the figures and the report of the patients of all folds."""
+    found = [_test(output, fold)[0] for fold in range(plan["folds"])]
+    protocol = {
+        **_in_common([one.metrics["protocol"] for one in found]),
+        "data_sha256": plan["data_sha256"],
+        "folds": plan["folds"],
+        "note": SAYS,
+    }
+    evaluation = pool_evaluations(found, protocol)
+    files.write_json(output / "environment.json", describe_environment())
+    config = _config_of(output).read_text(encoding="utf-8")
+    write_evaluation(
+        output,
+        evaluation,
+        title=f"Cross-validation {output.name}",
+        split={"method": "folds", "warning": None},
+        config_text=config,
+        command=shlex.join(
+            ["gliomaseg", "cross-validate", plan["data"], "--output", str(output), "--resume"]
+        ),
+        curves=False,
+    )
+    for fold in range(plan["folds"]):
+        Measurements(folder_of(output, fold) / TEST, {}).clear()
+    return evaluation
+
+
+def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the folds have in common, and where they differ, as their thresholds may, all of it."""
+    common: dict[str, Any] = {}
+    for name, first in protocols[0].items():
+        values = [one[name] for one in protocols]
+        common[name] = first if all(value == first for value in values) else values
+    return {name: value for name, value in common.items() if name != "fold"}
+
+
+def _row(output: Path, fold: int) -> dict[str, Any]:
+    folder = folder_of(output, fold)
+    metrics = json.loads((folder / TEST / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        "fold": fold,
+        "patients": metrics["protocol"]["patients"],
+        "dice_mean": metrics["dice"]["per_patient_mean"],
+        "dice_median": metrics["dice"]["per_patient_median"],
+        "minutes": _trained_minutes(folder),
+        "model_sha256": metrics["protocol"]["model_sha256"],
+    }
+
+
+def _trained_minutes(folder: Path) -> float:
+    return float(json.loads((folder / "timing.json").read_text(encoding="utf-8"))["minutes"])
+
+
+def _mean_minutes(output: Path) -> float:
+    return fmean(_trained_minutes(folder) for folder in folds_in(output) if is_done(folder))
+
+
+def duration(minutes: float) -> str:
+    """Return minutes in words, as hours from an hour and a half on."""
+    return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} min"
+
+
+def _datalist_of(output: Path, fold: int) -> Path:
+    return output / "datalists" / f"fold-{fold}.json"
+
+
+def _config_of(output: Path) -> Path:
+    return output / "configs" / "train.json"

@@ -1,0 +1,104 @@
+"""A data set in, one datalist for each fold out: every patient is tested once, and chooses nothing there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from .case_split import SplitOptions, count_lesions, describe
+from .datalist import open_data
+from .datalist_file import Datalist, files_of, hash_of_all, relative_to
+from .files import InputError
+from .persons import Person, draw_persons, persons_of
+from .pool import Progress
+from .sources import PathLike
+from .split import SECTIONS, fold_of_each
+from .studies import Record
+
+SAYS: Final = (
+    "Each patient is tested by the network of one fold, which has not met them; other patients chose its "
+    "weights."
+)
+"""What the datalists of folds say of themselves."""
+
+
+def datalists_of_folds(
+    data: PathLike,
+    folds: int = 5,
+    validation: float = 0.15,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[list[Datalist], Datalist]:
+    """Deal the persons of a data set into folds, and draw for each who chooses among those who are left.
+
+    Persons are dealt as ``prepare --split folds`` deals them with the same seed.
+
+    Args:
+        data: a folder or CSV file (see ``sources.find_studies``), or a datalist: its training and validation
+            patients are dealt, those of its test section are in no fold.
+        folds: their number.
+        validation: part of the persons left beside a fold who choose its weights, in (0, 1).
+        seed: of the draws.
+        progress: called while files are read.
+
+    Returns:
+        The datalist of each fold, with its patients in ``test``; and one of all, in which everyone who was
+        dealt is in ``training`` and the test patients of ``data`` are in ``test``.
+
+    Raises:
+        InputError: the data cannot be used or dealt out so.
+    """
+    if not 0 < validation < 1:
+        raise InputError(
+            "The part of the patients that chooses the weights of a fold is above 0 and below 1, but is "
+            f"{validation}; take for example 0.15."
+        )
+    source = open_data(data, "folds", folds=folds, seed=seed, progress=progress)
+    if source["split"].get("method") == "slice":
+        raise InputError(
+            f"Folds are made of whole patients, but {data} is split by slice; name the folder of its data, "
+            f"{source['root']}."
+        )
+    cases = sorted([*source["training"], *source["validation"]], key=lambda case: str(case["patient"]))
+    persons = persons_of(cases, [sum(counts) for counts in count_lesions(cases, progress)])
+    of_each = fold_of_each(persons, folds, seed)
+    cases = [{**case, "fold": of_each[case["patient"]]} for case in cases]
+    split = describe(SplitOptions("folds", folds=folds, seed=seed)) | {"says": SAYS}
+    parts = []
+    for fold in range(folds):
+        left = [person for person in persons if of_each[person.patients[0]] != fold]
+        choose = _draw(left, validation, fold, seed)
+        sides: dict[str, list[Record]] = {section: [] for section in SECTIONS}
+        for case in cases:
+            sides[_side(case, fold, choose)].append(case)
+        parts.append(_datalist(source, sides, {**split, "fold": fold, "validation": validation}))
+    everyone = {"training": cases, "validation": [], "test": source["test"]}
+    return parts, _datalist(source, everyone, {**split, "fold": None})
+
+
+def _side(case: Record, fold: int, choose: set[str]) -> str:
+    if case["fold"] == fold:
+        return "test"
+    return "validation" if case["patient"] in choose else "training"
+
+
+def _draw(left: Sequence[Person], validation: float, fold: int, seed: int) -> set[str]:
+    """Draw the patients who choose, alike to those who go on training."""
+    count = max(1, round(validation * len(left)))
+    if count >= len(left):
+        raise InputError(
+            f"Beside a fold there must be patients who train and others who choose, but beside fold {fold} "
+            f"there {'is' if len(left) == 1 else 'are'} only {len(left)}; add patients, or take more folds."
+        )
+    drawn = draw_persons(left, count, np.random.default_rng([seed, fold]))
+    return {name for person in drawn for name in person.patients}
+
+
+def _datalist(source: Datalist, sides: Mapping[str, Sequence[Record]], split: Mapping[str, Any]) -> Datalist:
+    """Return a datalist with the files of its own cases alone."""
+    cases = [case for side in sides.values() for case in side]
+    there = {relative_to(file, source["root"]) for case in cases for file in files_of(case)}
+    files = {name: digest for name, digest in source["files"].items() if name in there}
+    return {**source, **sides, "split": dict(split), "files": files, "sha256": hash_of_all(files)}
