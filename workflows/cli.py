@@ -183,6 +183,9 @@ def train(
 def cross_validate(
     data: Data,
     output: Output,
+    split: Annotated[
+        str | None, typer.Option(help="folds, or institution: each is left out once.", show_default="folds")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="Number of folds.", show_default="5")] = None,
     fold: Annotated[
         int | None,
@@ -216,7 +219,7 @@ def cross_validate(
     from .cross_validate import cross_validate as run_folds
 
     asked = _settings(settings, network, pretrained, device, resize)
-    options = CrossOptions(data, output, folds, validation, seed, config, asked, fold, resume)
+    options = CrossOptions(data, output, split, folds, validation, seed, config, asked, fold, resume)
     try:
         with _bar() as progress:
             deal_out(options, progress)

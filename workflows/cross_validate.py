@@ -29,7 +29,7 @@ from .segment import Segmenter
 FORMAT: Final = "gliomaseg-cross-validation/1"
 """What ``cross_validation.json`` says it is, with the version of its form."""
 
-DEFAULTS: Final[dict[str, Any]] = {"folds": 5, "validation": 0.15, "seed": 0}
+DEFAULTS: Final[dict[str, Any]] = {"split": "folds", "folds": 5, "validation": 0.15, "seed": 0}
 """What is taken where a person does not say."""
 
 TEST: Final = "test"
@@ -43,7 +43,8 @@ class CrossOptions:
     Attributes:
         data: folder of patients, or a datalist; the test patients of a datalist are left alone.
         output: folder for everything; the run of a fold is ``fold-0`` and so on in it.
-        folds: their number; None takes 5, or that of the cross-validation to resume.
+        split: "folds" or "institution"; None takes folds, or that of the cross-validation to resume.
+        folds: their number; None takes 5, or the same; institutions have their own.
         validation: part of the patients beside a fold who choose its weights; None takes 0.15, or the same.
         seed: of the draw; None takes 0, or the same.
         config: a training config; None takes the one of the package, or the same.
@@ -54,6 +55,7 @@ class CrossOptions:
 
     data: Path
     output: Path
+    split: str | None = None
     folds: int | None = None
     validation: float | None = None
     seed: int | None = None
@@ -68,8 +70,8 @@ class CrossResult:
     """What a cross-validation has found.
 
     Attributes:
-        folds: of each fold that is done: ``fold``, ``patients``, ``dice_mean``, ``dice_median`` over its
-            patients, ``minutes`` and ``model_sha256``.
+        folds: of each fold that is done: ``fold``, ``institution`` where one is left out, ``patients``,
+            ``dice_mean`` and ``dice_median`` over them, ``minutes`` and ``model_sha256``.
         evaluation: of the patients of all folds; None while folds are missing.
         missing: the folds that are not done.
     """
@@ -91,7 +93,6 @@ def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
     """
     files.require_folder(options.output)
     if not begun(options.output):
-        _require_fold(options.fold, DEFAULTS["folds"] if options.folds is None else options.folds)
         _begin(options, progress)
         return
     plan = read_record(options.output)
@@ -148,7 +149,7 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
     heads = ("Fold", "Patients", "Volume Dice, mean", "Median", "Minutes")
     lines = [
         (
-            str(row["fold"]),
+            " ".join(filter(None, (str(row["fold"]), row.get("institution")))),
             str(row["patients"]),
             f"{row['dice_mean']:.3f}",
             f"{row['dice_median']:.3f}",
@@ -187,9 +188,12 @@ def _begin(options: CrossOptions, progress: Progress | None) -> None:
     parser = read_train_config(TrainOptions(options.data, options.output, options.config, options.settings))
     asked = {name: getattr(options, name) for name in DEFAULTS}
     settled = {name: DEFAULTS[name] if value is None else value for name, value in asked.items()}
+    if settled["split"] == "institution" and options.folds is not None:
+        raise InputError("Every institution is a fold, but a number of folds was asked for; leave it out.")
     parts, everyone = datalists_of_folds(
-        options.data, settled["folds"], settled["validation"], settled["seed"], progress
+        options.data, settled["folds"], settled["validation"], settled["seed"], settled["split"], progress
     )
+    _require_fold(options.fold, len(parts))
     for fold, datalist in enumerate(parts):
         write_datalist(datalist, _datalist_of(options.output, fold))
     write_datalist(everyone, options.output / "datalist.json")
@@ -201,6 +205,7 @@ def _begin(options: CrossOptions, progress: Progress | None) -> None:
         "data": str(options.data),
         "data_sha256": everyone["sha256"],
         **settled,
+        "folds": len(parts),
         "config": None if options.config is None else str(options.config),
         "settings": dict(options.settings),
         "done": [],
@@ -234,7 +239,7 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
         f"{amount(len(datalist[section]), 'patient')} {verb}"
         for section, verb in (("training", "train"), ("validation", "choose"), ("test", "test"))
     )
-    tell(f"Fold {fold} (the last is {folds - 1}): {counts}.")
+    tell(f"{_name(datalist)} (the last is {folds - 1}): {counts}.")
     known = (folder / "configs" / "train.json").is_file()
     if known and not options.resume:
         raise InputError(f"{folder} already holds a run; add --resume to go on with it.")
@@ -242,12 +247,13 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
     train(TrainOptions(source, folder, config, resume=known))
     evaluation, command = _test(options.output, fold)
     write_evaluation(
-        folder / TEST, evaluation, title=f"Fold {fold}", split=datalist["split"], command=command
+        folder / TEST, evaluation, title=_name(datalist), split=datalist["split"], command=command
     )
     dice = evaluation.metrics["dice"]
+    figures = f"{dice['per_patient_mean']:.3f}, median {dice['per_patient_median']:.3f}"
     tell(
-        f"Fold {fold}: volume Dice {dice['per_patient_mean']:.3f}, median {dice['per_patient_median']:.3f}, "
-        f"of {amount(len(datalist['test']), 'patient')}, each with one vote."
+        f"{_name(datalist)}: volume Dice {figures}, of {amount(len(datalist['test']), 'patient')}, "
+        "each with one vote."
     )
 
 
@@ -258,7 +264,10 @@ def _test(output: Path, fold: int) -> tuple[Evaluation, str]:
     config = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
     resize = config.get("resize") is not None
     segmenter = Segmenter.from_name(folder)
-    protocol = protocol_of(segmenter, "folds", datalist.get("sha256")) | {"section": "test", "fold": fold}
+    protocol = protocol_of(segmenter, datalist["split"]["method"], datalist.get("sha256")) | {
+        "section": "test",
+        "fold": fold,
+    }
     kept = Measurements(folder / TEST, {**settings_of(segmenter), "resize": resize}, resume=True)
     evaluation = evaluate_cases(datalist["test"], segmenter, protocol, resize, kept)
     words = ["gliomaseg", "evaluate", str(source), "--output", str(folder / TEST)]
@@ -281,7 +290,7 @@ def _put_together(output: Path, plan: Mapping[str, Any]) -> Evaluation:
         output,
         evaluation,
         title=f"Cross-validation {output.name}",
-        split={"method": "folds", "warning": None},
+        split={"method": plan["split"], "warning": None},
         config_text=config,
         command=shlex.join(
             ["gliomaseg", "cross-validate", plan["data"], "--output", str(output), "--resume"]
@@ -302,11 +311,19 @@ def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in common.items() if name != "fold"}
 
 
+def _name(datalist: Mapping[str, Any]) -> str:
+    """Return what a fold is called, such as ``Fold 2`` or ``Fold 2, DU``."""
+    site = datalist["split"]["institution"]
+    return f"Fold {datalist['split']['fold']}" + (f", {site}" if site else "")
+
+
 def _row(output: Path, fold: int) -> dict[str, Any]:
     folder = folder_of(output, fold)
+    split = load_datalist(_datalist_of(output, fold))["split"]
     metrics = json.loads((folder / TEST / "metrics.json").read_text(encoding="utf-8"))
     return {
         "fold": fold,
+        "institution": split["institution"],
         "patients": metrics["protocol"]["patients"],
         "dice_mean": metrics["dice"]["per_patient_mean"],
         "dice_median": metrics["dice"]["per_patient_median"],

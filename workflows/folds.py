@@ -14,7 +14,7 @@ from .files import InputError
 from .persons import Person, draw_persons, persons_of
 from .pool import Progress
 from .sources import PathLike
-from .split import SECTIONS, fold_of_each
+from .split import SECTIONS, fold_of_each, leave_institution_out
 from .studies import Record
 
 SAYS: Final = (
@@ -24,23 +24,30 @@ SAYS: Final = (
 """What the datalists of folds say of themselves."""
 
 
+SPLITS: Final = ("folds", "institution")
+"""How patients can be dealt out."""
+
+
 def datalists_of_folds(
     data: PathLike,
     folds: int = 5,
     validation: float = 0.15,
     seed: int = 0,
+    split: str = "folds",
     progress: Progress | None = None,
 ) -> tuple[list[Datalist], Datalist]:
     """Deal the persons of a data set into folds, and draw for each who chooses among those who are left.
 
-    Persons are dealt as ``prepare --split folds`` deals them with the same seed.
+    Persons are dealt as ``prepare --split folds`` deals them with the same seed; or each institution is a
+    fold, in alphabetical order.
 
     Args:
         data: a folder or CSV file (see ``sources.find_studies``), or a datalist: its training and validation
             patients are dealt, those of its test section are in no fold.
-        folds: their number.
+        folds: their number; that of the institutions where these are the folds.
         validation: part of the persons left beside a fold who choose its weights, in (0, 1).
         seed: of the draws.
+        split: ``"folds"`` or ``"institution"``.
         progress: called while files are read.
 
     Returns:
@@ -55,7 +62,12 @@ def datalists_of_folds(
             "The part of the patients that chooses the weights of a fold is above 0 and below 1, but is "
             f"{validation}; take for example 0.15."
         )
-    source = open_data(data, "folds", folds=folds, seed=seed, progress=progress)
+    if split not in SPLITS:
+        raise InputError(
+            f"Patients are dealt out by {' or '.join(SPLITS)}, but {split!r} was asked for; take one of "
+            "these."
+        )
+    source = open_data(data, "folds", folds=folds if split == "folds" else 2, seed=seed, progress=progress)
     if source["split"].get("method") == "slice":
         raise InputError(
             f"Folds are made of whole patients, but {data} is split by slice; name the folder of its data, "
@@ -63,19 +75,33 @@ def datalists_of_folds(
         )
     cases = sorted([*source["training"], *source["validation"]], key=lambda case: str(case["patient"]))
     persons = persons_of(cases, [sum(counts) for counts in count_lesions(cases, progress)])
-    of_each = fold_of_each(persons, folds, seed)
+    of_each, sites = _dealt(persons, split, folds, seed)
     cases = [{**case, "fold": of_each[case["patient"]]} for case in cases]
-    split = describe(SplitOptions("folds", folds=folds, seed=seed)) | {"says": SAYS}
+    count = len(sites) if split == "folds" else None
+    says = {**describe(SplitOptions(split, seed=seed)), "folds": count, "fold": None, "says": SAYS}
     parts = []
-    for fold in range(folds):
+    for fold, site in enumerate(sites):
         left = [person for person in persons if of_each[person.patients[0]] != fold]
         choose = _draw(left, validation, fold, seed)
         sides: dict[str, list[Record]] = {section: [] for section in SECTIONS}
         for case in cases:
             sides[_side(case, fold, choose)].append(case)
-        parts.append(_datalist(source, sides, {**split, "fold": fold, "validation": validation}))
+        parts.append(
+            _datalist(source, sides, {**says, "fold": fold, "institution": site, "validation": validation})
+        )
     everyone = {"training": cases, "validation": [], "test": source["test"]}
-    return parts, _datalist(source, everyone, {**split, "fold": None})
+    return parts, _datalist(source, everyone, says)
+
+
+def _dealt(
+    persons: Sequence[Person], split: str, folds: int, seed: int
+) -> tuple[dict[str, int], Sequence[str | None]]:
+    """Return the fold of each patient, and the institution that each fold is, if it is one."""
+    if split == "folds":
+        return fold_of_each(persons, folds, seed), [None] * folds
+    sites = sorted({person.institution for person in persons})
+    _, of_each = leave_institution_out(persons, sites[0])
+    return dict(of_each), sites
 
 
 def _side(case: Record, fold: int, choose: set[str]) -> str:

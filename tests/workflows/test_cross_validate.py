@@ -89,6 +89,44 @@ def test_a_share_of_those_beside_a_fold_chooses(data_folder: Path) -> None:
     assert [len(names(part, "validation")) for part in parts] == [2] * 5
 
 
+def test_every_institution_can_be_a_fold(data_folder: Path) -> None:
+    parts, everyone = datalists_of_folds(data_folder, split="institution")
+    assert [part["split"]["institution"] for part in parts] == ["CS", "DU"]
+    assert [len(names(part, "test")) for part in parts] == [6, 4]
+    assert all("_CS_" in name for name in names(parts[0], "test"))
+    assert all("_DU_" in name for name in names(parts[0], "training") | names(parts[0], "validation"))
+    assert (parts[1]["split"]["method"], parts[1]["split"]["fold"]) == ("institution", 1)
+    assert (everyone["split"]["institution"], everyone["split"]["fold"]) == (None, None)
+    assert len(everyone["training"]) == 10
+
+
+def test_one_institution_alone_is_no_fold(write_patient: Any, tmp_path: Path) -> None:
+    for number in range(4):
+        write_patient(f"TCGA_CS_000{number}_20000101")
+    with pytest.raises(InputError, match="needs at least two, but all patients are from CS"):
+        datalists_of_folds(tmp_path / "data", split="institution")
+
+
+def test_another_way_of_dealing_is_refused(data_folder: Path) -> None:
+    with pytest.raises(InputError, match="dealt out by folds or institution, but 'slice' was asked for"):
+        datalists_of_folds(data_folder, split="slice")
+
+
+def test_institutions_have_their_own_number(phantom_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Every institution is a fold, but a number of folds was asked for"):
+        deal_out(CrossOptions(phantom_data, tmp_path / "cv", split="institution", folds=3))
+    assert not (tmp_path / "cv").exists()
+
+
+def test_a_fold_is_called_by_its_institution(phantom_data: Path, tmp_path: Path) -> None:
+    deal_out(CrossOptions(phantom_data, tmp_path / "cv", split="institution"))
+    record = json.loads((tmp_path / "cv" / "cross_validation.json").read_text())
+    sites = sorted({case["institution"] for case in load_cases(phantom_data)})
+    assert (record["split"], record["folds"]) == ("institution", len(sites))
+    row = {"fold": 0, "institution": "CS", "patients": 3, "dice_mean": 0, "dice_median": 0, "minutes": 1}
+    assert in_words([row]).splitlines()[1].split()[:3] == ["0", "CS", "3"]
+
+
 def test_the_test_patients_of_a_datalist_are_in_no_fold(data_folder: Path, tmp_path: Path) -> None:
     whole = build_datalist(data_folder, test=0.2)
     write_datalist(whole, tmp_path / "datalist.json")
@@ -271,6 +309,7 @@ def test_a_folder_with_a_run_is_refused(smoke_run: Path, phantom_data: Path) -> 
     ("changed", "words"),
     [
         ({"folds": 3}, "has folds 2 and 3 was asked for"),
+        ({"split": "institution"}, "has split folds and institution was asked for"),
         ({"seed": 1}, "has seed 0 and 1 was asked for"),
         ({"validation": 0.3}, "has validation 0.15 and 0.3 was asked for"),
         ({"settings": {"size": 96}}, "was asked for; leave that out, or begin anew in another folder"),
