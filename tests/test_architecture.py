@@ -43,9 +43,10 @@ ORDER = [
     "history", "pages", "report_words", "report_figures", "report_patients", "report_charts", "report",
     "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
-    "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning", "run",
+    "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning",
+    "bundle_code", "bundle_metadata", "run",
     "cross_validate", "profiling",  # and where its time goes
-    "bundle_code", "bundle_configs", "bundle_metadata", "bundle_docs", "torchscript", "onnx_file",
+    "bundle_configs", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others
     "export", "doctor", "results", "finished", "dicom_seg", "predict", "evaluate_command", "evaluated",
     "compare", "demo", "cli",  # at the door

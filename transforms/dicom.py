@@ -171,7 +171,8 @@ def _stored(dataset: Any, frames: int, name: str) -> npt.NDArray[Any]:
         syntax = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown way")
         raise RefusalError(
             f"{name} is packed in a way that cannot be unpacked here ({syntax}); unpack the series, for "
-            "example with gdcmconv --raw or dcmdjpeg, or pip install pylibjpeg pylibjpeg-libjpeg."
+            "example with gdcmconv --raw or dcmdjpeg, or pip install pylibjpeg pylibjpeg-libjpeg "
+            "pylibjpeg-openjpeg."
         ) from error
     pixels = pixels.reshape(frames, int(dataset.Rows), int(dataset.Columns))
     if pixels.dtype.kind not in "iu":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,23 @@ def settle(options: SplitOptions) -> SplitOptions:
             "The split file needs a path in `split_file`, but it is None; give a JSON or CSV file."
         )
     return SplitOptions(**{**vars(options), "method": method})
+
+
+def name_institution(options: SplitOptions, cases: Sequence[Record]) -> SplitOptions:
+    """Return the options with an institution: where none is named, the one at the place of ``fold``.
+
+    Raises:
+        InputError: there is none at that place of the alphabetical order.
+    """
+    if options.method != "institution" or options.institution is not None:
+        return options
+    sites = sorted({person.institution for person in persons_of(cases, [0] * len(cases))})
+    if not 0 <= options.fold < len(sites):
+        raise InputError(
+            f"The institutions are {', '.join(sites)}, counted from 0, but fold {options.fold} was asked "
+            f"for; take one from 0 to {len(sites) - 1}, or name the institution."
+        )
+    return replace(options, institution=sites[options.fold])
 
 
 def describe(options: SplitOptions) -> dict[str, Any]:

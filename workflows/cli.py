@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -68,21 +69,23 @@ def main() -> None:
         logging.getLogger(name).setLevel(level)
     before = signal.signal(signal.SIGTERM, _on_termination)
     try:
-        app()
+        code = app(standalone_mode=False)
     except Exception as error:
-        words = users_fault(error)
+        words = _misused(error) or users_fault(error)
         if words is None:
             raise
         _say(f"Error: {words}")
         sys.exit(1 if isinstance(error, OurFaultError) or is_last(error) else 2)
     finally:
         signal.signal(signal.SIGTERM, before)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @app.command(epilog="Example: `gliomaseg demo --output runs/demo`")
 def demo(output: Output = Path("runs/demo")) -> None:
     """Make patients, train on some, evaluate on the others and write a report: a few minutes."""
-    from .demo import run_demo
+    with _loading():
+        from .demo import run_demo
 
     try:
         evaluation = run_demo(output)
@@ -106,13 +109,19 @@ def prepare(
     test: Annotated[float, typer.Option(help="Share of the patients kept for a last test.")] = 0.0,
     folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
     fold: Annotated[int, typer.Option(help="The fold that validates, from 0.")] = 0,
-    institution: Annotated[str | None, typer.Option(help="The institution left out, such as DU.")] = None,
+    institution: Annotated[
+        str | None,
+        typer.Option(
+            help="The institution left out, such as DU.", show_default="that at the place of --fold"
+        ),
+    ] = None,
     split_file: Annotated[Path | None, typer.Option(help="A split of your own, JSON or CSV.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
 ) -> None:
     """Find the patients of a data set, split them and write it down with the hash of every file."""
-    from .datalist import build_datalist
-    from .datalist_file import write_beside_earlier
+    with _loading():
+        from .datalist import build_datalist
+        from .datalist_file import write_beside_earlier
 
     with _bar() as progress:
         datalist = build_datalist(
@@ -129,6 +138,8 @@ def prepare(
         )
     earlier = write_beside_earlier(datalist, output)
     typer.echo(_describe_datalist(datalist))
+    if split == "institution" and institution is None:
+        typer.echo(f"Left out: {datalist['split']['institution']}. Name another with --institution.")
     if earlier:
         typer.echo(f"Another datalist was there; it is now {earlier}.")
     typer.echo(f"Wrote {output}. Next: gliomaseg train {output} --output runs/first")
@@ -158,8 +169,9 @@ def train(
     ] = False,
 ) -> None:
     """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
-    from .run import NotBegun, TrainOptions
-    from .run import train as run_training
+    with _loading():
+        from .run import NotBegun, TrainOptions
+        from .run import train as run_training
 
     asked = _settings(settings, network, pretrained, device, resize)
     options = TrainOptions(data, output, config, asked, resume)
@@ -215,8 +227,9 @@ def cross_validate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --output.")] = False,
 ) -> None:
     """Train a network for each fold, test every patient by the one that has not met them, and report."""
-    from .cross_validate import CrossOptions, begun, deal_out, in_words
-    from .cross_validate import cross_validate as run_folds
+    with _loading():
+        from .cross_validate import CrossOptions, begun, deal_out, in_words
+        from .cross_validate import cross_validate as run_folds
 
     asked = _settings(settings, network, pretrained, device, resize)
     options = CrossOptions(data, output, split, folds, validation, seed, config, asked, fold, resume)
@@ -267,7 +280,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Compare a model's masks, or anybody's, with the truth of every patient."""
-    from .evaluate_command import evaluate_command
+    with _loading():
+        from .evaluate_command import evaluate_command
 
     if predictions is None:
         _name_default(model)
@@ -326,12 +340,13 @@ def predict(
     ] = False,
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
-    from ..transforms.keys import CHANNELS
-    from .ensemble import open_segmenter
-    from .findings import amount
-    from .fingerprints import settings_of
-    from .finished import Finished
-    from .predict import predict_studies
+    with _loading():
+        from ..transforms.keys import CHANNELS
+        from .ensemble import open_segmenter
+        from .findings import amount
+        from .fingerprints import settings_of
+        from .finished import Finished
+        from .predict import predict_studies
 
     named = zip(CHANNELS, (pre, flair, post), strict=True)
     wanted = {sequence: word for sequence, word in named if word is not None}
@@ -359,7 +374,8 @@ def predict(
 @app.command(epilog="Example: `gliomaseg report runs/first`")
 def report(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]) -> None:
     """Evaluate a trained run again and write its figures, report and animation."""
-    from .run import report_run
+    with _loading():
+        from .run import report_run
 
     _tell(report_run(run), run)
     typer.echo(f"Wrote {run / 'report.html'}")
@@ -379,7 +395,8 @@ def export(
     ],
 ) -> None:
     """Write a model for use elsewhere: a MONAI bundle without gliomaseg, TorchScript, ONNX, OpenVINO."""
-    from .export import export_model
+    with _loading():
+        from .export import export_model
 
     _name_default(model)
     export_model(model, to, output)
@@ -407,10 +424,11 @@ def serve_page(
     """Outline scans on a web page and through an HTTP API, on this machine; nothing leaves it."""
     from dataclasses import replace
 
-    from ..serving.listening import LOOPBACK, bound_socket
-    from ..serving.settings import ServeSettings
-    from ..serving.web_server import require_packages, run_server
-    from .ensemble import open_segmenter
+    with _loading():
+        from ..serving.listening import LOOPBACK, bound_socket
+        from ..serving.settings import ServeSettings
+        from ..serving.web_server import require_packages, run_server
+        from .ensemble import open_segmenter
 
     settings = ServeSettings(host, port, upload_mb, upload_files, waiting, keep_minutes, name)
     require_packages()
@@ -451,10 +469,11 @@ def label(
     ] = False,
 ) -> None:
     """Serve studies to 3D Slicer through MONAI Label: segment, correct, retrain, choose the next."""
-    from ..serving.label_server import LabelOptions, prepare_project, python_of, serve
-    from ..serving.listening import LOOPBACK, require_free_port
-    from ..serving.studies import describe
-    from ..serving.workspace import Workspace
+    with _loading():
+        from ..serving.label_server import LabelOptions, prepare_project, python_of, serve
+        from ..serving.listening import LOOPBACK, require_free_port
+        from ..serving.studies import describe
+        from ..serving.workspace import Workspace
 
     if not prepare_only:
         require_free_port(host, port)  # before studies are converted, which takes a while
@@ -491,7 +510,8 @@ def compare(
     ] = False,
 ) -> None:
     """Compare evaluated runs patient by patient, with intervals and a paired test; or put folds together."""
-    from .compare import compare_runs, in_words
+    with _loading():
+        from .compare import compare_runs, in_words
 
     result = compare_runs(runs, output, common)
     typer.echo(in_words(result))
@@ -513,7 +533,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Check this machine, and every file of a data set, and say what to do about what is wrong."""
-    from .doctor import describe_machine
+    with _loading():
+        from .doctor import describe_machine
 
     typer.echo(describe_machine())
     if data is not None:
@@ -525,6 +546,38 @@ def doctor(
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
+
+
+def _misused(error: Exception) -> str | None:
+    """Return the sentence about a command line that cannot be read, None for any other error."""
+    if not hasattr(error, "format_message"):  # Typer brings its own copy of Click's classes
+        return None
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "gliomaseg"
+    words = " ".join(error.format_message().split())
+    if not words:  # no command at all, and the help has been shown
+        return f"Expected a command, got none; `{command} COMMAND --help` explains each."
+    return f"{words.rstrip('.')}{'' if words.endswith('?') else '.'} See `{command} --help`."
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """End at once if a signal comes while packages load, when there is nothing yet that could be lost.
+
+    An exception raised there is swallowed by some of them, which are then half loaded.
+    """
+    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _leave) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: object) -> None:
+    os.write(2, b"Interrupted before anything was done. Give the same command again.\n")
+    os._exit(130)
 
 
 def _settings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from .case_split import SplitOptions, count_lesions, describe, settle, split_cases
+from .case_split import SplitOptions, count_lesions, describe, name_institution, settle, split_cases
 from .datalist_file import (
     FORMAT,
     Datalist,
@@ -101,8 +101,9 @@ def build_datalist(
         validation: part of the persons that validates, for ``"patient"``.
         test: part of the persons that tests, for ``"patient"``.
         folds: number of folds, for ``"folds"``.
-        fold: which one validates, from 0, for ``"folds"``.
-        institution: its two-letter code, for ``"institution"``.
+        fold: which one validates, from 0, for ``"folds"`` and ``"institution"``.
+        institution: its two-letter code, for ``"institution"``; None takes the one at the place of ``fold``
+            in alphabetical order.
         seed: the same seed gives the same split.
         split_file: JSON or CSV, see ``given_split.split_by_file``.
         progress: called while files are read, once for the masks and once for the hashes.
@@ -117,6 +118,7 @@ def build_datalist(
         SplitOptions(method, validation, test, folds, fold, institution, seed, split_file and str(split_file))
     )
     cases = labelled_cases(root)
+    options = name_institution(options, cases)
     sections = split_cases(cases, count_lesions(cases, progress), options)
     source = Path(root).absolute()
     folder = str(source.parent if source.is_file() else source)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..transforms import keys
 from ..transforms.dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly
@@ -32,9 +32,16 @@ TAGS = [
     "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "SeriesDescription",
     "ProtocolName", "SequenceName", "Modality", "ImageType", "ContrastBolusAgent", "InversionTime",
     "EchoTime", "RepetitionTime", "FrameOfReferenceUID", "ImageOrientationPatient", "SliceThickness",
-    "SpacingBetweenSlices", "Rows",
+    "SpacingBetweenSlices", "Rows", "SOPClassUID",
 ]  # fmt: skip
 """What is read of each file to sort it."""
+
+
+SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
+"""How the classes of secondary captures begin: screenshots, which scanners file among their slices."""
+
+DIRECTORY: Final = "1.2.840.10008.1.3.10"
+"""The class of a DICOMDIR, under whatever name."""
 
 
 @dataclass
@@ -55,7 +62,25 @@ class DicomStudy:
     @property
     def folder(self) -> str:
         """The deepest folder that holds all of it."""
-        return os.path.commonpath([str(Path(name).parent) for name in self.files])
+        return str(study_folder(self.files))
+
+
+def study_folder(names: Iterable[str]) -> Path:
+    """Return the deepest folder that holds all files."""
+    return Path(os.path.commonpath([str(Path(name).parent) for name in names]))
+
+
+def has_picture(path: Path) -> bool:
+    """Return whether a DICOM file holds a picture; a report or a note on how to show one holds none.
+
+    One that cannot be read may hold one.
+    """
+    try:
+        with quietly(path):
+            header = load_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=["Rows"])
+    except ValueError:
+        return True
+    return bool(header.get("Rows"))
 
 
 def may_be_dicom(path: Path) -> bool:
@@ -98,6 +123,8 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
         try:
             with quietly(path):
                 header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+                if str(header.file_meta.get("MediaStorageSOPClassUID", "")) == DIRECTORY:
+                    continue
                 header = {tag: header.get(tag) for tag in TAGS}
                 if not header["StudyInstanceUID"] and not header["Rows"]:
                     raise EOFError("it ends before its header does")
@@ -118,6 +145,9 @@ def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
     study.files.append(str(path))
     if not header["Rows"]:
         study.others.add(str(header["Modality"] or "no picture"))
+        return
+    if str(header["SOPClassUID"] or "").startswith(SECONDARY):
+        study.others.add("secondary captures")
         return
     files, _ = study.series.setdefault(str(header["SeriesInstanceUID"] or path.parent), ([], header))
     files.append(str(path))

@@ -6,6 +6,8 @@ highdicom writes it; it is loaded when it is needed.
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,8 @@ from .environment import version_of
 from .files import InputError
 from .inputs import is_dicom_study
 
+logger = logging.getLogger(__name__)
+
 ENDING: Final = "_mask.seg.dcm"
 """How the names of the files end, after the name of the study."""
 
@@ -31,11 +35,30 @@ LABEL: Final = "FLAIR abnormality"
 SERIES: Final = "FLAIR abnormality (gliomaseg, not for diagnosis)"
 """What viewers show for the segment and for the series."""
 
+UTF_8: Final = "ISO_IR 192"
+"""The characters of what is written, whatever those of the images are."""
+
 SERIES_NUMBER_AFTER: Final = 9000
 """The series of a segmentation gets the number of its FLAIR series and this: behind those of the scanner."""
 
 COLOUR: Final = (70.6, 16.5, 74.7)
 """CIELab of the orange in which predictions are drawn, ``pictures.PRED_COLOUR``."""
+
+_NEEDED: Final = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+)
+"""Tags without which nothing can refer to an image."""
+
+_READABLE: Final = {
+    "PatientBirthDate": "DA",
+    "StudyDate": "DA",
+    "StudyTime": "TM",
+}
+"""Borrowed tags whose values have a form; one of another form is left out, which the standard allows."""
 
 _BORROWED: Final = (
     "PatientName",
@@ -89,6 +112,7 @@ def make_dicom_seg(
     names = _flair_files(case)
     order = frames_in_order(names)
     sources = _sources(names, order)
+    _require_header(case, sources, order)
     pixels = _frames(mask, order, sources)
     series = str(sources[0].get("SeriesInstanceUID", ""))
     entropy = [series, model_sha256, hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()]
@@ -113,14 +137,35 @@ def make_dicom_seg(
                 series_description=SERIES,
                 content_label="FLAIR_ABNORMAL",
                 content_description="By a neural network; research software, not for diagnosis",
-                content_creator_name="gliomaseg",
+                content_creator_name="gliomaseg^",
             )
     except (AttributeError, KeyError, ValueError, TypeError) as error:
-        words = " ".join(str(error).split())[:200].rstrip(".")
-        raise InputError(
-            f"No DICOM Segmentation can be made for the FLAIR series of {case[keys.PATIENT]}: {words}. "
-            "Export the series again with its whole header, or leave --dicom-seg out and take the NIfTI mask."
-        ) from error
+        logger.debug("highdicom refuses the header of %s", names[0], exc_info=error)  # may tell of a person
+        odd = f"its header is odd in a way that highdicom refuses ({type(error).__name__})"
+        raise _cannot(case, odd) from error
+
+
+def _require_header(
+    case: Mapping[str, Any], sources: Sequence[Any], order: Sequence[tuple[str, int]]
+) -> None:
+    """Refuse images without what a segmentation has to name."""
+    parts = {name for name, _ in order}
+    if len(parts) > 1 and any("NumberOfFrames" in source for source in sources):
+        raise _cannot(case, f"it is in {len(parts)} multi-frame files, and such an object names one")
+    if len(sources) == 1 and count_of(sources[0]) > len(order):
+        raise _cannot(case, "several of its frames lie at one place")
+    for tag in _NEEDED:
+        if any(not source.get(tag) for source in sources):
+            raise _cannot(case, f"its header lacks {tag}")
+    if len({str(source.FrameOfReferenceUID) for source in sources}) > 1:
+        raise _cannot(case, "its images have several frames of reference")
+
+
+def _cannot(case: Mapping[str, Any], why: str) -> InputError:
+    return InputError(
+        f"No DICOM Segmentation can be made for the FLAIR series of {case[keys.PATIENT]}: {why}. Take the "
+        "NIfTI mask, or export the series again from where it was first stored."
+    )
 
 
 def write_dicom_seg(made: Any, case: Mapping[str, Any], folder: Path) -> Path:
@@ -165,11 +210,32 @@ def _sources(names: Sequence[str], order: Sequence[tuple[str, int]]) -> list[Any
     for name in wanted:
         with quietly(name):
             source = pydicom.dcmread(name, stop_before_pixels=True)
+            source.decode()
+        source.SpecificCharacterSet = UTF_8
         for tag in _BORROWED:
-            if tag not in source:
+            if tag not in source or not _is_readable(tag, source[tag].value):
                 setattr(source, tag, "")
+        if "SliceThickness" not in source and len(wanted) > 1:
+            source.SliceThickness = None
         sources.append(source)
     return sources
+
+
+def _is_readable(tag: str, value: Any) -> bool:
+    """Tell whether a borrowed value has the form that its tag prescribes."""
+    if tag == "PatientSex":
+        return str(value) in ("", "M", "F", "O")
+    if tag not in _READABLE or not value:
+        return True
+    form = r"\d{8}" if _READABLE[tag] == "DA" else r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"
+    if not re.fullmatch(form, str(value).strip()):
+        return False
+    try:
+        pydicom = load_pydicom()
+        (pydicom.valuerep.DA if _READABLE[tag] == "DA" else pydicom.valuerep.TM)(str(value).strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _frames(

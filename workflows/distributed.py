@@ -36,6 +36,11 @@ def share_of(cases: Sequence[Any], even: bool = False) -> list[Any]:
     return list(shares[rank])
 
 
+def pick_backend() -> str:
+    """Return what the processes of a run talk through: ``nccl`` between GPUs, ``gloo`` without any."""
+    return "nccl" if torch.cuda.is_available() else "gloo"
+
+
 def replicate(network: nn.Module, device: torch.device | str) -> nn.Module:
     """Wrap a network for data-parallel training; on GPUs its BatchNorm sees the batches of all processes."""
     target = torch.device(device)

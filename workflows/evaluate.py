@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.resize import nearest_mask
+from ..transforms.space import axial_spacing, to_slices
 from . import animation, files, pictures
 from .ensemble import Ensemble
 from .environment import describe_environment
 from .history import read_history
-from .masks import load_label, load_prediction
+from .inputs import place_of
+from .masks import load_label, load_prediction, require_same_place
 from .measured import Measured, Measurements
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases, per_patient_table
@@ -106,10 +108,14 @@ def pool_evaluations(parts: Sequence[Evaluation], protocol: Mapping[str, Any]) -
 
 def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: int) -> Measured:
     """Measure a case; it is animated if its lesion has more than ``largest`` voxels."""
-    truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
+    label = load_label(case)
+    truth = np.asarray(label.numpy(), dtype=np.uint8)
     segmentation = predict(case)
     if resize:
         truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
+    elif isinstance(case[keys.LABEL], str) and segmentation.spacing_mm is not None:
+        require_same_place(label.affine, case[keys.LABEL], segmentation.affine, place_of(case))
+    segmentation, truth = in_slices(segmentation, truth)
     frames: list[npt.NDArray[np.uint8]] = []
     if truth.sum() > largest:
         frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
@@ -128,10 +134,32 @@ def _require_truth(cases: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
+def in_slices(
+    segmentation: Segmentation, truth: npt.NDArray[np.uint8]
+) -> tuple[Segmentation, npt.NDArray[np.uint8]]:
+    """Turn a segmentation and its truth so that the last axis runs through the axial slices.
+
+    Whatever is counted by slice would otherwise depend on the orientation in which a volume was stored.
+
+    Args:
+        segmentation: on the grid of its files; slice files lie like that already.
+        truth: ``(X, Y, Z)`` on the same grid.
+
+    Returns:
+        Both as ``(H, W, D)``, with the spacing in that order; ``affine`` is still that of the files.
+    """
+    affine = segmentation.affine
+    turned = {
+        name: to_slices(getattr(segmentation, name), affine) for name in ("image", "mask", "probability")
+    }
+    spacing = None if segmentation.spacing_mm is None else axial_spacing(affine)
+    return replace(segmentation, **turned, spacing_mm=spacing), to_slices(truth, affine)
+
+
 def figures_of(
     case: Mapping[str, Any], segmentation: Segmentation, truth: npt.NDArray[np.uint8]
 ) -> CaseFigures:
-    """Measure one segmentation against the truth ``(H, W, D)``."""
+    """Measure one segmentation against the truth, both ``(H, W, D)`` as ``in_slices`` gives them."""
     return case_figures(
         segmentation.mask,
         truth,

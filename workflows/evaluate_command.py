@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ..transforms import LoadStudyd, keys
 from . import files
 from .causes import root_cause
 from .datalist import load_cases
-from .datalist_file import load_datalist
+from .datalist_file import hash_files, hash_of_all, load_datalist
 from .ensemble import open_segmenter
 from .environment import describe_environment
 from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
@@ -23,6 +25,7 @@ from .fingerprints import settings_of, versions
 from .masks import files_of_prediction
 from .measured import Measurements
 from .models import default_folder
+from .split import SECTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def evaluate_command(
     _check_output(output)
     datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
-    sha256 = datalist["sha256"] if datalist else None
+    sha256 = datalist["sha256"] if datalist else _fingerprint(cases, data)
     if predictions is not None:
         predict = masks_as_predictions(predictions, _load_image)
         protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
@@ -86,6 +89,7 @@ def evaluate_command(
         )
     trained_with = split_file or known
     behind = None if trained_with is None else load_datalist(trained_with)
+    protocol["split"] = method_of(cases, behind)
     split = leak_of(cases, behind, str(trained_with))
     if split and split["warning"]:
         logger.warning("%s", split["warning"])
@@ -179,7 +183,37 @@ def leak_of(
     both = sorted(patients & trained)
     names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
     warning = IN_TRAINING.format(total=len(patients), count=len(both), names=names) if both else None
-    return {"method": "given", "warning": warning, "compared_with": name}
+    return {"method": method_of(cases, datalist), "warning": warning, "compared_with": name}
+
+
+def method_of(cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Any] | None) -> str:
+    """Say how the cases were kept apart from those that a model was trained on.
+
+    Args:
+        cases: that are evaluated.
+        datalist: that the model was trained with, None where it is not known.
+
+    Returns:
+        The method of its split, if all of them are on a side of it; ``"given"`` if somebody is not.
+    """
+    if datalist is None:
+        return "given"
+    sides = {str(case[keys.PATIENT]) for section in SECTIONS for case in datalist[section]}
+    all_on_a_side = all(str(case[keys.PATIENT]) in sides for case in cases)
+    return str(datalist["split"].get("method", "given")) if all_on_a_side else "given"
+
+
+def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:
+    """Return the SHA-256 of the data, as a datalist of the same cases would have it."""
+    source = data.absolute()
+    root = str(source.parent if source.is_file() else source)
+    with tqdm(desc="fingerprint", unit="file", dynamic_ncols=True, leave=False, delay=1) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return hash_of_all(hash_files(cases, root, advance))
 
 
 def _datalist_beside(model: Path | None) -> Path | None:

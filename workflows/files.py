@@ -34,6 +34,10 @@ class InputError(ValueError):
     """
 
 
+class NothingFoundError(InputError):
+    """Say that a folder holds nothing of what was looked for."""
+
+
 class OurFaultError(InputError):
     """Say that something went wrong which should not, though the rest of the work is done.
 

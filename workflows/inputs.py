@@ -11,9 +11,9 @@ from typing import Any
 
 from ..transforms import keys
 from .datalist import find_cases
-from .dicom_folder import REFUSED, find_dicom_studies, may_be_dicom
+from .dicom_folder import REFUSED, find_dicom_studies, has_picture, may_be_dicom, study_folder
 from .dicom_series import NONE, OPTIONS, Wanted
-from .files import InputError
+from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, LABEL_MARKS, is_volume, stem_of
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
@@ -122,7 +122,7 @@ def _files_at(path: Path, sequence: str) -> list[Path]:
             f"{OPTIONS[sequence]} names a NIfTI file or the folder of a DICOM series when no input is "
             f"given, got {path}; check the path."
         )
-    return dicom
+    return [file for file in dicom if has_picture(file)] or dicom
 
 
 def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> list[Record]:
@@ -137,7 +137,35 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     if any(UNKNOWN not in parts for parts in volumes.values()):
         return [*found, *(_named_by_sequence(*item) for item in sorted(volumes.items()))]
-    return found if found and not others else [*found, *find_cases(folder, without)]
+    if not found:
+        return find_cases(folder, without)
+    return [*found, *_beside(found, folder, without)] if others else found
+
+
+def _beside(found: Sequence[Record], folder: Path, without: Path | None) -> list[Record]:
+    """Return the other studies of a folder with DICOM studies, whose pictures and old masks are none.
+
+    Discs of patients hold icons of their viewers, and archives a preview of each study.
+    """
+    places = [study_folder(record[keys.IMAGE]) for record in found]
+    try:
+        cases = find_cases(folder, without)
+    except NothingFoundError:
+        return []
+    return [
+        case
+        for case in cases
+        if not is_slice_stack(case) or (_is_scan(case) and not _lies_in(case[keys.IMAGE][0], places))
+    ]
+
+
+def _is_scan(case: Record) -> bool:
+    """Tell whether a stack of pictures may be a scan: the data set's are TIFF, or have masks."""
+    return keys.LABEL in case or all(name.lower().endswith((".tif", ".tiff")) for name in case[keys.IMAGE])
+
+
+def _lies_in(name: str, places: Sequence[Path]) -> bool:
+    return any(place in Path(name).parents for place in places)
 
 
 def _collect_volumes(

@@ -55,7 +55,7 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
     if volume is not None:
         mask = _load(volume)
         if isinstance(scan, str) and scan.lower().endswith((".nii", ".nii.gz")) and Path(scan).is_file():
-            _require_same_place(mask, volume, scan)
+            require_same_place(mask.affine, volume, nib.load(scan).affine, scan)
         return np.asarray(mask.numpy(), dtype=np.uint8)
     if isinstance(scan, str):
         raise _missing(folder, str(case[keys.PATIENT]), Path(scan).name)
@@ -104,12 +104,22 @@ def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[
     return next((str(path) for path in paths if path.is_file()), None)
 
 
-def _require_same_place(mask: MetaTensor, volume: str, scan: str) -> None:
-    """Refuse a mask whose voxels would be compared with other places of the head."""
-    theirs, ours = np.asarray(mask.affine), np.asarray(nib.load(scan).affine)
+def require_same_place(mask_affine: Any, mask: str, scan_affine: Any, scan: str) -> None:
+    """Refuse a mask whose voxels would be compared with other places of the head.
+
+    Args:
+        mask_affine: ``(4, 4)``, in mm.
+        mask: its file.
+        scan_affine: the same of the scan.
+        scan: its file or folder.
+
+    Raises:
+        InputError: the affines differ by more than rounding.
+    """
+    theirs, ours = np.asarray(mask_affine), np.asarray(scan_affine)
     if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE):
         raise InputError(
-            f"The mask {volume} lies elsewhere in space than its scan {scan}: the affines differ by up to "
+            f"The mask {mask} lies elsewhere in space than its scan {scan}: the affines differ by up to "
             f"{abs(theirs - ours).max():.3g}; write it with the scan's own header."
         )
 

@@ -65,8 +65,9 @@ def refuse_export(name: str | Path | None) -> None:
     """
     if name is not None and form_of(Path(name)) is not None:
         raise InputError(
-            f"{name} is an export already, which can be used but not trained, served or exported again; "
-            "name the run folder or bundle that it was made from."
+            f"{name} is an export already, which predict, evaluate and serve take, but which cannot be "
+            "trained or exported again, nor serve for labelling; name the run folder or bundle that it was "
+            "made from."
         )
 
 

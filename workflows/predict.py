@@ -78,8 +78,9 @@ def predict_studies(
 
     Raises:
         InputError: an input cannot be used, ``output`` is a file, two studies would be written to one place,
-            or one among its own scans; nothing has been written then. Or a study could not be segmented;
-            this is said when all others are done. Or there is no room for the masks.
+            or one among its own scans; nothing has been written then. Or a study could not be segmented, or
+            has no DICOM Segmentation; this is said when all others are done. Or there is no room for the
+            masks.
         RuntimeError: the GPU stopped working; what is finished is written and noted.
     """
     require_folder(output)
@@ -88,6 +89,7 @@ def predict_studies(
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
     rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
+    without_seg: dict[str, str | None] = {}
     kind = InputError
     if finished and finished.resume and (rows or (output / "results.json").exists()):
         write_results(output, _in_order(rows, studies))
@@ -101,8 +103,10 @@ def predict_studies(
     for case in bar:
         found = None
         try:
-            found, row = _segment_and_write(case, segmenter, output, probabilities, dicom_seg, finished)
-            rows[str(case[keys.PATIENT])] = row
+            name = str(case[keys.PATIENT])
+            found, rows[name], without_seg[name] = _segment_and_write(
+                case, segmenter, output, probabilities, dicom_seg, finished
+            )
         except _StudyError as stop:
             if len(studies) == 1 or is_last(stop.first):
                 raise stop.first from stop.first.__cause__
@@ -114,6 +118,7 @@ def predict_studies(
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
         raise kind(_some_failed(failed, len(studies), output))
+    _require_segs(without_seg, len(studies), output)
     return _in_order(rows, studies)
 
 
@@ -153,8 +158,8 @@ def _segment_and_write(
     probabilities: bool,
     dicom_seg: bool,
     finished: Finished | None,
-) -> tuple[Segmentation, dict[str, Any]]:
-    """Return the segmentation of a study and its row, when all of it is written.
+) -> tuple[Segmentation, dict[str, Any], str | None]:
+    """Return the segmentation of a study and its row, when all of it is written; and why there is no SEG.
 
     Raises:
         _StudyError: it cannot be read or segmented, or something went wrong that should not.
@@ -165,7 +170,9 @@ def _segment_and_write(
             raise InputError(str(case[REFUSED]))
         note = finished.place(case) if finished else None
         segmentation = segmenter(case)
-        seg = _dicom_seg(case, segmentation, segmenter) if dicom_seg and is_dicom_study(case) else None
+        seg, unmade = (
+            _dicom_seg(case, segmentation, segmenter) if dicom_seg and is_dicom_study(case) else (None, None)
+        )
     except Exception as error:
         raise _StudyError(error) from error
     try:
@@ -175,18 +182,26 @@ def _segment_and_write(
         objects = [] if seg is None else [write_dicom_seg(seg, case, folder)]
         _write_overlay(overlay, segmentation)
         row = describe(case, segmentation, written, segmenter.sha256)
-        if finished and note:
+        if unmade:
+            row["notes"] = [*row["notes"], unmade]
+        if finished and note and not unmade:
             masks, probable = places_to_write(case, folder)
             finished.keep(note, row, [*masks, *(probable if probabilities else ()), *objects, overlay])
     except InputError:
         raise
     except Exception as error:
         raise _StudyError(error) from error
-    return segmentation, row
+    return segmentation, row, unmade
 
 
-def _dicom_seg(case: Mapping[str, Any], segmentation: Segmentation, segmenter: Segmenter | Ensemble) -> Any:
-    return make_dicom_seg(case, segmentation.mask, segmenter.network_name, segmenter.sha256)
+def _dicom_seg(
+    case: Mapping[str, Any], segmentation: Segmentation, segmenter: Segmenter | Ensemble
+) -> tuple[Any, str | None]:
+    """Return the DICOM Segmentation of a study, or why there is none; its mask is not lost for that."""
+    try:
+        return make_dicom_seg(case, segmentation.mask, segmenter.network_name, segmenter.sha256), None
+    except InputError as error:
+        return None, str(error)
 
 
 def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> str:
@@ -196,6 +211,18 @@ def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path
         f"{len(failed)} of {studies} studies could not be segmented, the first of them "
         f"{failed[0]['patient']}: {failed[0]['reason']} {output / 'results.json'} lists them all{others}."
     )
+
+
+def _require_segs(without: Mapping[str, str | None], studies: int, output: Path) -> None:
+    """Say in a sentence that there are studies whose masks could not be written as DICOM."""
+    reasons = {patient: words for patient, words in without.items() if words}
+    if reasons:
+        patient, words = next(iter(reasons.items()))
+        raise InputError(
+            f"{len(reasons)} of {studies} studies have no DICOM Segmentation, the first of them {patient}: "
+            f"{words} All masks are written as NIfTI; the notes in {output / 'results.json'} say who has "
+            "nothing else."
+        )
 
 
 def _write_overlay(path: Path, segmentation: Segmentation) -> None:

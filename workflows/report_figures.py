@@ -48,6 +48,7 @@ _SPLITS = {
     "folds": "by patient into folds: nobody is on two sides",
     "institution": "by institution: every site is on one side only",
     "slice": "by slice: slices of one patient stand on several sides",
+    "given": "the patients were given as they are",
     EVERYONE: "the validation patients train too",
 }
 

@@ -16,6 +16,7 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from . import files
+from .bundle_metadata import bundle_metadata, package_metadata
 from .causes import root_cause
 from .checkpoints import checkpoints_in
 from .checks import check_data
@@ -241,8 +242,17 @@ def write_configs(folder: Path, parser: ConfigParser) -> None:
     inference["network_def"] = {**inference["network_def"]}
     inference["network_def"].pop("pretrained", None)
     files.write_json(configs / "inference.json", inference)
-    for name in ("metadata.json", "logging.conf"):
-        files.write_text(configs / name, (configs_folder() / name).read_text(encoding="utf-8"))
+    logging_config = (configs_folder() / "logging.conf").read_text(encoding="utf-8")
+    files.write_text(configs / "logging.conf", logging_config)
+    write_metadata(folder, {})
+
+
+def write_metadata(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write the bundle's metadata of a run: its network, channels, versions and, once known, figures."""
+    path = folder / "configs" / "inference.json"
+    inference = json.loads(path.read_text(encoding="utf-8"))
+    packages = package_metadata()["required_packages_version"]
+    files.write_json(folder / "configs" / "metadata.json", bundle_metadata(inference, packages, metrics))
 
 
 def run_workflow(folder: Path, resume: bool = False) -> None:
@@ -293,7 +303,8 @@ def _tune(folder: Path, cases: Sequence[Mapping[str, Any]], config: Mapping[str,
 
 
 def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) -> None:
-    """Write the results of a run beside its curves."""
+    """Write the results of a run beside its curves, and its headline into the metadata."""
+    write_metadata(folder, evaluation.metrics)
     config = folder / "configs" / "train.json"
     write_evaluation(
         folder,

@@ -38,18 +38,32 @@ _NOT_SLICES = re.compile(
 )
 _FLAIR_WORDS = re.compile(r"flair|dark[ _-]?fluid|tirm.*(?:dark|fluid)|t2f\b", re.IGNORECASE)
 _T1_WORDS = re.compile(r"(?:^|[^a-z0-9])t1|mp[ _-]?rage|bravo|fspgr|\btfe\b|\bvibe\b", re.IGNORECASE)
-_T1_FLAIR = re.compile(r"t1[ _-]*(?:w[ _-]*)?flair", re.IGNORECASE)
-_POST_WORDS = re.compile(
-    r"post|\+ ?c\b|\bc\+|(?:^|[^a-z])(?:gd|gad[a-z]*|km|ce)(?:$|[^a-z])|contrast|after", re.IGNORECASE
-)
+_T2_WORDS = re.compile(r"(?:^|[^a-z0-9])t2", re.IGNORECASE)
+_POST_WORDS = re.compile(r"(?:^|[^a-z])(?:gd|gad[a-z]*|km|ce)(?:$|[^a-z])|contrast", re.IGNORECASE)
 _PRE_WORDS = re.compile(
-    r"(?:^|[^a-z])(?:pre|nativ|native|plain|non[ -]?contrast|w/?o)(?:$|[^a-z])", re.IGNORECASE
+    r"(?:^|[^a-z])(?:pre|pre[ _-]?(?:contrast|gd|gad[a-z]*|km)|nativ|native|plain|unenhanced|w/?o|without|"
+    r"ohne|sans|sin|senza|before|prior|no[nt]?[ _-]?(?:contrast|enhanced|gd|gad[a-z]*|ce|km|c))(?:$|[^a-z])",
+    re.IGNORECASE,
 )
+_AFTER_CONTRAST = re.compile(r"(?:^|[^a-z])post(?!er)|\+ ?c\b|\bc\+|after", re.IGNORECASE)
 _OTHER_WORDS = re.compile(
     r"\bt2|dwi|diff|\badc\b|trace|\bep2?d?\b|swi|perf|\bdsc\b|\bdce\b|\bdti\b|tof|angio|spectro|\bsub|"
     r"t1[ _-]?map|mip\b|fmri|bold|\bpd\b|\basl\b|cbf|cbv",
     re.IGNORECASE,
 )
+_COMPUTED = re.compile(
+    r"(?:^|[^a-z0-9])(?:adc|sub(?:tr[a-z]*)?|mip|minip|t[12][ _-]?map)(?:$|[^a-z])", re.IGNORECASE
+)
+
+_COMPUTED_KINDS = frozenset(
+    ("ADC", "SUBTRACT", "SUBTRACTION", "SUB", "MIP", "MINIP", "PHASE MAP", "P", "T1 MAP", "T2 MAP")
+)
+"""Values of ImageType of pictures that were worked out of others; P is a scanner's word for phase."""
+
+_NO_AGENT = frozenset(
+    ("", "none", "no", "non", "n", "n/a", "na", "nil", "0", "without", "ohne", "['n', 'a']")
+)
+"""What headers hold for an agent where none was given; the last is N\\A, which DICOM cuts in two."""
 
 
 def sequence_of_name(stem: str) -> tuple[str, str]:
@@ -83,8 +97,10 @@ def sequence_of_series(header: Any) -> str:
     kinds = " ".join(map(str, header.get("ImageType") or ()))
     if str(header.get("Modality") or "MR") != "MR" or _NOT_SLICES.search(f"{kinds} {description}"):
         return OTHER
+    if _COMPUTED_KINDS.intersection(map(str.upper, map(str, header.get("ImageType") or ()))):
+        return OTHER
     for text in (description, words):
-        found = _by_words(text, bool(header.get("ContrastBolusAgent")))
+        found = _by_words(text, _has_contrast(header))
         if found != UNKNOWN:
             return found
     return _by_times(header)
@@ -92,13 +108,22 @@ def sequence_of_series(header: Any) -> str:
 
 def _by_words(text: str, contrast: bool) -> str:
     is_t1 = bool(_T1_WORDS.search(text))
-    if _FLAIR_WORDS.search(text) and not _T1_FLAIR.search(text):
+    if _COMPUTED.search(text):
+        return OTHER
+    if _FLAIR_WORDS.search(text) and not (is_t1 and not _T2_WORDS.search(text)):
         return FLAIR
-    if is_t1 and not re.search(r"t1[ _-]?map|\bsub", text, re.IGNORECASE):
+    if is_t1:
+        if _AFTER_CONTRAST.search(text):
+            return POST
         if _PRE_WORDS.search(text):
             return PRE
         return POST if contrast or _POST_WORDS.search(text) else PRE
     return OTHER if _OTHER_WORDS.search(text) else UNKNOWN
+
+
+def _has_contrast(header: Any) -> bool:
+    """Tell whether the header names an agent; many name that there is none."""
+    return str(header.get("ContrastBolusAgent") or "").strip().casefold() not in _NO_AGENT
 
 
 def _by_times(header: Any) -> str:
@@ -109,7 +134,7 @@ def _by_times(header: Any) -> str:
     if inversion and 1500 <= inversion <= 3200 and (echo or 100) >= 60:
         return FLAIR
     if echo and repetition and echo < 30 and repetition < 1000 and not inversion:
-        return POST if header.get("ContrastBolusAgent") else PRE
+        return POST if _has_contrast(header) else PRE
     return UNKNOWN
 
 

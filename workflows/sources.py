@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from .doubles import refuse_conflicts, set_doubles_aside
-from .files import InputError
+from .files import InputError, NothingFoundError
 from .nifti_folder import find_volume_studies
 from .path_table import read_path_table
 from .studies import Record, Study, find_slice_studies, nothing_found
@@ -100,7 +100,7 @@ def distinct_studies(root: PathLike, without: Path | None = None) -> list[Study]
         )  # fmt: skip
     with_images = [study for study in doubles.kept if study.has_images]
     if not with_images:
-        raise InputError(
+        raise NothingFoundError(
             f"Every mask needs its image, but {root} has masks only, such as {doubles.kept[0].files()[0]}. "
             "Put the images beside them."
         )

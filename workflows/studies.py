@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .files import InputError
+from .files import NothingFoundError
 from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, is_tcga, parse_name
 
 Record = dict[str, Any]
@@ -154,16 +154,16 @@ def _stack(patient: str, folder: Path, members: list[tuple[SliceName, str]], ign
     return Study(patient, str(folder), slices, repeated=tuple(repeated), ignored=tuple(ignored))
 
 
-def nothing_found(root: Path) -> InputError:
+def nothing_found(root: Path) -> NothingFoundError:
     """Return the sentence about a folder without any study: what is expected, what is there."""
     names = [name for _, files in walk(root) for name in files]
     pictures = [name for name in names if name.lower().endswith(PICTURE_ENDINGS)]
     if not names:
-        return InputError(
+        return NothingFoundError(
             f"{root} is empty. Give the folder that holds the patients, each with {EXPECTED_NAMES}."
         )
     kind, some = ("pictures", pictures) if pictures else ("files", names)
-    return InputError(
+    return NothingFoundError(
         f"No slices were found in {root}: expected files named {EXPECTED_NAMES} (.tif, .tiff or .png), or "
         f"NIfTI volumes (.nii, .nii.gz); found {len(some)} {kind} such as {some[0]!r}. Rename them, "
         "or list them in a CSV file with the columns patient, image, label, slice."

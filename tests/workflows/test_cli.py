@@ -5,6 +5,9 @@ import importlib
 import os
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +76,62 @@ def test_every_command_explains_itself_with_an_example(gliomaseg, name: str) -> 
 
 def test_the_help_says_what_it_is_not_for(gliomaseg) -> None:
     assert "Not for diagnosis" in gliomaseg("--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train"], "Error: Missing argument 'data'. See `gliomaseg train --help`."),
+        (
+            ["train", "DATA", "--ouput", "x"],
+            "Error: No such option: --ouput (Possible options: --output). See",
+        ),
+        (["traim"], "Error: No such command 'traim'. Did you mean 'train'? See `gliomaseg --help`."),
+        (["prepare", "DATA", "--folds", "many"], "Error: Invalid value for '--folds': "),
+        ([], "Error: Expected a command, got none; `gliomaseg COMMAND --help` explains each."),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_one_sentence(gliomaseg, words: list[str], said: str) -> None:
+    outcome = gliomaseg(*words)
+    refused(outcome, said)
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_packages_load_ends_it_at_once(name: str) -> None:
+    code = f"""
+import os, signal
+from gliomaseg.workflows import cli
+with cli._loading():
+    try:
+        os.kill(os.getpid(), signal.{name})
+    except BaseException:  # as some packages do in the middle of an import
+        pass
+    print("half loaded")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "Interrupted before anything was done. Give the same command again.\n"
+
+
+def test_signals_are_handled_as_before_when_packages_are_loaded() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with cli._loading():
+        assert signal.getsignal(signal.SIGTERM) is cli._leave
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_an_institution_need_not_be_named(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    words = ["prepare", phantom_data, "--split", "institution", "--output", tmp_path / "out.json"]
+    outcome = gliomaseg(*words)
+    assert outcome.code == 0
+    sites = sorted({case["institution"] for case in load_cases(phantom_data)})
+    assert f"Left out: {sites[0]}. Name another with --institution." in outcome.out
+    assert {case["institution"] for case in load_cases(tmp_path / "out.json", "validation")} == {sites[0]}
+    gliomaseg(*words, "--fold", 1)
+    assert {case["institution"] for case in load_cases(tmp_path / "out.json", "validation")} == {sites[1]}
+    outcome = gliomaseg(*words, "--fold", 99)
+    refused(outcome, f"The institutions are {', '.join(sites)}, counted from 0, but fold 99 was asked for")
 
 
 def test_an_empty_folder_is_refused(gliomaseg, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """A DICOM Segmentation lies where the mask lies, names its images, and the same mask is the same object."""
 
 import builtins
+import json
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import highdicom
@@ -130,9 +131,7 @@ def test_a_multi_frame_file_with_two_frames_at_one_place_is_refused(tmp_path: Pa
     dataset.PixelData = np.concatenate([dataset.pixel_array, dataset.pixel_array[2:3]]).tobytes()
     dataset.NumberOfFrames = 7
     dataset.save_as(path)
-    with pytest.raises(
-        InputError, match="FLAIR series of study: Plane positions must not contain duplicates"
-    ):
+    with pytest.raises(InputError, match="FLAIR series of study: several of its frames lie at one place"):
         make_dicom_seg(record_of(path.parent), mask_of(values()), "unet", SHA256)
 
 
@@ -199,10 +198,111 @@ def test_a_header_that_lacks_the_frame_of_reference_is_told(tmp_path: Path) -> N
         del dataset.FrameOfReferenceUID
         dataset.save_as(file)
     with pytest.raises(
-        InputError, match="can be made for the FLAIR series of study: Source images have no Frame Of Ref"
-    ) as raised:
+        InputError,
+        match="for the FLAIR series of study: its header lacks FrameOfReferenceUID",
+    ):
         make_dicom_seg(record_of(place), mask_of(values()), "unet", SHA256)
-    assert "or leave --dicom-seg out and take the NIfTI mask." in str(raised.value)
+
+
+def changed(place: Path, change: Callable[[Any], None]) -> Path:
+    """Change the header of every file of a folder, as odd as it may be."""
+    for file in place.iterdir():
+        dataset = pydicom.dcmread(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            change(dataset)
+            dataset.save_as(file)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("ISO_IR 144", "Анна"),
+        (None, "Smith^Anna"),
+    ],
+)
+def test_names_in_any_characters_are_written_in_unicode(
+    tmp_path: Path, characters: list[str] | str | None, name: str
+) -> None:
+    def change(dataset: Any) -> None:
+        dataset.SpecificCharacterSet = characters
+        if characters is None:
+            del dataset.SpecificCharacterSet
+        dataset.PatientName = name
+
+    place = changed(write_dicom(tmp_path / "study", values(), AXIAL), change)
+    record = record_of(place)
+    path = write_dicom_seg(make_dicom_seg(record, mask_of(values()), "unet", SHA256), record, tmp_path)
+    seg = pydicom.dcmread(path)
+    assert (seg.SpecificCharacterSet, str(seg.PatientName)) == ("ISO_IR 192", name)
+
+
+@pytest.mark.parametrize(
+    ("tag", "odd"),
+    [
+        ("PatientSex", "Female"),
+        ("PatientBirthDate", "00000000"),
+        ("PatientBirthDate", "1970-01-01"),
+        ("StudyTime", "251112"),
+        ("StudyTime", "10:11:12"),
+    ],
+)
+def test_a_value_of_a_person_that_cannot_be_read_is_left_out(tmp_path: Path, tag: str, odd: str) -> None:
+    place = changed(
+        write_dicom(tmp_path / "study", values(), AXIAL), lambda dataset: setattr(dataset, tag, odd)
+    )
+    seg = make_dicom_seg(record_of(place), mask_of(values()), "unet", SHA256)
+    assert not seg[tag].value
+    assert seg.PatientID
+
+
+def test_values_that_can_be_read_are_taken_over(tmp_path: Path) -> None:
+    def change(dataset: Any) -> None:
+        dataset.PatientSex, dataset.PatientBirthDate, dataset.StudyTime = "F", "19700131", "101112.5"
+
+    place = changed(write_dicom(tmp_path / "study", values(), AXIAL), change)
+    seg = make_dicom_seg(record_of(place), mask_of(values()), "unet", SHA256)
+    assert (seg.PatientSex, str(seg.PatientBirthDate)) == ("F", "19700131")
+    assert str(seg.StudyTime).startswith("101112")
+
+
+def test_slices_of_unknown_thickness_are_outlined(tmp_path: Path) -> None:
+    place = changed(
+        write_dicom(tmp_path / "study", values(), AXIAL), lambda dataset: delattr(dataset, "SliceThickness")
+    )
+    seg = make_dicom_seg(record_of(place), mask_of(values()), "unet", SHA256)
+    affine = np.asarray(LoadStudyd(keys.IMAGE)(record_of(place))[keys.IMAGE].affine)
+    assert np.allclose(places_in(seg), places_of(mask_of(values()), affine), atol=0.01)
+
+
+def test_several_multi_frame_files_are_told(tmp_path: Path) -> None:
+    behind = AXIAL.copy()
+    behind[:3, 3] += 3 * AXIAL[:3, 2]
+    first = write_enhanced(tmp_path / "study" / "a.dcm", values()[..., :3], AXIAL)
+    second = write_enhanced(tmp_path / "study" / "b.dcm", values()[..., 3:], behind)
+    dataset = pydicom.dcmread(second)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.SeriesInstanceUID = pydicom.dcmread(first).SeriesInstanceUID
+    dataset.save_as(second)
+    with pytest.raises(InputError, match="it is in 2 multi-frame files, and such an object names one"):
+        make_dicom_seg(record_of(tmp_path / "study"), mask_of(values()), "unet", SHA256)
+
+
+def test_nothing_of_a_person_is_in_the_sentence_about_an_odd_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(**_: Any) -> None:
+        raise ValueError("Invalid value 19700131 of Anna Smith")
+
+    monkeypatch.setattr(dicom_seg.load_highdicom().seg, "Segmentation", odd)
+    record = record_of(write_dicom(tmp_path / "study", values(), AXIAL))
+    with pytest.raises(InputError, match=r"odd in a way that highdicom refuses \(ValueError\)") as raised:
+        make_dicom_seg(record, mask_of(values()), "unet", SHA256)
+    assert "Anna" not in str(raised.value)
+    assert "1970" not in str(raised.value)
 
 
 class BrightIsAbnormal:
@@ -210,7 +310,7 @@ class BrightIsAbnormal:
 
     device = torch.device("cpu")
     network_name = "unet"
-    model = SimpleNamespace(sha256=SHA256)
+    sha256 = SHA256
 
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
         image = LoadStudyd(keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
@@ -277,12 +377,18 @@ def test_a_study_of_which_none_can_be_made_does_not_keep_others_from_it(
 
     one, real = pydicom.dcmread(next(studies[0].iterdir())).StudyInstanceUID, load.seg.Segmentation
     monkeypatch.setattr(load.seg, "Segmentation", made)
-    with pytest.raises(
-        InputError, match=r"1 of 2 studies could not be segmented, the first of them one: No DICOM"
-    ):
-        predict(studies, tmp_path / "out")
-    assert not (tmp_path / "out" / "one").exists()
-    assert (tmp_path / "out" / "two" / "two_mask.seg.dcm").is_file()
+    words = (
+        r"1 of 2 studies have no DICOM Segmentation, the first of them one: No DICOM .* NIfTI; the notes in"
+    )
+    with pytest.raises(InputError, match=words):
+        predict(studies, tmp_path / "out", finished=Finished(tmp_path / "out", {}))
+    written = sorted(path.name for path in (tmp_path / "out").glob("*/*mask*"))
+    assert written == ["one_mask.nii.gz", "two_mask.nii.gz", "two_mask.seg.dcm"]  # no mask is lost
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["studies"]
+    assert "No DICOM Segmentation can be made" in rows[0]["notes"][-1]
+    assert not any("No DICOM" in note for note in rows[1]["notes"])
+    finished = Finished(tmp_path / "out", {}, resume=True)
+    assert finished.find(record_of(studies[0])) is None  # and it is tried again
 
 
 def test_where_highdicom_is_missing_it_says_what_to_install(

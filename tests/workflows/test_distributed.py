@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import nn
 
 from gliomaseg.workflows.distributed import replicate, share_of
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.handlers import is_first_process, unwrap
+from gliomaseg.workflows.models import configs_folder
 
 Join = Callable[[int, int], None]
 
@@ -42,6 +44,15 @@ def shares(join: Join, cases: str, world: int, even: bool = False) -> list[str]:
         join(rank, world)
         found.append("".join(share_of(cases, even)))
     return found
+
+
+@pytest.mark.parametrize(("gpu", "name"), [(True, "nccl"), (False, "gloo")])
+def test_processes_talk_as_their_machine_lets_them(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, name: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    config = ConfigParser.load_config_file(str(configs_folder() / "multi_gpu_train.yaml"))
+    assert ConfigParser(config).get_parsed_content("backend") == name
 
 
 def test_alone_a_process_has_all_cases() -> None:

@@ -14,9 +14,9 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from gliomaseg.workflows import evaluate
-from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
-from gliomaseg.workflows.evaluate_command import evaluate_command, note_on_choice
+from gliomaseg.workflows.evaluate_command import evaluate_command, method_of, note_on_choice
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.fingerprints import settings_of
 from gliomaseg.workflows.measured import Measurements
@@ -93,7 +93,26 @@ def test_the_validation_section_has_no_such_warning(
     assert "trained the model (" not in caplog.text
     protocol = metrics_of(tmp_path / "out")["protocol"]
     assert (protocol["section"], "warning" in protocol) == ("validation", False)
+    assert protocol["split"] == "patient"
+    assert protocol["data_sha256"] == load_datalist(smoke_run / "datalist.json")["sha256"]
     assert metrics_of(tmp_path / "out")["dice"] == metrics_of(smoke_run)["dice"]
+
+
+def test_the_same_data_has_the_same_fingerprint_however_it_is_named(
+    phantom_data: Path, tmp_path: Path
+) -> None:
+    evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data)
+    protocol = metrics_of(tmp_path / "out")["protocol"]
+    assert protocol["data_sha256"] == build_datalist(phantom_data)["sha256"]
+    assert protocol["split"] == "given"
+
+
+def test_how_patients_were_kept_apart_is_said_only_of_those_whom_the_split_knows(smoke_run: Path) -> None:
+    datalist = load_datalist(smoke_run / "datalist.json")
+    known = load_cases(smoke_run / "datalist.json")
+    assert method_of(known, datalist) == "patient"
+    assert method_of([*known, {"patient": "somebody else"}], datalist) == "given"
+    assert method_of(known, None) == "given"
 
 
 def test_who_has_chosen_the_weights_is_counted(smoke_run: Path, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from gliomaseg.workflows.dicom_folder import REFUSED, find_dicom_studies
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.inputs import find_studies_to_predict
+from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
 from gliomaseg.workflows.phantom_study import write_dicom
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
@@ -166,6 +167,73 @@ def test_a_file_that_cannot_be_read_refuses_its_study_alone(tmp_path: Path) -> N
     records = find_studies_to_predict([tmp_path / "all"])
     assert [REFUSED in record for record in records] == [False, True]
     assert str(victim) in records[1][REFUSED]
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("VIEWER/icon.png",),
+        ("VIEWER/icon_1.png", "VIEWER/icon_2.png"),
+        ("s1/preview_1.tif",),
+        ("masks/anna/anna_1_mask.tif",),
+    ],
+)
+def test_pictures_beside_dicom_are_no_patients(tmp_path: Path, names: tuple[str, ...]) -> None:
+    series(tmp_path / "anna", "AX FLAIR", 1)
+    for name in names:
+        picture(tmp_path / "anna" / name)
+    assert folders(one(tmp_path / "anna")) == ["s1"]
+
+
+def test_masks_of_an_earlier_call_beside_dicom_are_no_patients(tmp_path: Path) -> None:
+    series(tmp_path / "anna", "AX FLAIR", 1)
+    volume(tmp_path / "anna" / "masks" / "anna_mask.nii.gz")
+    assert folders(one(tmp_path / "anna")) == ["s1"]
+
+
+def test_slices_and_volumes_beside_dicom_are_studies(tmp_path: Path) -> None:
+    series(tmp_path / "all" / "anna", "AX FLAIR", 1)
+    picture(tmp_path / "all" / "TCGA_CS_4941_19960909" / "TCGA_CS_4941_19960909_1.tif")
+    volume(tmp_path / "all" / "bert.nii.gz")
+    found = find_studies_to_predict([tmp_path / "all"])
+    assert [record["patient"] for record in found] == ["all", "TCGA_CS_4941_19960909", "bert"]
+
+
+def test_a_screenshot_among_the_slices_is_left_out(tmp_path: Path) -> None:
+    folder = series(tmp_path / "anna", "AX FLAIR", 1)
+    dataset = pydicom.dcmread(next(folder.iterdir()))
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+    del dataset.ImagePositionPatient
+    dataset.save_as(folder / "screenshot.dcm")
+    assert "screenshot.dcm" not in {Path(name).name for name in one(tmp_path / "anna")["image"]}
+    assert len(one(tmp_path / "anna")["image"]) == 3
+
+
+def test_a_directory_of_a_disc_is_no_slice_whatever_its_name(tmp_path: Path) -> None:
+    folder = series(tmp_path / "anna", "AX FLAIR", 1)
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    directory = pydicom.dataset.FileDataset("x", {}, file_meta=meta, preamble=b"\0" * 128)
+    directory.FileSetID = "DISC"
+    directory.save_as(folder / "DICOMDIR.dcm", enforce_file_format=True)
+    assert len(one(tmp_path / "anna")["image"]) == 3
+
+
+def test_a_named_folder_of_a_series_may_hold_notes_on_how_to_show_it(tmp_path: Path) -> None:
+    folder = series(tmp_path / "anna", "AX FLAIR", 1)
+    dataset = pydicom.dcmread(next(folder.iterdir()))
+    del dataset.Rows, dataset.PixelData
+    dataset.Modality = "PR"
+    dataset.save_as(folder / "note.dcm")
+    assert len(named_study({"FLAIR": str(folder)})["image"]) == 3
 
 
 def test_loose_dicom_files_are_one_study(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class BrightIsAbnormal:
 
     def __init__(self, threshold: float = 0.5, sha256: str = "ab" * 32) -> None:
         config = {"threshold": threshold, "device": "cpu"}
+        self.sha256 = sha256
         self.model = SimpleNamespace(sha256=sha256, parser=lambda: SimpleNamespace(get=lambda: config))
         self.asked: list[str] = []
 

@@ -69,6 +69,15 @@ def test_a_run_leaves_everything_behind_that_the_design_lists(smoke_run: Path) -
     assert not any(".partial" in name for name in names)
 
 
+def test_the_metadata_of_a_run_is_about_this_run(smoke_run: Path) -> None:
+    metadata = json.loads((smoke_run / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metrics = json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8"))
+    assert "resnext26_unet_tiny" in metadata["description"]
+    assert metadata["eval_metrics"]["val_mean_dice"] == round(metrics["dice"]["per_patient_mean"], 4)
+    assert metadata["network_data_format"]["inputs"]["image"]["num_channels"] == 3
+    assert "pillow" in metadata["required_packages_version"]
+
+
 def test_metrics_have_the_keys_that_other_programs_read(smoke_run: Path) -> None:
     metrics = json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["protocol"]["split"] == "patient"

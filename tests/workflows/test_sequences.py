@@ -49,6 +49,28 @@ def test_a_file_name_tells_its_sequence(stem: str, case: str, sequence: str) -> 
         ("3D_Brain_VIEW_FLAIR_SHC", FLAIR),
         ("t2_space_dark-fluid_sag_p2_iso", FLAIR),
         ("AX T1 FLAIR", PRE),
+        ("FLAIR T1 AX", PRE),
+        ("T1W_IR_FLAIR", PRE),
+        ("t1_tirm_tra_dark-fluid", PRE),
+        ("T2 FLAIR post T1", FLAIR),
+        ("FLAIR_ADC", OTHER),
+        ("FLAIR MIP", OTHER),
+        ("FLAIR_SUBTR", OTHER),
+        ("subject_7 FLAIR", FLAIR),
+        ("AX T1 WITHOUT CONTRAST", PRE),
+        ("AX T1 WITH CONTRAST", POST),
+        ("AX T1 PRECONTRAST", PRE),
+        ("AX T1 PRE-CONTRAST", PRE),
+        ("T1 NO CONTRAST", PRE),
+        ("t1 ohne KM", PRE),
+        ("T1 SANS GADO", PRE),
+        ("T1 SIN CONTRASTE", PRE),
+        ("T1 before gd", PRE),
+        ("T1 prior to contrast", PRE),
+        ("SAG T1 POSTERIOR FOSSA", PRE),
+        ("T1 post w/o fs", POST),
+        ("t1_postcontrast", POST),
+        ("T1_POSTGAD", POST),
         ("AX T1 PRE GD", PRE),
         ("t1_se_tra", PRE),
         ("AX T1 POST", POST),
@@ -72,6 +94,20 @@ def test_a_description_tells_its_sequence(description: str, sequence: str) -> No
 def test_contrast_in_the_header_makes_a_t1_post_contrast() -> None:
     assert sequence_of_series({"SeriesDescription": "AX T1", "ContrastBolusAgent": "Gadovist"}) == POST
     assert sequence_of_series({"SeriesDescription": "AX FLAIR", "ContrastBolusAgent": "Gadovist"}) == FLAIR
+
+
+@pytest.mark.parametrize("none", ["NONE", "No", "N/A", "0", " ", ["N", "A"]])
+def test_an_agent_that_is_none_is_no_contrast(none: str) -> None:
+    assert sequence_of_series({"SeriesDescription": "AX T1", "ContrastBolusAgent": none}) == PRE
+    times = {"EchoTime": 10, "RepetitionTime": 500}
+    assert sequence_of_series({**times, "ContrastBolusAgent": none}) == PRE
+
+
+@pytest.mark.parametrize("kind", ["MIP", "SUBTRACT", "PHASE MAP", "ADC", "P"])
+def test_a_picture_that_was_worked_out_is_no_flair(kind: str) -> None:
+    header = {"SeriesDescription": "FLAIR", "ImageType": ["DERIVED", "PRIMARY", kind]}
+    assert sequence_of_series(header) == OTHER
+    assert sequence_of_series({**header, "ImageType": ["DERIVED", "PRIMARY", "MPR"]}) == FLAIR
 
 
 @pytest.mark.parametrize(
