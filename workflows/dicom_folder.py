@@ -118,12 +118,14 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
     pydicom = load_pydicom()
     studies: dict[str, DicomStudy] = {}
     broken: list[tuple[Path, str]] = []
+    directories: list[Path] = []
     of_folder: dict[Path, str] = {}
     for path in paths:
         try:
             with quietly(path):
                 header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
                 if str(header.file_meta.get("MediaStorageSOPClassUID", "")) == DIRECTORY:
+                    directories.append(path)
                     continue
                 header = {tag: header.get(tag) for tag in TAGS}
                 if not header["StudyInstanceUID"] and not header["Rows"]:
@@ -134,6 +136,9 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
         uid = str(header["StudyInstanceUID"] or path.parent)
         of_folder.setdefault(path.parent, uid)
         _add(studies.setdefault(uid, DicomStudy()), path, header)
+    if not studies and not broken:
+        words = "{0} is the list of what is on a disc, and no scan; name the folder {1} that it lists."
+        broken = [(path, words.format(path, path.parent)) for path in directories]
     for path, words in broken:
         study = studies.setdefault(of_folder.get(path.parent, str(path)), DicomStudy())
         study.files.append(str(path))

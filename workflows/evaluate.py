@@ -149,11 +149,14 @@ def in_slices(
         Both as ``(H, W, D)``, with the spacing in that order; ``affine`` is still that of the files.
     """
     affine = segmentation.affine
-    turned = {
-        name: to_slices(getattr(segmentation, name), affine) for name in ("image", "mask", "probability")
-    }
-    spacing = None if segmentation.spacing_mm is None else axial_spacing(affine)
-    return replace(segmentation, **turned, spacing_mm=spacing), to_slices(truth, affine)
+    turned = replace(
+        segmentation,
+        image=to_slices(segmentation.image, affine),
+        mask=to_slices(segmentation.mask, affine),
+        probability=to_slices(segmentation.probability, affine),
+        spacing_mm=None if segmentation.spacing_mm is None else axial_spacing(affine),
+    )
+    return turned, to_slices(truth, affine)
 
 
 def figures_of(
@@ -193,7 +196,7 @@ def masks_as_predictions(folder: Path, segment_image: Callable[[Mapping[str, Any
         mask = load_prediction(folder, case)
         known = bool(image.meta.get("spacing_known", True))
         return Segmentation(
-            image=image.numpy(),
+            image=pictures.with_flair(image.numpy()),
             mask=mask,
             probability=mask.astype(np.float32),
             affine=np.asarray(image.affine),

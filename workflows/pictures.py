@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ..transforms import keys
 from ..transforms.keys import CHANNELS, FLAIR
 
 Picture = npt.NDArray[np.uint8]
@@ -213,3 +214,8 @@ def _slice_with(
 ) -> Picture:
     first, second = (None if mask is None else mask[..., k] for mask in (truth, pred))
     return overlay(gray[..., k], first, second, alpha)
+
+
+def with_flair(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an image with a channel at ``keys.FLAIR``; a single channel is FLAIR itself."""
+    return np.repeat(image, len(keys.CHANNELS), axis=0) if image.shape[0] == 1 else image

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from ..transforms import keys
@@ -229,7 +227,7 @@ def _write_overlay(path: Path, segmentation: Segmentation) -> None:
     """Draw the outline on slices as radiologists look at them, whatever the orientation of the files."""
     image, mask = (
         to_slices(values, segmentation.affine)
-        for values in (_with_flair(segmentation.image), segmentation.mask)
+        for values in (pictures.with_flair(segmentation.image), segmentation.mask)
     )
     animation.write_png(path, pictures.strip(image, None, mask))
 
@@ -271,8 +269,3 @@ def _check_places(studies: Sequence[Mapping[str, Any]], folder: Path) -> None:
                     f"The files of a study come along with it, but {case[keys.PATIENT]} names one elsewhere; "
                     "leave out the list that names it."
                 )
-
-
-def _with_flair(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an image with a channel at ``keys.FLAIR``; a single channel is FLAIR itself."""
-    return np.repeat(image, len(keys.CHANNELS), axis=0) if image.shape[0] == 1 else image

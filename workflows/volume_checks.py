@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
@@ -52,11 +53,11 @@ def inspect_volume(study: Study) -> VolumeFacts:
         faults += _pair_faults(study.label, label, image)
     if study.volume is None and study.label:
         faults.append(Fault("mask-without-image", study.label, f"{study.label} has no image."))
-    lesion = _slices_with_lesion(label[0]) if label is not None else 0
+    lesion = _slices_with_lesion(label) if label is not None else 0
     findings = [*gather(study.patient, faults), *_whole_study(study, label is not None and lesion == 0)]
     return VolumeFacts(
         study,
-        slices=image[0].shape[2] if image is not None and image[0].ndim > 2 else 0,
+        slices=image[0].shape[_slice_axis(image[1])] if image is not None and image[0].ndim > 2 else 0,
         slices_with_lesion=lesion,
         digest=digest_of(image[0]) if image is not None else None,
         findings=tuple(findings),
@@ -153,10 +154,20 @@ def _whole_study(study: Study, is_blank: bool) -> Iterator[Finding]:
         yield finding("no-lesion", [study.label], f"{study.patient} in {study.folder} has no lesion.")
 
 
-def _slices_with_lesion(voxels: npt.NDArray[Any]) -> int:
+def _slices_with_lesion(label: Volume) -> int:
+    voxels, affine = label
     if voxels.ndim < 3:
         return int(voxels.any())
-    return int(np.count_nonzero(np.any(voxels.reshape(*voxels.shape[:3], -1) != 0, axis=(0, 1, 3))))
+    through = _slice_axis(affine)
+    others = tuple(axis for axis in range(4) if axis != through)
+    return int(np.count_nonzero(np.any(voxels.reshape(*voxels.shape[:3], -1) != 0, axis=others)))
+
+
+def _slice_axis(affine: npt.NDArray[Any]) -> int:
+    """Return the axis that runs through the axial slices, the last one where the affine does not tell."""
+    axes = nib.io_orientation(affine)[:, 0]
+    found = np.flatnonzero(axes == 2)
+    return int(found[0]) if len(found) else 2
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
 from gliomaseg.workflows import evaluate
+from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command, method_of, note_on_choice
@@ -113,6 +115,67 @@ def test_how_patients_were_kept_apart_is_said_only_of_those_whom_the_split_knows
     assert method_of(known, datalist) == "patient"
     assert method_of([*known, {"patient": "somebody else"}], datalist) == "given"
     assert method_of(known, None) == "given"
+
+
+@pytest.fixture
+def turned(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
+    """Return a function that writes a study with truth and a folder of masks, stored in an orientation."""
+    affine = np.diag([-1.0, -1.0, 4.0, 1.0])
+    generator = np.random.default_rng(0)
+    scan = generator.normal(100, 10, (12, 14, 6)).astype(np.float32)
+    truth, mask = np.zeros((2, 12, 14, 6), np.uint8)
+    truth[2:7, 3:9, 1:4] = 1
+    mask[3:8, 3:8, 2:5] = 1
+
+    def write(codes: str) -> tuple[Path, Path]:
+        turn = nib.orientations.ornt_transform(
+            nib.io_orientation(affine), nib.orientations.axcodes2ornt(codes)
+        )
+        (tmp_path / codes / "masks").mkdir(parents=True)
+        names = ("data/anna.nii.gz", "data/anna_mask.nii.gz", "masks/anna.nii.gz")
+        for name, voxels in zip(names, (scan, truth, mask), strict=True):
+            path = tmp_path / codes / name
+            path.parent.mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(voxels, affine).as_reoriented(turn), path)
+        return tmp_path / codes / "data", tmp_path / codes / "masks"
+
+    return write
+
+
+def test_figures_do_not_depend_on_how_a_volume_is_stored(
+    turned: Callable[[str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    found = []
+    for codes in ("LPS", "RAS", "ASR", "SPL"):
+        data, masks = turned(codes)
+        evaluate_command(data, tmp_path / codes / "out", predictions=masks)
+        metrics = metrics_of(tmp_path / codes / "out")
+        del metrics["protocol"]["predictions"], metrics["protocol"]["data_sha256"]
+        found.append(metrics)
+    assert found[0]["protocol"]["slices"] == 6
+    assert found[0]["dice"]["per_patient_mean"] == pytest.approx(2 * 4 * 5 * 2 / (90 + 75))
+    assert all(one == found[0] for one in found[1:])
+
+
+def test_doctor_counts_axial_slices_however_a_volume_is_stored(
+    turned: Callable[[str], tuple[Path, Path]],
+) -> None:
+    for codes in ("LPS", "ASR"):
+        report = check_data(turned(codes)[0])
+        assert (report.slices, report.slices_with_lesion) == (6, 3)
+
+
+def test_a_truth_that_lies_elsewhere_than_its_scan_is_refused(
+    turned: Callable[[str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    data, masks = turned("LPS")
+    other, _ = turned("RAS")
+    shutil.copy(other / "anna_mask.nii.gz", data / "anna_mask.nii.gz")
+    with pytest.raises(
+        InputError,
+        match=r"anna_mask.nii.gz lies elsewhere in space than its scan \S+anna.nii.gz: the affines",
+    ):
+        evaluate_command(data, tmp_path / "out", predictions=masks)
 
 
 def test_who_has_chosen_the_weights_is_counted(smoke_run: Path, tmp_path: Path) -> None:
