@@ -29,7 +29,7 @@ LOADED_BY_PATH = ("serving", "label_app", "main")
 # The modules of workflows/ in the order a case travels; each may import those before it, none behind it.
 # fmt: off
 ORDER = [
-    "memory", "files", "pool", "machine", "causes",  # reading and writing, and what went wrong
+    "memory", "files", "occupied", "pool", "machine", "causes",  # reading and writing, and what went wrong
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "slices", "studies", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "datalist_file", "datalist", "folds",  # who trains

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
 
+LOWEST = 3
+"""Patients that are named after an evaluation, those that are outlined worst."""
+
 QUIET = {
     "ignite": logging.CRITICAL,  # reports an interrupt as an error before we do it in words
     "monai.bundle.workflows": logging.ERROR,  # tells which logging.conf it read
@@ -64,6 +67,8 @@ def main() -> None:
     0 done, 1 a fault of ours or a lost GPU, 2 wrong input or too small a machine (one sentence, no
     traceback), 130 interrupted and resumable.
     """
+    if not sys.stderr.isatty():  # a log: a line each half minute is enough
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
@@ -142,7 +147,7 @@ def prepare(
         typer.echo(f"Left out: {datalist['split']['institution']}. Name another with --institution.")
     if earlier:
         typer.echo(f"Another datalist was there; it is now {earlier}.")
-    typer.echo(f"Wrote {output}. Next: gliomaseg train {output} --output runs/first")
+    typer.echo(f"Wrote {output}. Next: gliomaseg train {shlex.quote(str(output))} --output runs/first")
 
 
 @app.command(epilog="Example: `gliomaseg train DATA --output runs/first --set size=256 --set epochs=40`")
@@ -186,7 +191,8 @@ def train(
     except KeyboardInterrupt as stop:
         raise _resumable(stop, "gliomaseg", "train", data, "--output", output, "--resume") from stop
     _tell(evaluation, output)
-    typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: tensorboard --logdir {output}")
+    curves = shlex.join(["tensorboard", "--logdir", str(output)])
+    typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: {curves}")
 
 
 @app.command(
@@ -243,6 +249,8 @@ def cross_validate(
             raise typer.Exit(130) from stop
         raise _with_resume("What is trained is kept.") from stop
     typer.echo(in_words(result.folds))
+    if result.evaluation is None and not result.missing:
+        return
     if result.evaluation is None:
         missing = ", ".join(map(str, result.missing))
         typer.echo(f"Still missing: fold {missing}. The figures of all patients come with the last of them.")
@@ -251,7 +259,7 @@ def cross_validate(
 
     typer.echo(
         f"Next: open {output / 'report.html'}, or let all folds outline other scans: gliomaseg predict SCANS "
-        f"--model {output} --output masks"
+        f"--model {shlex.quote(str(output))} --output masks"
     )
 
 
@@ -648,6 +656,10 @@ def _tell(evaluation: Evaluation, output: Path) -> None:
         f"{dice['per_patient_mean']:.3f}{interval}, median {dice['per_patient_median']:.3f}. "
         f"{NOT_FOR_DIAGNOSIS}"
     )
+    figures = sorted(evaluation.figures, key=lambda case: case.dice)
+    if len(figures) > LOWEST:
+        lowest = ", ".join(f"{case.patient} {case.dice:.3f}" for case in figures[:LOWEST])
+        typer.echo(f"Lowest: {lowest}.")
     typer.echo(
         f"All figures are in {output / 'metrics.json'}, every patient in {output / 'per_patient.csv'}."
     )

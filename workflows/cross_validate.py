@@ -32,6 +32,9 @@ FORMAT: Final = "gliomaseg-cross-validation/1"
 DEFAULTS: Final[dict[str, Any]] = {"split": "folds", "folds": 5, "validation": 0.15, "seed": 0}
 """What is taken where a person does not say."""
 
+OF_MACHINES: Final = ("device", "num_workers")
+"""Settings that may differ between the folds, which may be trained on several machines."""
+
 TEST: Final = "test"
 """Folder within that of a fold for the figures of the patients it has not met."""
 
@@ -102,6 +105,7 @@ def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
             "another --output."
         )
     _require_fold(options.fold, plan["folds"])
+    _require_data(options, plan)
     _require_the_same(options, plan)
 
 
@@ -120,6 +124,9 @@ def cross_validate(options: CrossOptions, tell: Callable[[str], None]) -> CrossR
     numbers = range(plan["folds"])
     wanted = [options.fold] if options.fold is not None else list(numbers)
     left = [fold for fold in wanted if not is_done(folder_of(options.output, fold))]
+    if not left and options.fold is not None and (options.output / "metrics.json").is_file():
+        tell(f"Fold {options.fold} is done, and all are put together in {options.output}.")
+        return CrossResult([_row(options.output, fold) for fold in numbers], None, ())
     if not left:
         tell("What was asked for is trained; its patients are evaluated again.")
     for place, fold in enumerate(left):
@@ -202,7 +209,7 @@ def _begin(options: CrossOptions, progress: Progress | None) -> None:
         "format": FORMAT,
         "note": "Not for diagnosis.",
         "says": SAYS,
-        "data": str(options.data),
+        "data": str(options.data.absolute()),
         "data_sha256": everyone["sha256"],
         **settled,
         "folds": len(parts),
@@ -222,13 +229,27 @@ def _require_the_same(options: CrossOptions, plan: Mapping[str, Any]) -> None:
     """Refuse to go on with other numbers, another config or other settings: all folds are trained alike."""
     asked = {name: getattr(options, name) for name in DEFAULTS}
     asked["config"] = None if options.config is None else str(options.config)
-    asked["settings"] = dict(options.settings) or None
-    for name, value in asked.items():
-        if value is not None and value != plan[name]:
+    settings = {
+        f"settings {name}": value for name, value in options.settings.items() if name not in OF_MACHINES
+    }
+    known = {**plan, **{f"settings {name}": value for name, value in plan["settings"].items()}}
+    for name, value in {**asked, **settings}.items():
+        if value is not None and value != known.get(name):
             raise InputError(
                 f"All folds are trained alike, but the cross-validation in {options.output} has {name} "
-                f"{plan[name]} and {value} was asked for; leave that out, or begin anew in another folder."
+                f"{known.get(name)} and {value} was asked for; leave that out, or begin anew in another "
+                "folder."
             )
+
+
+def _require_data(options: CrossOptions, plan: Mapping[str, Any]) -> None:
+    """Refuse other data than was dealt out."""
+    theirs, ours = options.data.absolute(), Path(plan["data"]).absolute()
+    if theirs != ours and not (theirs.exists() and ours.exists() and theirs.samefile(ours)):
+        raise InputError(
+            f"The patients of a cross-validation are dealt out once, but the one in {options.output} was "
+            f"made of {ours} and {theirs} is named now; name the same, or begin anew in another folder."
+        )
 
 
 def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str], None]) -> None:
@@ -244,7 +265,8 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
     if known and not options.resume:
         raise InputError(f"{folder} already holds a run; add --resume to go on with it.")
     config = None if known else _config_of(options.output)
-    train(TrainOptions(source, folder, config, resume=known))
+    here = {name: value for name, value in options.settings.items() if name in OF_MACHINES}
+    train(TrainOptions(source, folder, config, here, resume=known))
     evaluation, command = _test(options.output, fold)
     write_evaluation(
         folder / TEST, evaluation, title=_name(datalist), split=datalist["split"], command=command
@@ -296,6 +318,7 @@ def _put_together(output: Path, plan: Mapping[str, Any]) -> Evaluation:
             ["gliomaseg", "cross-validate", plan["data"], "--output", str(output), "--resume"]
         ),
         curves=False,
+        columns={"fold": {case.patient: fold for fold, one in enumerate(found) for case in one.figures}},
     )
     for fold in range(plan["folds"]):
         Measurements(folder_of(output, fold) / TEST, {}).clear()

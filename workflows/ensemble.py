@@ -88,7 +88,7 @@ class Ensemble:
             mask=mask,
             probability=probability,
             confidence=confidence,
-            check_by_hand=confidence < self.check_below,
+            check_by_hand=confidence < self.check_below or not mask.any(),
         )
 
 

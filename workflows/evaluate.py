@@ -230,6 +230,7 @@ def write_evaluation(
     config_text: str | None = None,
     command: str | None = None,
     curves: bool = True,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write metrics.json, per_patient.csv, report.html and predictions.gif into a folder.
 
@@ -240,9 +241,12 @@ def write_evaluation(
         split: who was on which side, for the report.
         config_text: of the training, for the report.
         command: that writes the same again, for the report.
+        columns: further ones of per_patient.csv: name -> patient -> value.
         curves: whether the report shows those of the training whose event files are in or below the folder.
     """
     table = per_patient_table(evaluation.figures)
+    for name, values in (columns or {}).items():
+        table[name] = table["patient"].map(values)
     files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_text(folder / "per_patient.csv", table.to_csv(index=False))
     animation.write_gif(evaluation.frames, folder / "predictions.gif")

@@ -24,7 +24,7 @@ from .findings import amount
 from .fingerprints import settings_of, versions
 from .masks import files_of_prediction
 from .measured import Measurements
-from .models import default_folder
+from .models import CROSS_VALIDATION, default_folder
 from .split import SECTIONS
 
 logger = logging.getLogger(__name__)
@@ -235,6 +235,11 @@ def _load_image(case: Mapping[str, Any]) -> Any:
 def _check_output(output: Path) -> None:
     """Refuse a file, and a run or bundle whose own figures would be written over."""
     require_folder(output)
+    if (output / CROSS_VALIDATION).is_file():
+        raise InputError(
+            f"{output} holds a cross-validation with figures of its own; choose another --output, such as "
+            f"{output.absolute()}-on-data."
+        )
     if (output / "configs" / "train.json").is_file() and (output / "models").is_dir():
         raise InputError(
             f"{output} holds a trained model with figures and a report of its own; choose another --output, "

@@ -18,7 +18,7 @@ from .nifti_folder import ENDINGS, LABEL_MARKS, is_volume, stem_of
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
-from .studies import Record, walk
+from .studies import Record, find_slice_studies, walk
 
 
 def find_studies_to_predict(
@@ -136,7 +136,10 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     if any(UNKNOWN not in parts for parts in volumes.values()):
-        return [*found, *(_named_by_sequence(*item) for item in sorted(volumes.items()))]
+        named = [_named_by_sequence(*item) for item in sorted(volumes.items())]
+        studies = find_slice_studies(folder.absolute(), without)
+        stacks = [study.record() for study in studies if study.has_images]
+        return [*found, *named, *filter(_is_scan, _scans_beside(found, stacks))]
     if not found:
         return find_cases(folder, without)
     return [*found, *_beside(found, folder, without)] if others else found
@@ -147,15 +150,21 @@ def _beside(found: Sequence[Record], folder: Path, without: Path | None) -> list
 
     Discs of patients hold icons of their viewers, and archives a preview of each study.
     """
-    places = [study_folder(record[keys.IMAGE]) for record in found]
     try:
-        cases = find_cases(folder, without)
+        return _scans_beside(found, find_cases(folder, without))
     except NothingFoundError:
         return []
+
+
+def _scans_beside(dicom: Sequence[Record], cases: Sequence[Record]) -> list[Record]:
+    """Leave out the pictures that lie among DICOM files, or beside them without being slices of a scan."""
+    places = [study_folder(record[keys.IMAGE]) for record in dicom]
     return [
         case
         for case in cases
-        if not is_slice_stack(case) or (_is_scan(case) and not _lies_in(case[keys.IMAGE][0], places))
+        if not dicom
+        or not is_slice_stack(case)
+        or (_is_scan(case) and not _lies_in(case[keys.IMAGE][0], places))
     ]
 
 

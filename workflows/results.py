@@ -126,7 +126,12 @@ def notes_on(case: Mapping[str, Any], segmentation: Segmentation) -> list[str]:
     """Return what a reader of the result should know, one sentence each."""
     missing = [name for name in keys.CHANNELS if name not in segmentation.sequences]
     stood_in = [f"FLAIR stood in for {' and '.join(missing)}."] if missing else []
-    return [*case.get(NOTES, ()), *segmentation.notes, *stood_in]
+    return [*case.get(NOTES, ()), *segmentation.notes, *stood_in, *nothing_outlined(segmentation)]
+
+
+def nothing_outlined(segmentation: Segmentation) -> list[str]:
+    """Return a sentence where there is no outline, which may be a lesion that was missed."""
+    return [] if segmentation.mask.any() else ["Nothing is outlined; look whether a lesion was missed."]
 
 
 def write_results(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,11 @@ from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError
 from .findings import format_findings, raise_on_errors
+from .fingerprints import Stamp, stamp
 from .inferers import pick_device
 from .limits import check_recipe, is_expression
-from .models import configs_folder
+from .models import CROSS_VALIDATION, configs_folder
+from .occupied import only_worker_in
 from .overrides import apply_settings, refuse_hash
 from .segment import Segmenter
 from .tuning import tune_run
@@ -89,27 +92,73 @@ def train(options: TrainOptions) -> Evaluation:
         NotBegun: it was interrupted before what was asked for was written down.
         KeyboardInterrupt: the run was interrupted; it is saved and can be resumed.
     """
-    try:
-        datalist = _begin(options)
-    except KeyboardInterrupt as stop:
-        raise NotBegun from stop
-    started = time.monotonic()
-    try:
-        run_workflow(options.output, options.resume)
-    finally:
-        add_minutes(options.output, (time.monotonic() - started) / 60)
-    return finish(options.output, datalist)
+    with contextlib.ExitStack() as stack:
+        try:
+            datalist = _begin(options, stack)
+        except KeyboardInterrupt as stop:
+            raise NotBegun from stop
+        started = time.monotonic()
+        try:
+            run_workflow(options.output, options.resume)
+        finally:
+            add_minutes(options.output, (time.monotonic() - started) / 60)
+        return finish(options.output, datalist)
 
 
-def _begin(options: TrainOptions) -> dict[str, Any]:
+def _begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
     """Check what is asked for and write it down; return the datalist."""
     _check_folder(options)
     parser = read_train_config(options)
     pick_device(_device_name(parser))
-    if not (options.resume and _has_checkpoint(options.output)):  # else the weights are in the checkpoint
+    goes_on = options.resume and _has_checkpoint(options.output)
+    if goes_on:  # then the weights are in the checkpoint
+        _require_same_network(options.output, parser)
+    else:
         check_network(parser)
         check_loss(parser)
-    return prepare_folder(options, parser)
+    kept = options.output / "datalist.json"
+    check_before_training(kept if options.resume and kept.is_file() else options.data, parser.get("resize"))
+    stack.enter_context(only_worker_in(options.output))
+    if goes_on:
+        stack.enter_context(_configs_kept(options.output))
+    return prepare_folder(options, parser, checked=True)
+
+
+@contextlib.contextmanager
+def _configs_kept(folder: Path) -> Iterator[None]:
+    """Put the configs of a run back, if it is refused before it has gone on from its checkpoint."""
+    before = {path: path.read_bytes() for path in (folder / "configs").glob("*.json")}
+    saved = _stamps_of_checkpoints(folder)
+    try:
+        yield
+    except Exception:
+        if _stamps_of_checkpoints(folder) == saved:
+            for path, content in before.items():
+                files.write_text(path, content.decode())
+        raise
+
+
+def _stamps_of_checkpoints(folder: Path) -> set[Stamp]:
+    return {stamp(path) for path in checkpoints_in(folder / "checkpoints")}
+
+
+def _require_same_network(folder: Path, parser: ConfigParser) -> None:
+    """Refuse to go on with another network than the run has.
+
+    Raises:
+        InputError: an id of it differs; nothing is written then.
+    """
+    try:
+        kept = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name in ("network_name", "in_channels", "out_channels", "neighbours"):
+        if name in kept and kept[name] != parser.get(name):
+            raise InputError(
+                f"A run goes on with the network that it began with, but the one in {folder} has {name} "
+                f"{kept[name]!r} and {parser.get(name)!r} was asked for; leave that out, or begin a new run "
+                "in another folder."
+            )
 
 
 def read_train_config(options: TrainOptions) -> ConfigParser:
@@ -193,10 +242,15 @@ def check_loss(parser: ConfigParser) -> None:
         ) from error
 
 
-def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any]:
+def prepare_folder(options: TrainOptions, parser: ConfigParser, checked: bool = False) -> dict[str, Any]:
     """Write what the run starts from: datalist, resolved configs and the environment.
 
     A run that is resumed keeps its datalist, so that no patient changes sides.
+
+    Args:
+        options: of the run.
+        parser: from ``read_train_config``.
+        checked: whether ``check_before_training`` has been called.
 
     Returns:
         The datalist, with absolute paths.
@@ -204,7 +258,8 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser) -> dict[str, Any
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     source = path if resumed else options.data
-    check_before_training(source, parser.get("resize"))
+    if not checked:
+        check_before_training(source, parser.get("resize"))
     datalist = load_datalist(path) if resumed else _open(source, parser)
     if not resumed:
         write_datalist(datalist, path)
@@ -342,6 +397,11 @@ def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:
 
 def _check_folder(options: TrainOptions) -> None:
     """Refuse to write over a run, or to resume what is not there."""
+    if (options.output / CROSS_VALIDATION).is_file():
+        raise InputError(
+            f"{options.output} holds a cross-validation, whose runs are in folders of it; choose another "
+            "--output."
+        )
     has_run = (options.output / "checkpoints").is_dir()
     if has_run and not options.resume:
         raise InputError(

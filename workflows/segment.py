@@ -42,7 +42,7 @@ class Segmentation:
         confidence: in [0, 1], see ``self_agreement``.
         sequences: those of ``keys.CHANNELS`` that the files hold.
         notes: what a reader of the result should know, one sentence each.
-        check_by_hand: whether the confidence is so low that a person should look at the outline.
+        check_by_hand: whether a person should look at it: the confidence is low, or nothing is outlined.
     """
 
     image: npt.NDArray[Any]
@@ -160,7 +160,7 @@ class Segmenter:
             confidence=confidence,
             sequences=sequences,
             notes=tuple(loaded.meta.get("notes", ())),
-            check_by_hand=confidence < self.check_below,
+            check_by_hand=confidence < self.check_below or not mask.any(),
         )
 
     def _probability(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:

@@ -134,6 +134,12 @@ def test_an_institution_need_not_be_named(gliomaseg, phantom_data: Path, tmp_pat
     refused(outcome, f"The institutions are {', '.join(sites)}, counted from 0, but fold 99 was asked for")
 
 
+def test_those_who_are_outlined_worst_are_named(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
+    outcome = gliomaseg("evaluate", phantom_data, "--predictions", phantom_data, "--output", tmp_path / "out")
+    names = sorted(case["patient"] for case in load_cases(phantom_data))[:3]
+    assert f"Lowest: {', '.join(f'{name} 1.000' for name in names)}." in outcome.out
+
+
 def test_an_empty_folder_is_refused(gliomaseg, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused(gliomaseg("train", tmp_path / "empty", "--output", tmp_path / "run"), str(tmp_path / "empty"))

@@ -174,7 +174,9 @@ def test_one_fold_alone_leaves_the_others_to_be_done(halves: Any) -> None:
 def test_the_figures_of_all_patients_are_those_of_the_folds_together(halves: Any) -> None:
     folder, _, _, _ = halves
     whole = pd.read_csv(folder / "per_patient.csv")
-    parts = pd.concat([pd.read_csv(folder / f"fold-{fold}" / "test" / "per_patient.csv") for fold in (0, 1)])
+    parts = pd.concat(
+        pd.read_csv(folder / f"fold-{fold}" / "test" / "per_patient.csv").assign(fold=fold) for fold in (0, 1)
+    )
     pd.testing.assert_frame_equal(whole, parts.sort_values("patient", ignore_index=True))
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["dice"]["per_patient_mean"] == pytest.approx(whole["dice"].mean())
@@ -312,14 +314,24 @@ def test_a_folder_with_a_run_is_refused(smoke_run: Path, phantom_data: Path) -> 
         ({"split": "institution"}, "has split folds and institution was asked for"),
         ({"seed": 1}, "has seed 0 and 1 was asked for"),
         ({"validation": 0.3}, "has validation 0.15 and 0.3 was asked for"),
-        ({"settings": {"size": 96}}, "was asked for; leave that out, or begin anew in another folder"),
+        (
+            {"settings": {"size": 96}},
+            "has settings size 64 and 96 was asked for; leave that out",
+        ),
+        ({"settings": {"dropout": 1}}, "has settings dropout None and 1 was asked for"),
+        ({"data": Path("elsewhere")}, r"was made of \S+ and \S+elsewhere is named now; name the same, or"),
     ],
 )
 def test_all_folds_are_trained_alike(
     halves: Any, phantom_data: Path, changed: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        deal_out(CrossOptions(phantom_data, halves[0], resume=True, **changed))
+        deal_out(CrossOptions(**{"data": phantom_data, "output": halves[0], "resume": True, **changed}))
+
+
+def test_what_is_said_again_is_no_change_nor_is_another_device(halves: Any, phantom_data: Path) -> None:
+    settings = {"size": 64, "device": "cuda", "num_workers": 3}
+    deal_out(CrossOptions(phantom_data, halves[0], folds=2, settings=settings, resume=True))
 
 
 @pytest.mark.parametrize("fold", [-1, 5])
@@ -392,6 +404,14 @@ def test_one_that_is_finished_is_evaluated_again(halves: Any, phantom_data: Path
     assert told == ["What was asked for is trained; its patients are evaluated again."]
     assert (copied / "report.html").is_file()
     assert result.evaluation is not None
+
+
+def test_a_single_fold_that_is_done_is_not_evaluated_again(halves: Any, phantom_data: Path) -> None:
+    before = (halves[0] / "metrics.json").stat().st_mtime_ns
+    result, told = run(CrossOptions(phantom_data, halves[0], fold=1, resume=True))
+    assert told == [f"Fold 1 is done, and all are put together in {halves[0]}."]
+    assert ([row["fold"] for row in result.folds], result.evaluation, result.missing) == ([0, 1], None, ())
+    assert (halves[0] / "metrics.json").stat().st_mtime_ns == before
 
 
 def test_a_fold_that_has_begun_elsewhere_is_not_trained_over(

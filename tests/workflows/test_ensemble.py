@@ -56,6 +56,12 @@ def test_members_that_disagree_make_a_case_to_check_by_hand() -> None:
     assert of(Says(0.99, 0.01), Says(0.2, 0.5)).check_by_hand
 
 
+def test_where_nothing_is_outlined_a_person_should_look() -> None:
+    nothing = of(Says(0.01, 0.01))
+    assert nothing.confidence > 0.9
+    assert nothing.check_by_hand
+
+
 def test_the_rest_is_that_of_the_first_member() -> None:
     assert of(Says(0.9)).notes == ("P",)
 

@@ -271,6 +271,15 @@ def test_volumes_named_by_their_sequence_alone_belong_to_their_folder(tmp_path: 
     assert records[0]["sequences"] == ["pre-contrast", "FLAIR"]
 
 
+def test_slices_beside_volumes_that_are_named_by_their_sequence_are_studies(tmp_path: Path) -> None:
+    volume(tmp_path / "A" / "A_flair.nii.gz")
+    picture(tmp_path / "B" / "B_1.tif")
+    picture(tmp_path / "B" / "preview_1.png")
+    volume(tmp_path / "C" / "C.nii.gz")
+    found = find_studies_to_predict([tmp_path])
+    assert sorted(record["patient"] for record in found) == ["A", "B", "C"]
+
+
 def test_a_t1_without_flair_is_refused(tmp_path: Path) -> None:
     volume(tmp_path / "a_t1.nii.gz")
     assert f"by its names {tmp_path} holds a_t1.nii.gz of it only; name the file" in refusal(tmp_path)

@@ -1,6 +1,7 @@
 """A data set goes in, a finished run folder comes out."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import torch
 from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.datalist_file import load_datalist
+from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.occupied import only_worker_in
 from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config, report_run, train
 
 SMOKE = {
@@ -200,6 +203,56 @@ def test_equal_seeds_give_equal_losses_and_another_seed_does_not(
 def test_a_run_is_not_written_over(smoke_run: Path, phantom_data: Path) -> None:
     with pytest.raises(InputError, match="already holds a run; add --resume to go on with it"):
         train(TrainOptions(phantom_data, smoke_run, settings=SMOKE))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"network_name": "unet"}, "has network_name 'resnext26_unet_tiny' and 'unet' was asked for; leave"),
+        ({"neighbours": 1}, "has neighbours 0 and 1 was asked for; leave that out"),
+        ({"batch_cases": 1}, "Failed to evaluate"),  # as MONAI says it; the command line tells the reason
+    ],
+)
+def test_a_run_that_refuses_to_go_on_is_left_as_it_was(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    before = {path.name: path.read_bytes() for path in (run / "configs").iterdir()}
+    with pytest.raises((InputError, RuntimeError), match=words):
+        train(TrainOptions(phantom_data, run, settings={**settings, "epochs": 9}, resume=True))
+    assert {path.name: path.read_bytes() for path in (run / "configs").iterdir()} == before
+    train(TrainOptions(phantom_data, run, resume=True))
+
+
+def test_two_processes_do_not_train_in_one_folder(phantom_data: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from gliomaseg.workflows.occupied import only_worker_in\n"
+        "with only_worker_in(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(
+            InputError, match=rf"at work in \S+run already: process {other.pid} on .*choose another --output"
+        ):
+            train(TrainOptions(phantom_data, tmp_path / "run", settings=SMOKE))
+        other.communicate("")
+    assert list((tmp_path / "run").iterdir()) == []
+    with only_worker_in(tmp_path / "run"):
+        pass
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_cross_validation_is_not_written_over(phantom_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "cross_validation.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a cross-validation, whose runs are in folders of it; choose"):
+        train(TrainOptions(phantom_data, tmp_path, settings=SMOKE))
+    with pytest.raises(
+        InputError, match=r"holds a cross-validation with figures of its own; choose .*-on-data"
+    ):
+        evaluate_command(phantom_data, tmp_path, predictions=phantom_data)
+    assert [path.name for path in tmp_path.iterdir()] == ["cross_validation.json"]
 
 
 def test_an_unknown_id_is_refused_and_the_nearest_named(phantom_data: Path, tmp_path: Path) -> None:
