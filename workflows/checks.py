@@ -24,7 +24,9 @@ from .findings import (
     raise_on_errors,
 )
 from .given_split import on_both_sides, split_by_file
+from .nifti_folder import stem_of
 from .pool import Progress, in_threads
+from .sequences import UNKNOWN, sequence_of_name
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
 from .slices import person_of
 from .split import EVERYONE, EVERYONE_WARNING
@@ -88,6 +90,7 @@ class _Census:
     def look_at(self, studies: Sequence[Study], progress: Progress | None) -> None:
         stacks = [study for study in studies if not study.is_volume]
         volumes = [study for study in studies if study.is_volume]
+        self.findings += _sequences_apart(volumes)
         total = sum(len(study.slices) for study in stacks) + len(volumes)
         for study, facts in _facts_of(stacks, total, progress):
             self._add_stack(study, facts)
@@ -130,6 +133,22 @@ class _Census:
             images = "1 image" if len(pairs) == 1 else f"{len(pairs)} images"
             what = f"{one} and {other} share {images}: {pairs[0][1]} is the same as {pairs[0][0]}."
             yield finding("leak", [file for pair in pairs for file in pair], what)
+
+
+def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
+    """Find volumes that are sequences of one patient by their names, and would be taken as patients."""
+    cases: dict[tuple[str, str], dict[str, str]] = {}
+    for study in volumes:
+        if study.volume is not None:
+            case, sequence = sequence_of_name(stem_of(Path(study.volume).name))
+            cases.setdefault((study.folder, case), {})[sequence] = study.volume
+    for (folder, case), files in cases.items():
+        named = [file for sequence, file in files.items() if sequence != UNKNOWN]
+        if len(named) > 1:
+            names = ", ".join(sorted(Path(file).name for file in named))
+            yield finding(
+                "sequences-apart", named, f"{names} in {folder} are sequences of {case or 'one patient'}."
+            )
 
 
 def _facts_of(

@@ -75,6 +75,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Labels that lie elsewhere than their image",
         "Resample the label to its image, or copy the affine if only the header is wrong.",
     ),
+    "sequences-apart": Kind(
+        "error",
+        "Sequences of a patient in files of their own",
+        "Join them into one 4-D file, pre-contrast, FLAIR and post-contrast along the fourth axis; `predict` "
+        "takes them as they are.",
+    ),
     "not-finite": Kind("error", "Volumes with NaN or infinity", "Replace these voxels, for example by 0."),
     "volume-axes": Kind("error", "Volumes with too few or too many axes", "Save scans in 3-D or 4-D."),
     "not-axial": Kind(

@@ -14,7 +14,7 @@ from .datalist import find_cases
 from .dicom_folder import REFUSED, find_dicom_studies, has_picture, may_be_dicom, study_folder
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import ENDINGS, LABEL_MARKS, is_volume, stem_of
+from .nifti_folder import ENDINGS, is_label, is_volume, stem_of
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
@@ -183,7 +183,7 @@ def _collect_volumes(
     """Sort the scans of a folder by the case and the sequence that their names tell."""
     for name in names:
         stem = stem_of(name) if is_volume(name) else ""
-        if stem and not stem.lower().endswith((*LABEL_MARKS, *_BRATS_LABELS)):
+        if stem and not is_label(stem):
             case, sequence = sequence_of_name(stem)
             key = (place, case) if sequence != UNKNOWN else (place, stem)
             volumes.setdefault(key, {})[sequence] = place / name
@@ -191,9 +191,6 @@ def _collect_volumes(
 
 PICTURES = tuple(ending for ending in PICTURE_ENDINGS if ending != ".dcm")
 """Endings of slices, and of pictures that are none but may be meant as such."""
-
-_BRATS_LABELS = ("-seg", "_seg", "_dseg")
-"""Further endings of the names of labels."""
 
 
 def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Record:

@@ -18,8 +18,11 @@ from .studies import Study, walk
 ENDINGS = (".nii.gz", ".nii")
 """File endings of volumes, in any mixture of upper and lower case."""
 
-LABEL_MARKS = ("_mask", "_seg", "_label")
+LABEL_MARKS = ("_mask", "_seg", "_label", "_dseg", "_lesion", "-seg", "-mask", "-label", "-lesion")
 """What the name of a label has after the name of its scan, before the ending."""
+
+LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "truth", "roi")
+"""Names of a label that say nothing of its scan; in a folder with one scan it is that one's."""
 
 
 _CHANNEL = re.compile(r"_\d{4}$")
@@ -38,6 +41,16 @@ def stem_of(name: str) -> str:
         'BRATS_001'
     """
     return name[: -next(len(ending) for ending in ENDINGS if name.lower().endswith(ending))]
+
+
+def is_label(stem: str) -> bool:
+    """Return whether a volume is a label by its name, without the ending.
+
+    Example:
+        >>> is_label("anna_seg"), is_label("Lesion"), is_label("anna")
+        (True, True, False)
+    """
+    return stem.lower().endswith(LABEL_MARKS) or stem.lower() in LABEL_NAMES
 
 
 def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
@@ -121,8 +134,8 @@ def _volumes(folder: Path) -> list[Path]:
 
 def _neighbours(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Path | None, Path | None]]:
     volumes = {stem_of(name): folder / name for name in names if is_volume(name)}
-    labels = {_scan_name(stem): path for stem, path in volumes.items() if stem.lower().endswith(LABEL_MARKS)}
-    images = {stem: path for stem, path in volumes.items() if not stem.lower().endswith(LABEL_MARKS)}
+    labels = {_scan_name(stem): path for stem, path in volumes.items() if is_label(stem)}
+    images = {stem: path for stem, path in volumes.items() if not is_label(stem)}
     if len(images) == len(labels) == 1:  # one scan and one label belong together, whatever they are called
         labels = dict(zip(images, labels.values(), strict=True))
     for patient in sorted({*images, *labels}):
@@ -130,7 +143,8 @@ def _neighbours(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Path 
 
 
 def _scan_name(stem: str) -> str:
-    return stem[: stem.rindex("_")]
+    mark = next((mark for mark in LABEL_MARKS if stem.lower().endswith(mark)), "")
+    return stem[: len(stem) - len(mark)]
 
 
 def count_lesion_voxels(path: str | os.PathLike[str]) -> int:

@@ -472,6 +472,16 @@ def test_a_volume_of_zero_bytes_is_found(volumes: Path):
     assert only(check_data(volumes), "empty-file").what == f"{volumes}/v_seg.nii.gz has zero bytes."
 
 
+def test_sequences_in_files_of_their_own_are_found(tmp_path: Path):
+    for name in ("case0_flair", "case0_t1", "case0_t1ce", "case1_flair", "case1_flair_seg", "case0_seg"):
+        save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5))
+    found = [one for one in check_data(tmp_path).findings if one.code == "sequences-apart"]
+    assert [one.level for one in found] == ["error"]
+    assert found[0].what == (
+        f"case0_flair.nii.gz, case0_t1.nii.gz, case0_t1ce.nii.gz in {tmp_path} are sequences of case0."
+    )
+
+
 def test_a_label_without_scan_is_found(volumes: Path):
     save_volume(volumes / "w.nii.gz", noise(4, 4, 5, 3, seed=9))
     save_volume(volumes / "x_seg.nii.gz", np.ones((4, 4, 5), np.uint8))

@@ -248,6 +248,14 @@ def test_a_damaged_decathlon_list_is_named(tmp_path: Path, text: str):
         find_cases(tmp_path)
 
 
+@pytest.mark.parametrize("label", ["anna_seg", "anna-seg", "anna_dseg", "anna-Label", "lesion", "Mask"])
+def test_a_label_is_known_by_its_name(tmp_path: Path, label: str):
+    for name in ("anna", label):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert (case["patient"], Path(case["label"]).name) == ("anna", f"{label}.nii.gz")
+
+
 def test_volumes_beside_their_labels_are_paired(tmp_path: Path):
     for name in ("a.nii.gz", "a_seg.nii.gz", "b.nii", "b_mask.nii.gz"):
         write_volume(tmp_path / "scans" / name)
