@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from gliomaseg.networks import EfficientNetLiteEncoder, create_network
 from gliomaseg.networks.pretrained import load_imagenet
 from gliomaseg.transforms import keys
+from gliomaseg.workflows.budget import endless
 
 SMP = "segmentation_models_pytorch"
 
@@ -108,12 +109,6 @@ def bce_and_dice(probabilities: Tensor, masks: Tensor, smooth: float = 1.0) -> T
     shared = (probabilities * masks).sum()
     dice = (2 * shared + smooth) / (probabilities.sum() + masks.sum() + smooth)
     return functional.binary_cross_entropy(probabilities, masks) + 1 - dice
-
-
-def endless(loader: Iterable[Any]) -> Iterator[Any]:
-    """Yield batches, epoch after epoch."""
-    while True:
-        yield from loader
 
 
 def smp_is_there() -> bool:

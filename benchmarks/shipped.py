@@ -10,9 +10,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from gliomaseg.workflows.budget import endless
 from gliomaseg.workflows.run import TrainOptions, read_train_config
-
-from .peers import endless
 
 
 class Shipped:

@@ -30,8 +30,9 @@ from torch import nn
 
 from gliomaseg.networks import create_network
 from gliomaseg.transforms import keys
+from gliomaseg.workflows.budget import endless
 
-from .peers import SliceFiles, endless
+from .peers import SliceFiles
 
 BOTH = (keys.IMAGE, keys.LABEL)
 

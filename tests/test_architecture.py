@@ -44,7 +44,7 @@ ORDER = [
     "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
     "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning",
-    "bundle_code", "bundle_metadata", "run",
+    "bundle_code", "bundle_metadata", "budget", "run",
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others

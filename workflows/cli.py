@@ -168,6 +168,10 @@ def train(
         int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
     ] = None,
     settings: Settings = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Take about so long: choose the number of epochs by that.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")] = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Only show where the time of a step goes; trains nothing.")
@@ -179,7 +183,7 @@ def train(
         from .run import train as run_training
 
     asked = _settings(settings, network, pretrained, device, resize)
-    options = TrainOptions(data, output, config, asked, resume)
+    options = TrainOptions(data, output, config, asked, resume, minutes=minutes)
     if profile:
         _profile(options)
         return
@@ -230,6 +234,12 @@ def cross_validate(
         int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
     ] = None,
     settings: Settings = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Take about so long for all folds: choose the number of epochs by that.", show_default=False
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --output.")] = False,
 ) -> None:
     """Train a network for each fold, test every patient by the one that has not met them, and report."""
@@ -238,7 +248,7 @@ def cross_validate(
         from .cross_validate import cross_validate as run_folds
 
     asked = _settings(settings, network, pretrained, device, resize)
-    options = CrossOptions(data, output, split, folds, validation, seed, config, asked, fold, resume)
+    options = CrossOptions(data, output, split, folds, validation, seed, config, asked, fold, resume, minutes)
     try:
         with _bar() as progress:
             deal_out(options, progress)
@@ -258,7 +268,7 @@ def cross_validate(
     _tell(result.evaluation, output)
 
     typer.echo(
-        f"Next: open {output / 'report.html'}, or let all folds outline other scans: gliomaseg predict SCANS "
+        f"Next: open {output / 'report.html'}, or let all folds outline scans: gliomaseg predict SCANS "
         f"--model {shlex.quote(str(output))} --output masks"
     )
 

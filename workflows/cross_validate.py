@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -23,7 +23,7 @@ from .folds import SAYS, datalists_of_folds
 from .measured import Measurements
 from .models import CROSS_VALIDATION
 from .pool import Progress
-from .run import TrainOptions, read_train_config, train
+from .run import TrainOptions, epochs_for, read_train_config, train
 from .segment import Segmenter
 
 FORMAT: Final = "gliomaseg-cross-validation/1"
@@ -54,6 +54,7 @@ class CrossOptions:
         settings: id -> value.
         fold: train and test this one alone.
         resume: go on with what is in ``output``.
+        minutes: about so long all folds shall take together; None takes the epochs of the config.
     """
 
     data: Path
@@ -66,6 +67,7 @@ class CrossOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
     fold: int | None = None
     resume: bool = False
+    minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def read_record(output: Path) -> dict[str, Any]:
 def _begin(options: CrossOptions, progress: Progress | None) -> None:
     if (options.output / "checkpoints").is_dir() or (options.output / "models").is_dir():
         raise InputError(f"{options.output} already holds a run; choose another --output.")
-    parser = read_train_config(TrainOptions(options.data, options.output, options.config, options.settings))
+    trained = TrainOptions(options.data, options.output, options.config, options.settings)
+    parser = read_train_config(trained)
     asked = {name: getattr(options, name) for name in DEFAULTS}
     settled = {name: DEFAULTS[name] if value is None else value for name, value in asked.items()}
     if settled["split"] == "institution" and options.folds is not None:
@@ -201,6 +204,10 @@ def _begin(options: CrossOptions, progress: Progress | None) -> None:
         options.data, settled["folds"], settled["validation"], settled["seed"], settled["split"], progress
     )
     _require_fold(options.fold, len(parts))
+    if options.minutes is not None:
+        trained = replace(trained, minutes=options.minutes / len(parts))
+        for name, value in epochs_for(trained, parts[0]).items():
+            parser[name] = value
     for fold, datalist in enumerate(parts):
         write_datalist(datalist, _datalist_of(options.output, fold))
     write_datalist(everyone, options.output / "datalist.json")

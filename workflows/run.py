@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from . import files
+from .budget import epochs_within
 from .bundle_metadata import bundle_metadata, package_metadata
 from .causes import root_cause
 from .checkpoints import checkpoints_in
@@ -67,6 +68,7 @@ class TrainOptions:
         settings: id -> value.
         resume: go on from the last checkpoint.
         extra_configs: mixins that come after the config.
+        minutes: about so long it shall take; None takes the epochs of the config.
     """
 
     data: Path
@@ -75,6 +77,7 @@ class TrainOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     extra_configs: tuple[Path, ...] = ()
+    minutes: float | None = None
 
 
 class NotBegun(KeyboardInterrupt):
@@ -116,12 +119,46 @@ def _begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]
     else:
         check_network(parser)
         check_loss(parser)
-    kept = options.output / "datalist.json"
-    check_before_training(kept if options.resume and kept.is_file() else options.data, parser.get("resize"))
+    datalist = _checked_datalist(options, parser)
+    if options.minutes is not None and not goes_on:
+        for name, value in epochs_for(options, datalist).items():
+            parser[name] = value
     stack.enter_context(only_worker_in(options.output))
     if goes_on:
         stack.enter_context(_configs_kept(options.output))
-    return prepare_folder(options, parser, checked=True)
+    return prepare_folder(options, parser, datalist)
+
+
+def epochs_for(options: TrainOptions, datalist: Mapping[str, Any]) -> dict[str, int]:
+    """Measure what the machine does, and choose the epochs that fit into the minutes asked for.
+
+    Returns:
+        The settings ``passes``, ``epochs`` and ``val_interval``.
+
+    Raises:
+        InputError: one of them is set as well, or the minutes are not above 0.
+    """
+    minutes = options.minutes or 0.0
+    for name in ("epochs", "passes", "val_interval"):
+        if name in options.settings:
+            raise InputError(
+                f"The minutes of a training decide how many epochs it has, but {name} is set to "
+                f"{options.settings[name]} as well; leave one of them out."
+            )
+
+    def read_config(folder: Path) -> ConfigParser:
+        return read_train_config(replace(options, output=folder))
+
+    return epochs_within(minutes, read_config, datalist["training"], datalist["validation"])
+
+
+def _checked_datalist(options: TrainOptions, parser: ConfigParser) -> dict[str, Any]:
+    """Return the datalist of a run, that of one to resume being its own; its files have been read."""
+    path = options.output / "datalist.json"
+    resumed = options.resume and path.is_file()
+    source = path if resumed else options.data
+    check_before_training(source, parser.get("resize"))
+    return load_datalist(path) if resumed else _open(source, parser)
 
 
 @contextlib.contextmanager
@@ -242,7 +279,9 @@ def check_loss(parser: ConfigParser) -> None:
         ) from error
 
 
-def prepare_folder(options: TrainOptions, parser: ConfigParser, checked: bool = False) -> dict[str, Any]:
+def prepare_folder(
+    options: TrainOptions, parser: ConfigParser, datalist: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Write what the run starts from: datalist, resolved configs and the environment.
 
     A run that is resumed keeps its datalist, so that no patient changes sides.
@@ -250,20 +289,18 @@ def prepare_folder(options: TrainOptions, parser: ConfigParser, checked: bool = 
     Args:
         options: of the run.
         parser: from ``read_train_config``.
-        checked: whether ``check_before_training`` has been called.
+        datalist: of the run, its files having been checked; None finds and checks it.
 
     Returns:
         The datalist, with absolute paths.
     """
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
-    source = path if resumed else options.data
-    if not checked:
-        check_before_training(source, parser.get("resize"))
-    datalist = load_datalist(path) if resumed else _open(source, parser)
+    datalist = _checked_datalist(options, parser) if datalist is None else datalist
     if not resumed:
         write_datalist(datalist, path)
-    if source.suffix == ".json" and (warning := datalist["split"].get("warning")):  # else it was said
+    named = (path if resumed else options.data).suffix == ".json"
+    if named and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
     parser["dataset_dir"] = str(path)
     write_configs(options.output, parser)

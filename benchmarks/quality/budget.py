@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,25 +14,14 @@ from typing import Any, Final
 import torch
 from monai.bundle import ConfigParser
 
-from benchmarks.peers import endless
 from gliomaseg.workflows import files
+from gliomaseg.workflows.budget import VALIDATIONS, fitted, schedule, steps_of_an_epoch
 from gliomaseg.workflows.run import TrainOptions, read_train_config
 
-WARM_UP, MEASURED = 2, 8
-"""Steps before and in the measurement."""
-
-VALIDATIONS: Final = 5
-"""Validations of a time-boxed run, evenly spaced; the last is at its end. Their time is not in the budget: it
-would cost large networks more training than small ones."""
-
-FEWEST_EPOCHS: Final = 20
-"""Epochs are made shorter until so many fit, for then rounding costs little."""
+__all__ = ["VALIDATIONS", "Spent", "busy_seconds", "schedule", "schedule_within", "steps_of_an_epoch"]
 
 KEPT_EVERY: Final = 30.0
 """Seconds between two notes of the minutes spent: a run that is killed outright loses no more."""
-
-FILLED: Final = 16
-"""Cases that are cached for the measurement."""
 
 
 def busy_seconds() -> float:
@@ -96,7 +84,8 @@ def schedule_within(
     """Measure some steps of a training and choose how many epochs fit into a budget.
 
     Args:
-        minutes: of training with its loading, without validation; see ``busy_seconds``.
+        minutes: of training with its loading; see ``busy_seconds``. Validation is not in them: it would cost
+            large networks more training than small ones.
         options: of the training; nothing is written into its folder.
         training: its records.
         validation: its records.
@@ -104,58 +93,11 @@ def schedule_within(
     Returns:
         The settings ``passes``, ``epochs`` and ``val_interval``, see ``schedule``.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        parser = read_train_config(replace(options, output=Path(scratch)))
-        filled = list(training[:: max(1, len(training) // FILLED)])[:FILLED]
-        parser["datalist"] = {"training": filled, "validation": list(validation[:1])}
-        filling, step = _measure(parser)
-        passes = int(parser["passes"])
-        steps_of_a_pass = steps_of_an_epoch(parser, len(training)) / passes
-    seconds = 60 * minutes - filling * len(training) / len(filled)
-    return schedule(seconds / step, steps_of_a_pass, passes)
 
+    def left(_: float, filling: float, __: ConfigParser) -> float:
+        return 60 * minutes - filling
 
-def schedule(steps: float, steps_of_a_pass: float, passes: int) -> dict[str, int]:
-    """Return the epochs that come nearest to a number of steps without exceeding it.
+    def read_config(folder: Path) -> ConfigParser:
+        return read_train_config(replace(options, output=folder))
 
-    Where few epochs fit, each is made shorter; there is at least one. Epochs are a multiple of the interval
-    of validation, so that the last weights are validated too.
-
-    Example:
-        >>> schedule(1000, 6.25, 8)
-        {'passes': 8, 'epochs': 20, 'val_interval': 4}
-        >>> schedule(100, 6.25, 8)
-        {'passes': 1, 'epochs': 16, 'val_interval': 4}
-    """
-    while passes > 1 and steps < FEWEST_EPOCHS * steps_of_a_pass * passes:
-        passes //= 2
-    epochs = max(1, int(steps / (steps_of_a_pass * passes)))
-    interval = -(-epochs // VALIDATIONS)
-    return {"passes": passes, "epochs": epochs - epochs % interval, "val_interval": interval}
-
-
-def steps_of_an_epoch(parser: ConfigParser, cases: int) -> int:
-    """Return how many steps an epoch of a config has with so many training cases."""
-    batch = int(parser["batch_cases"])
-    draws = cases * int(parser["passes"])
-    return draws // batch if cases >= batch else -(-draws // batch)
-
-
-def _measure(parser: ConfigParser) -> tuple[float, float]:
-    """Return seconds of filling the cache and of a step."""
-    parser.get_parsed_content("run::0")  # memory is kept, as in the run
-    start = busy_seconds()
-    parser.get_parsed_content("train::dataset")
-    filling = busy_seconds() - start
-    batches = endless(parser.get_parsed_content("train::dataloader"))
-    trainer = parser.get_parsed_content("train::trainer")
-    network, optimizer = trainer.network.train(), trainer.optimizer
-    for number in range(WARM_UP + MEASURED):
-        if number == WARM_UP:
-            start = busy_seconds()
-        images, labels = trainer.prepare_batch(next(batches), trainer.state.device)
-        optimizer.zero_grad(set_to_none=True)
-        trainer.loss_function(trainer.inferer(images, network), labels).backward()
-        optimizer.step()
-    parser.get_parsed_content("writer").close()
-    return filling, (busy_seconds() - start) / MEASURED
+    return fitted(read_config, training, validation, left, busy_seconds)
