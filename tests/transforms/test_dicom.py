@@ -1,5 +1,7 @@
 """A DICOM series becomes the volume that the scanner meant, or one sentence that says why it is none."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,3 +214,16 @@ def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         ValueError, match=r"needs pydicom, which is not installed; pip install pydicom \(the extra `dicom`\)"
     ):
         load_pydicom()
+
+
+def test_where_pydicom_is_missing_everything_else_works(phantom_data: Path) -> None:
+    code = (
+        "import sys; sys.modules['pydicom'] = sys.modules['highdicom'] = None; from pathlib import Path;"
+        "import gliomaseg.workflows.predict, gliomaseg.workflows.run, gliomaseg.workflows.cross_validate;"
+        "from gliomaseg.transforms import LoadStudyd; from gliomaseg.workflows.datalist import load_cases;"
+        "print(LoadStudyd('image')({'image': load_cases(sys.argv[1])[0]['image']})['image'].shape[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(phantom_data)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["3"], done.stderr
