@@ -24,7 +24,7 @@ from .findings import (
     raise_on_errors,
 )
 from .given_split import on_both_sides, split_by_file
-from .nifti_folder import stem_of
+from .nifti_folder import has_sequences, stem_of
 from .pool import Progress, in_threads
 from .sequences import UNKNOWN, sequence_of_name
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
@@ -137,14 +137,15 @@ class _Census:
 
 def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
     """Find volumes that are sequences of one patient by their names, and would be taken as patients."""
-    cases: dict[tuple[str, str], dict[str, str]] = {}
+    cases: dict[tuple[str, str], dict[str, Study]] = {}
     for study in volumes:
         if study.volume is not None:
             case, sequence = sequence_of_name(stem_of(Path(study.volume).name))
-            cases.setdefault((study.folder, case), {})[sequence] = study.volume
-    for (folder, case), files in cases.items():
-        named = [file for sequence, file in files.items() if sequence != UNKNOWN]
-        if len(named) > 1:
+            cases.setdefault((study.folder, case), {})[sequence] = study
+    for (folder, case), parts in cases.items():
+        named = [str(study.volume) for sequence, study in parts.items() if sequence != UNKNOWN]
+        labelled = any(study.label for study in parts.values())  # then that one is trained on
+        if len(named) > 1 and not labelled and not any(map(has_sequences, named)):
             names = ", ".join(sorted(Path(file).name for file in named))
             yield finding(
                 "sequences-apart", named, f"{names} in {folder} are sequences of {case or 'one patient'}."

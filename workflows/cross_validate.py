@@ -6,24 +6,36 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
+from monai.bundle import ConfigParser
+
 from . import files
 from .datalist_file import load_datalist, write_datalist
-from .ensemble import folder_of, folds_in
+from .ensemble import TEST, folder_of, folds_in, is_done
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, pool_evaluations, protocol_of, write_evaluation
 from .files import InputError
 from .findings import amount
 from .fingerprints import settings_of
 from .folds import SAYS, datalists_of_folds
+from .inferers import pick_device
 from .measured import Measurements
 from .models import CROSS_VALIDATION
+from .occupied import only_worker_in
 from .pool import Progress
-from .run import TrainOptions, epochs_for, read_train_config, train
+from .run import (
+    TrainOptions,
+    check_before_training,
+    check_loss,
+    check_network,
+    epochs_for,
+    read_train_config,
+    train,
+)
 from .segment import Segmenter
 
 FORMAT: Final = "gliomaseg-cross-validation/1"
@@ -34,9 +46,6 @@ DEFAULTS: Final[dict[str, Any]] = {"split": "folds", "folds": 5, "validation": 0
 
 OF_MACHINES: Final = ("device", "num_workers")
 """Settings that may differ between the folds, which may be trained on several machines."""
-
-TEST: Final = "test"
-"""Folder within that of a fold for the figures of the patients it has not met."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +107,12 @@ def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
     """
     files.require_folder(options.output)
     if not begun(options.output):
-        _begin(options, progress)
-        return
+        _refuse_others(options.output)
+        parser = _checked_config(options)
+        with only_worker_in(options.output, wait=True):  # several folds may begin at once
+            if not begun(options.output):
+                _begin(options, parser, progress)
+                return
     plan = read_record(options.output)
     if not options.resume and options.fold is None:
         raise InputError(
@@ -138,7 +151,7 @@ def cross_validate(options: CrossOptions, tell: Callable[[str], None]) -> CrossR
             tell(f"{amount(later, 'fold')} to go, about {duration(later * _mean_minutes(options.output))}.")
     missing = tuple(fold for fold in numbers if not is_done(folder_of(options.output, fold)))
     rows = [_row(options.output, fold) for fold in numbers if fold not in missing]
-    evaluation = None if missing else _put_together(options.output, plan)
+    evaluation = None if missing else _put_together(options.output, plan, _device_of(options))
     files.write_json(options.output / CROSS_VALIDATION, {**plan, "done": rows})
     return CrossResult(rows, evaluation, missing)
 
@@ -146,11 +159,6 @@ def cross_validate(options: CrossOptions, tell: Callable[[str], None]) -> CrossR
 def begun(output: Path) -> bool:
     """Tell whether there is a cross-validation in a folder that can be gone on with."""
     return (output / CROSS_VALIDATION).is_file()
-
-
-def is_done(folder: Path) -> bool:
-    """Tell whether a fold is trained and tested."""
-    return (folder / TEST / "metrics.json").is_file()
 
 
 def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -191,21 +199,46 @@ def read_record(output: Path) -> dict[str, Any]:
     return found
 
 
-def _begin(options: CrossOptions, progress: Progress | None) -> None:
-    if (options.output / "checkpoints").is_dir() or (options.output / "models").is_dir():
-        raise InputError(f"{options.output} already holds a run; choose another --output.")
-    trained = TrainOptions(options.data, options.output, options.config, options.settings)
-    parser = read_train_config(trained)
+def _refuse_others(output: Path) -> None:
+    """Refuse a folder in which something else would be written over."""
+    for name in ("checkpoints", "models", "metrics.json", "datalist.json"):
+        if (output / name).exists():
+            raise InputError(
+                f"{output} holds something else already, {name} for one; choose another --output."
+            )
+
+
+def _checked_config(options: CrossOptions) -> ConfigParser:
+    """Read the config and try what can be tried of it, so that no cross-validation begins with a slip."""
+    if options.split != "institution":
+        _require_fold(options.fold, DEFAULTS["folds"] if options.folds is None else options.folds)
+    elif options.folds is not None:
+        raise InputError("Every institution is a fold, but a number of folds was asked for; leave it out.")
+    settings = {name: value for name, value in options.settings.items() if name not in OF_MACHINES}
+    parser = read_train_config(TrainOptions(options.data, options.output, options.config, settings))
+    pick_device(str(options.settings.get("device", "auto")))
+    check_network(parser)
+    check_loss(parser)
+    check_before_training(options.data, parser.get("resize"))
+    return parser
+
+
+def _begin(options: CrossOptions, parser: ConfigParser, progress: Progress | None) -> None:
+    """Write down what is to be done, with the datalist of every fold."""
     asked = {name: getattr(options, name) for name in DEFAULTS}
     settled = {name: DEFAULTS[name] if value is None else value for name, value in asked.items()}
-    if settled["split"] == "institution" and options.folds is not None:
-        raise InputError("Every institution is a fold, but a number of folds was asked for; leave it out.")
     parts, everyone = datalists_of_folds(
         options.data, settled["folds"], settled["validation"], settled["seed"], settled["split"], progress
     )
     _require_fold(options.fold, len(parts))
     if options.minutes is not None:
-        trained = replace(trained, minutes=options.minutes / len(parts))
+        trained = TrainOptions(
+            options.data,
+            options.output,
+            options.config,
+            options.settings,
+            minutes=options.minutes / len(parts),
+        )
         for name, value in epochs_for(trained, parts[0]).items():
             parser[name] = value
     for fold, datalist in enumerate(parts):
@@ -221,7 +254,8 @@ def _begin(options: CrossOptions, progress: Progress | None) -> None:
         **settled,
         "folds": len(parts),
         "config": None if options.config is None else str(options.config),
-        "settings": dict(options.settings),
+        "settings": {name: value for name, value in options.settings.items() if name not in OF_MACHINES},
+        "minutes": options.minutes,
         "done": [],
     }
     files.write_json(options.output / CROSS_VALIDATION, plan)
@@ -236,6 +270,7 @@ def _require_the_same(options: CrossOptions, plan: Mapping[str, Any]) -> None:
     """Refuse to go on with other numbers, another config or other settings: all folds are trained alike."""
     asked = {name: getattr(options, name) for name in DEFAULTS}
     asked["config"] = None if options.config is None else str(options.config)
+    asked["minutes"] = options.minutes
     settings = {
         f"settings {name}": value for name, value in options.settings.items() if name not in OF_MACHINES
     }
@@ -268,13 +303,21 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
         for section, verb in (("training", "train"), ("validation", "choose"), ("test", "test"))
     )
     tell(f"{_name(datalist)} (the last is {folds - 1}): {counts}.")
+    with only_worker_in(folder / TEST):
+        _train_and_test(options, fold, datalist, tell)
+
+
+def _train_and_test(
+    options: CrossOptions, fold: int, datalist: Mapping[str, Any], tell: Callable[[str], None]
+) -> None:
+    folder, source = folder_of(options.output, fold), _datalist_of(options.output, fold)
     known = (folder / "configs" / "train.json").is_file()
     if known and not options.resume:
         raise InputError(f"{folder} already holds a run; add --resume to go on with it.")
     config = None if known else _config_of(options.output)
     here = {name: value for name, value in options.settings.items() if name in OF_MACHINES}
     train(TrainOptions(source, folder, config, here, resume=known))
-    evaluation, command = _test(options.output, fold)
+    evaluation, command = _test(options.output, fold, _device_of(options))
     write_evaluation(
         folder / TEST, evaluation, title=_name(datalist), split=datalist["split"], command=command
     )
@@ -286,13 +329,17 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
     )
 
 
-def _test(output: Path, fold: int) -> tuple[Evaluation, str]:
+def _device_of(options: CrossOptions) -> str:
+    return str(options.settings.get("device", "auto"))
+
+
+def _test(output: Path, fold: int, device: str) -> tuple[Evaluation, str]:
     """Evaluate the patients of a fold; what was measured before and still holds is taken over."""
     folder, source = folder_of(output, fold), _datalist_of(output, fold)
     datalist = load_datalist(source)
     config = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
     resize = config.get("resize") is not None
-    segmenter = Segmenter.from_name(folder)
+    segmenter = Segmenter.from_name(folder, device)
     protocol = protocol_of(segmenter, datalist["split"]["method"], datalist.get("sha256")) | {
         "section": "test",
         "fold": fold,
@@ -303,9 +350,9 @@ def _test(output: Path, fold: int) -> tuple[Evaluation, str]:
     return evaluation, shlex.join([*words, "--section", "test", "--model", str(folder)])
 
 
-def _put_together(output: Path, plan: Mapping[str, Any]) -> Evaluation:
+def _put_together(output: Path, plan: Mapping[str, Any], device: str) -> Evaluation:
     """Write the figures and the report of the patients of all folds."""
-    found = [_test(output, fold)[0] for fold in range(plan["folds"])]
+    found = [_test(output, fold, device)[0] for fold in range(plan["folds"])]
     protocol = {
         **_in_common([one.metrics["protocol"] for one in found]),
         "data_sha256": plan["data_sha256"],

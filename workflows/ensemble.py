@@ -18,6 +18,9 @@ from .files import InputError
 from .models import CROSS_VALIDATION
 from .segment import Segmentation, Segmenter, self_agreement
 
+TEST: Final = "test"
+"""Folder within that of a fold for the figures of the patients it has not met."""
+
 FOLD: Final = "fold-"
 """How the name of a fold's run begins in the folder of a cross-validation; its number follows."""
 
@@ -104,8 +107,20 @@ def open_segmenter(name: str | Path | None = None, device: str = "auto") -> Segm
     """
     if name is None or not (Path(name) / CROSS_VALIDATION).is_file():
         return Segmenter.from_name(name, device)
-    members = [Segmenter.from_name(folder, device) for folder in folds_in(Path(name))]
+    folders = folds_in(Path(name))
+    missing = next((folder for folder in folders if not is_done(folder)), None)
+    if missing is not None:
+        raise InputError(
+            f"The folds of a cross-validation answer together when all of them are trained and tested, but "
+            f"{missing} is not; finish it with --resume, or name the run of one fold."
+        )
+    members = [Segmenter.from_name(folder, device) for folder in folders]
     return Ensemble(members, fmean(member.threshold for member in members))
+
+
+def is_done(folder: Path) -> bool:
+    """Tell whether a fold is trained and tested."""
+    return (folder / TEST / "metrics.json").is_file()
 
 
 def folder_of(folder: Path, fold: int) -> Path:
@@ -114,7 +129,7 @@ def folder_of(folder: Path, fold: int) -> Path:
 
 
 def folds_in(folder: Path) -> list[Path]:
-    """Return the runs of all folds of a cross-validation, of which each has its weights."""
+    """Return where the runs of all folds of a cross-validation are, or will be."""
     number = json.loads((folder / CROSS_VALIDATION).read_text(encoding="utf-8"))["folds"]
     return [folder_of(folder, fold) for fold in range(number)]
 

@@ -247,7 +247,6 @@ def write_evaluation(
     table = per_patient_table(evaluation.figures)
     for name, values in (columns or {}).items():
         table[name] = table["patient"].map(values)
-    files.write_json(folder / "metrics.json", evaluation.metrics)
     files.write_text(folder / "per_patient.csv", table.to_csv(index=False))
     animation.write_gif(evaluation.frames, folder / "predictions.gif")
     write_report(
@@ -262,3 +261,4 @@ def write_evaluation(
         split=split,
         command=command,
     )
+    files.write_json(folder / "metrics.json", evaluation.metrics)  # last: where it is, all is

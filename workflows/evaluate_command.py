@@ -25,7 +25,6 @@ from .fingerprints import settings_of, versions
 from .masks import files_of_prediction
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
-from .split import SECTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -194,13 +193,14 @@ def method_of(cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Any] | 
         datalist: that the model was trained with, None where it is not known.
 
     Returns:
-        The method of its split, if all of them are on a side of it; ``"given"`` if somebody is not.
+        The method of its split, if all of them validate or test there; ``"given"`` if somebody does not.
     """
     if datalist is None:
         return "given"
-    sides = {str(case[keys.PATIENT]) for section in SECTIONS for case in datalist[section]}
-    all_on_a_side = all(str(case[keys.PATIENT]) in sides for case in cases)
-    return str(datalist["split"].get("method", "given")) if all_on_a_side else "given"
+    kept = {str(case[keys.PATIENT]) for side in ("validation", "test") for case in datalist[side]}
+    kept -= {str(case[keys.PATIENT]) for case in datalist["training"]}
+    all_kept = all(str(case[keys.PATIENT]) in kept for case in cases)
+    return str(datalist["split"].get("method", "given")) if all_kept else "given"
 
 
 def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:
@@ -213,7 +213,13 @@ def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:
             bar.total = total
             bar.update(done - bar.n)
 
-        return hash_of_all(hash_files(cases, root, advance))
+        try:
+            return hash_of_all(hash_files(cases, root, advance))
+        except OSError as error:
+            raise InputError(
+                f"Every file of the data has to be there and readable, but {error.filename} is not "
+                f"({error.strerror}); bring it back, or leave the study out."
+            ) from error
 
 
 def _datalist_beside(model: Path | None) -> Path | None:

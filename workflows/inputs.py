@@ -5,13 +5,14 @@ Slices, patient folders, NIfTI volumes, DICOM files, or folders with any of them
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..transforms import keys
 from .datalist import find_cases
-from .dicom_folder import REFUSED, find_dicom_studies, has_picture, may_be_dicom, study_folder
+from .dicom_folder import REFUSED, find_dicom_studies, has_picture, may_be_dicom
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, is_label, is_volume, stem_of
@@ -19,6 +20,8 @@ from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .studies import Record, find_slice_studies, walk
+
+logger = logging.getLogger(__name__)
 
 
 def find_studies_to_predict(
@@ -139,7 +142,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
         named = [_named_by_sequence(*item) for item in sorted(volumes.items())]
         studies = find_slice_studies(folder.absolute(), without)
         stacks = [study.record() for study in studies if study.has_images]
-        return [*found, *named, *filter(_is_scan, _scans_beside(found, stacks))]
+        return [*found, *named, *_scans_beside(found, stacks)]
     if not found:
         return find_cases(folder, without)
     return [*found, *_beside(found, folder, without)] if others else found
@@ -157,24 +160,26 @@ def _beside(found: Sequence[Record], folder: Path, without: Path | None) -> list
 
 
 def _scans_beside(dicom: Sequence[Record], cases: Sequence[Record]) -> list[Record]:
-    """Leave out the pictures that lie among DICOM files, or beside them without being slices of a scan."""
-    places = [study_folder(record[keys.IMAGE]) for record in dicom]
-    return [
+    """Leave out, and mention, the pictures that lie among DICOM files, or are no slices of a scan."""
+    places = {Path(name).parent for record in dicom for name in record[keys.IMAGE]}
+    kept = [
         case
         for case in cases
-        if not dicom
-        or not is_slice_stack(case)
-        or (_is_scan(case) and not _lies_in(case[keys.IMAGE][0], places))
+        if not is_slice_stack(case) or (_is_scan(case) and Path(case[keys.IMAGE][0]).parent not in places)
     ]
+    left = [case for case in cases if case not in kept]
+    if left:
+        logger.warning(
+            "Pictures beside other scans are left out, %s for one: they lie among DICOM files, or are not "
+            "TIFF and have no masks. Name them by themselves if they are slices.",
+            left[0][keys.IMAGE][0],
+        )
+    return kept
 
 
 def _is_scan(case: Record) -> bool:
     """Tell whether a stack of pictures may be a scan: the data set's are TIFF, or have masks."""
     return keys.LABEL in case or all(name.lower().endswith((".tif", ".tiff")) for name in case[keys.IMAGE])
-
-
-def _lies_in(name: str, places: Sequence[Path]) -> bool:
-    return any(place in Path(name).parents for place in places)
 
 
 def _collect_volumes(

@@ -162,6 +162,16 @@ def count_lesion_voxels(path: str | os.PathLike[str]) -> int:
         ) from error
 
 
+def has_sequences(path: str | os.PathLike[str]) -> bool:
+    """Return whether a volume has a fourth axis; one that cannot be read has none."""
+    import nibabel
+
+    try:
+        return len(nibabel.load(path).shape) > 3
+    except Exception:  # as in read_volume
+        return False
+
+
 def read_volume(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Read a NIfTI file completely.
 

@@ -105,14 +105,14 @@ def train(options: TrainOptions) -> Evaluation:
             run_workflow(options.output, options.resume)
         finally:
             add_minutes(options.output, (time.monotonic() - started) / 60)
-        return finish(options.output, datalist)
+        return finish(options.output, datalist, device_of(_config_of(options.output)))
 
 
 def _begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
     """Check what is asked for and write it down; return the datalist."""
     _check_folder(options)
     parser = read_train_config(options)
-    pick_device(_device_name(parser))
+    pick_device(device_of(parser.get()))
     goes_on = options.resume and _has_checkpoint(options.output)
     if goes_on:  # then the weights are in the checkpoint
         _require_same_network(options.output, parser)
@@ -123,7 +123,10 @@ def _begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]
     if options.minutes is not None and not goes_on:
         for name, value in epochs_for(options, datalist).items():
             parser[name] = value
+    elif options.minutes is not None:
+        logger.warning("The run goes on with the epochs that it has; --minutes is for one that begins.")
     stack.enter_context(only_worker_in(options.output))
+    _check_folder(options)  # again: somebody may have finished here meanwhile
     if goes_on:
         stack.enter_context(_configs_kept(options.output))
     return prepare_folder(options, parser, datalist)
@@ -368,12 +371,16 @@ def add_minutes(folder: Path, minutes: float) -> None:
     files.write_json(path, {"minutes": before + minutes})
 
 
-def finish(folder: Path, datalist: Mapping[str, Any]) -> Evaluation:
+def _config_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8")))
+
+
+def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> Evaluation:
     """Fit what belongs to the best weights of a run, evaluate them on its validation patients, write all."""
-    config = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
+    config = _config_of(folder)
     resize = config.get("resize") is not None
-    _tune(folder, datalist["validation"], config, resize)
-    segmenter = Segmenter.from_name(folder)
+    _tune(folder, datalist["validation"], config, resize, device)
+    segmenter = Segmenter.from_name(folder, device)
     split = datalist["split"]
     protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
     protocol["section"] = "validation"
@@ -387,11 +394,13 @@ def finish(folder: Path, datalist: Mapping[str, Any]) -> Evaluation:
     return evaluation
 
 
-def _tune(folder: Path, cases: Sequence[Mapping[str, Any]], config: Mapping[str, Any], resize: bool) -> None:
+def _tune(
+    folder: Path, cases: Sequence[Mapping[str, Any]], config: Mapping[str, Any], resize: bool, device: str
+) -> None:
     """Fit temperature and threshold on the validation patients where the config asks for it."""
     temperature, threshold = (config.get(f"fit_{name}", False) for name in ("temperature", "threshold"))
     if temperature or threshold:
-        tune_run(folder, cases, threshold=threshold, temperature=temperature, resize=resize)
+        tune_run(folder, cases, threshold=threshold, temperature=temperature, resize=resize, device=device)
 
 
 def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) -> None:
@@ -454,9 +463,9 @@ def _has_checkpoint(run: Path) -> bool:
     return bool(checkpoints_in(run / "checkpoints"))
 
 
-def _device_name(parser: ConfigParser) -> str:
-    """Return the device that the config asks for, by name."""
-    device = parser.get("device")
+def device_of(config: Mapping[str, Any]) -> str:
+    """Return the device that a config asks for, by name."""
+    device = config.get("device")
     if isinstance(device, Mapping):
         return str(device.get("name", "auto"))
     return "auto" if device is None or is_expression(device) else str(device)

@@ -38,14 +38,16 @@ _NOT_SLICES = re.compile(
 )
 _FLAIR_WORDS = re.compile(r"flair|dark[ _-]?fluid|tirm.*(?:dark|fluid)|t2f\b", re.IGNORECASE)
 _T1_WORDS = re.compile(r"(?:^|[^a-z0-9])t1|mp[ _-]?rage|bravo|fspgr|\btfe\b|\bvibe\b", re.IGNORECASE)
+_T1_ITSELF = re.compile(r"(?:^|[^a-z0-9])t1|mp[ _-]?rage", re.IGNORECASE)
 _T2_WORDS = re.compile(r"(?:^|[^a-z0-9])t2", re.IGNORECASE)
 _POST_WORDS = re.compile(r"(?:^|[^a-z])(?:gd|gad[a-z]*|km|ce)(?:$|[^a-z])|contrast", re.IGNORECASE)
 _PRE_WORDS = re.compile(
-    r"(?:^|[^a-z])(?:pre|pre[ _-]?(?:contrast|gd|gad[a-z]*|km)|nativ|native|plain|unenhanced|w/?o|without|"
-    r"ohne|sans|sin|senza|before|prior|no[nt]?[ _-]?(?:contrast|enhanced|gd|gad[a-z]*|ce|km|c))(?:$|[^a-z])",
+    r"(?:^|[^a-z])(?:pre|pre[ _-]?(?:contrast|gd|gad[a-z]*|km)|nativ|native|plain|unenhanced|before|prior|"
+    r"no[nt]?[ _-]?(?:contrast|enhanced|gd|gad[a-z]*|ce|km|c))(?:$|[^a-z])|"
+    r"(?:^|[^a-z])(?:w/?o|without|ohne|sans|sin|senza)[ _-]*(?:$|contr|kontr|km|gd|gad|ce(?:$|[^a-z])|iv)",
     re.IGNORECASE,
 )
-_AFTER_CONTRAST = re.compile(r"(?:^|[^a-z])post(?!er)|\+ ?c\b|\bc\+|after", re.IGNORECASE)
+_AFTER_CONTRAST = re.compile(r"post(?!er|[ _-]?op)|\+ ?c\b|\bc\+|after", re.IGNORECASE)
 _OTHER_WORDS = re.compile(
     r"\bt2|dwi|diff|\badc\b|trace|\bep2?d?\b|swi|perf|\bdsc\b|\bdce\b|\bdti\b|tof|angio|spectro|\bsub|"
     r"t1[ _-]?map|mip\b|fmri|bold|\bpd\b|\basl\b|cbf|cbv",
@@ -110,7 +112,7 @@ def _by_words(text: str, contrast: bool) -> str:
     is_t1 = bool(_T1_WORDS.search(text))
     if _COMPUTED.search(text):
         return OTHER
-    if _FLAIR_WORDS.search(text) and not (is_t1 and not _T2_WORDS.search(text)):
+    if _FLAIR_WORDS.search(text) and (_T2_WORDS.search(text) or not _T1_ITSELF.search(text)):
         return FLAIR
     if is_t1:
         if _AFTER_CONTRAST.search(text):

@@ -56,6 +56,7 @@ def tune_run(
     temperature: bool = True,
     threshold: bool = False,
     resize: bool = False,
+    device: str = "auto",
 ) -> Tuned:
     """Fit what belongs to the weights of a run and write it into the run's inference config.
 
@@ -65,8 +66,9 @@ def tune_run(
         temperature: fit it; otherwise the config keeps its own.
         threshold: the same.
         resize: see ``evaluate.evaluate_cases``.
+        device: see ``inferers.pick_device``.
     """
-    segmenter = Segmenter.from_name(folder)
+    segmenter = Segmenter.from_name(folder, device)
     tuned = tune(
         cases,
         segmenter,

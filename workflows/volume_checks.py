@@ -165,6 +165,8 @@ def _slices_with_lesion(label: Volume) -> int:
 
 def _slice_axis(affine: npt.NDArray[Any]) -> int:
     """Return the axis that runs through the axial slices, the last one where the affine does not tell."""
+    if not np.isfinite(affine).all():
+        return 2
     axes = nib.io_orientation(affine)[:, 0]
     found = np.flatnonzero(axes == 2)
     return int(found[0]) if len(found) else 2

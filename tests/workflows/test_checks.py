@@ -482,6 +482,22 @@ def test_sequences_in_files_of_their_own_are_found(tmp_path: Path):
     )
 
 
+def test_sequences_of_which_one_has_a_label_or_that_hold_sequences_are_studies(tmp_path: Path):
+    for name in ("c_flair", "c_flair_seg", "c_t1"):
+        save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5))
+    for name in ("d_pre", "d_post"):
+        save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5, 3))
+    assert not [one for one in check_data(tmp_path).findings if one.code == "sequences-apart"]
+
+
+def test_a_header_that_is_not_finite_is_found_with_the_rest(volumes: Path):
+    image = nibabel.load(volumes / "v.nii.gz")
+    image.header["srow_x"][0] = np.nan
+    broken = nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header)
+    nibabel.save(broken, volumes / "w.nii.gz")
+    assert [one.code for one in check_data(volumes).findings if one.level == "error"]
+
+
 def test_a_label_without_scan_is_found(volumes: Path):
     save_volume(volumes / "w.nii.gz", noise(4, 4, 5, 3, seed=9))
     save_volume(volumes / "x_seg.nii.gz", np.ones((4, 4, 5), np.uint8))

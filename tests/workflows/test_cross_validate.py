@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.fingerprints import settings_of
 from gliomaseg.workflows.folds import datalists_of_folds
+from gliomaseg.workflows.occupied import only_worker_in
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.segment import Segmenter
@@ -285,6 +288,9 @@ def test_a_fold_that_is_missing_is_named(halves: Any, tmp_path: Path) -> None:
     (copied / "fold-1" / "models" / "model.pt").unlink()
     with pytest.raises(InputError, match=r"There are no weights in \S+fold-1"):
         open_segmenter(copied)
+    (copied / "fold-1" / "test" / "metrics.json").unlink()  # trained, but not to its end
+    with pytest.raises(InputError, match=r"but \S+fold-1 is not; finish it with --resume, or name the run"):
+        open_segmenter(copied)
 
 
 def test_where_one_model_is_needed_a_fold_has_to_be_named(halves: Any, tmp_path: Path) -> None:
@@ -303,8 +309,65 @@ def test_a_folder_with_a_cross_validation_is_refused(halves: Any, phantom_data: 
 
 
 def test_a_folder_with_a_run_is_refused(smoke_run: Path, phantom_data: Path) -> None:
-    with pytest.raises(InputError, match="already holds a run; choose another --output"):
+    with pytest.raises(InputError, match="holds something else already, checkpoints for one; choose another"):
         deal_out(CrossOptions(phantom_data, smoke_run))
+
+
+def test_a_folder_with_a_datalist_is_not_written_over(data_folder: Path, tmp_path: Path) -> None:
+    whole = build_datalist(data_folder)
+    write_datalist(whole, tmp_path / "cv" / "datalist.json")
+    with pytest.raises(InputError, match=r"holds something else already, datalist.json for one; choose"):
+        deal_out(CrossOptions(tmp_path / "cv" / "datalist.json", tmp_path / "cv"))
+    assert load_datalist(tmp_path / "cv" / "datalist.json") == whole
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"network_name": "unett"}, "unett"), ({"device": "cuda:99"}, "cuda"), ({"loss::smooth": 1}, "smooth")],
+)
+def test_a_slip_is_told_before_anything_is_written(
+    phantom_data: Path, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        deal_out(CrossOptions(phantom_data, tmp_path / "cv", settings={**SETTINGS, **settings}))
+    assert not (tmp_path / "cv").exists()
+
+
+def test_of_several_that_begin_at_once_one_deals_out(
+    phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    deal = module.datalists_of_folds
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(1)
+        return deal(*arguments)
+
+    monkeypatch.setattr(module, "datalists_of_folds", counted)
+    options = [
+        CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS, fold=f) for f in (0, 1)
+    ]
+    first = threading.Thread(target=deal_out, args=(options[0],))
+    with only_worker_in(tmp_path / "cv"):  # both wait for this, and then for each other
+        first.start()
+        second = threading.Thread(target=deal_out, args=(options[1],))
+        second.start()
+    first.join()
+    second.join()
+    assert len(calls) == 1
+    assert (tmp_path / "cv" / "cross_validation.json").is_file()
+
+
+def test_the_minutes_are_kept_and_no_others_taken(
+    phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "epochs_for", lambda *_: {"passes": 1, "epochs": 1, "val_interval": 1})
+    settings = {name: value for name, value in SETTINGS.items() if name not in ("epochs", "passes")}
+    options = CrossOptions(phantom_data, tmp_path / "cv", settings=settings, minutes=10)
+    deal_out(options)
+    deal_out(replace(options, resume=True))
+    with pytest.raises(InputError, match="has minutes 10 and 20 was asked for; leave that out"):
+        deal_out(replace(options, minutes=20, resume=True))
 
 
 @pytest.mark.parametrize(

@@ -109,11 +109,20 @@ def test_the_same_data_has_the_same_fingerprint_however_it_is_named(
     assert protocol["split"] == "given"
 
 
+def test_a_file_that_is_missing_is_named_before_it_is_hashed(phantom_data: Path, tmp_path: Path) -> None:
+    case = load_cases(phantom_data)[0]
+    rows = [f"a,{tmp_path / 'gone.tif'},{case['label'][0]},1"]
+    (tmp_path / "paths.csv").write_text("\n".join(["patient,image,label,slice", *rows]))
+    with pytest.raises(InputError, match=r"gone\.tif"):
+        evaluate_command(tmp_path / "paths.csv", tmp_path / "out", predictions=tmp_path)
+
+
 def test_how_patients_were_kept_apart_is_said_only_of_those_whom_the_split_knows(smoke_run: Path) -> None:
     datalist = load_datalist(smoke_run / "datalist.json")
-    known = load_cases(smoke_run / "datalist.json")
+    known = load_cases(smoke_run / "datalist.json", "validation")
     assert method_of(known, datalist) == "patient"
     assert method_of([*known, {"patient": "somebody else"}], datalist) == "given"
+    assert method_of(load_cases(smoke_run / "datalist.json", "all"), datalist) == "given"  # some trained
     assert method_of(known, None) == "given"
 
 

@@ -191,6 +191,19 @@ def test_pictures_beside_dicom_are_no_patients(tmp_path: Path, names: tuple[str,
     assert folders(one(tmp_path / "anna")) == ["s1"]
 
 
+def test_slices_in_a_folder_between_those_of_dicom_are_a_study(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    series(tmp_path / "all", "AX FLAIR", 1)
+    series(tmp_path / "all", "AX T1", 2)
+    picture(tmp_path / "all" / "TCGA_x" / "TCGA_x_1.tif")
+    assert [record["patient"] for record in find_studies_to_predict([tmp_path / "all"])] == ["all", "TCGA_x"]
+    assert "left out" not in caplog.text
+    picture(tmp_path / "all" / "photos" / "photo_1.png")
+    assert len(find_studies_to_predict([tmp_path / "all"])) == 2
+    assert "photo_1.png for one" in caplog.text
+
+
 def test_masks_of_an_earlier_call_beside_dicom_are_no_patients(tmp_path: Path) -> None:
     series(tmp_path / "anna", "AX FLAIR", 1)
     volume(tmp_path / "anna" / "masks" / "anna_mask.nii.gz")

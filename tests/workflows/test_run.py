@@ -244,6 +244,19 @@ def test_two_processes_do_not_train_in_one_folder(phantom_data: Path, tmp_path: 
     assert list((tmp_path / "run").iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_made_is_told(phantom_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/run"):
+        train(TrainOptions(phantom_data, tmp_path / "file" / "run", settings=SMOKE))
+
+
+def test_a_mark_that_was_taken_away_meanwhile_is_no_lock(tmp_path: Path) -> None:
+    with only_worker_in(tmp_path):
+        (tmp_path / ".gliomaseg-busy").unlink()  # as its holder does at the end
+        with only_worker_in(tmp_path):
+            assert (tmp_path / ".gliomaseg-busy").is_file()
+
+
 def test_a_cross_validation_is_not_written_over(phantom_data: Path, tmp_path: Path) -> None:
     (tmp_path / "cross_validation.json").write_text("{}")
     with pytest.raises(InputError, match="holds a cross-validation, whose runs are in folders of it; choose"):
