@@ -37,12 +37,16 @@ from .run import (
     train,
 )
 from .segment import Segmenter
+from .split import SECTIONS
 
 FORMAT: Final = "gliomaseg-cross-validation/1"
 """What ``cross_validation.json`` says it is, with the version of its form."""
 
 DEFAULTS: Final[dict[str, Any]] = {"split": "folds", "folds": 5, "validation": 0.15, "seed": 0}
 """What is taken where a person does not say."""
+
+DATALISTS: Final = "datalists"
+"""Folder for those of the folds; it is the first thing that is written."""
 
 OF_MACHINES: Final = ("device", "num_workers")
 """Settings that may differ between the folds, which may be trained on several machines."""
@@ -107,10 +111,10 @@ def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
     """
     files.require_folder(options.output)
     if not begun(options.output):
-        _refuse_others(options.output)
         parser = _checked_config(options)
         with only_worker_in(options.output, wait=True):  # several folds may begin at once
             if not begun(options.output):
+                _refuse_others(options.output)
                 _begin(options, parser, progress)
                 return
     plan = read_record(options.output)
@@ -201,8 +205,9 @@ def read_record(output: Path) -> dict[str, Any]:
 
 def _refuse_others(output: Path) -> None:
     """Refuse a folder in which something else would be written over."""
+    interrupted = (output / DATALISTS).is_dir()  # while it was written down
     for name in ("checkpoints", "models", "metrics.json", "datalist.json"):
-        if (output / name).exists():
+        if (output / name).exists() and not interrupted:
             raise InputError(
                 f"{output} holds something else already, {name} for one; choose another --output."
             )
@@ -298,11 +303,11 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
     """Train and test one fold, from where it was left."""
     folder, source = folder_of(options.output, fold), _datalist_of(options.output, fold)
     datalist = load_datalist(source)
-    counts = ", ".join(
-        f"{amount(len(datalist[section]), 'patient')} {verb}"
-        for section, verb in (("training", "train"), ("validation", "choose"), ("test", "test"))
+    training, validation, test = (len(datalist[section]) for section in SECTIONS)
+    tell(
+        f"{_name(datalist)} (the last is {folds - 1}): {amount(training, 'patient')} for training, "
+        f"{validation} to choose, {test} to test."
     )
-    tell(f"{_name(datalist)} (the last is {folds - 1}): {counts}.")
     with only_worker_in(folder / TEST):
         _train_and_test(options, fold, datalist, tell)
 
@@ -423,7 +428,7 @@ def duration(minutes: float) -> str:
 
 
 def _datalist_of(output: Path, fold: int) -> Path:
-    return output / "datalists" / f"fold-{fold}.json"
+    return output / DATALISTS / f"fold-{fold}.json"
 
 
 def _config_of(output: Path) -> Path:

@@ -216,7 +216,7 @@ def test_the_record_says_what_was_done(halves: Any, phantom_data: Path) -> None:
 
 def test_it_is_told_what_goes_on(halves: Any) -> None:
     *_, told = halves
-    assert told[0] == "Fold 1 (the last is 1): 3 patients train, 1 patient choose, 4 patients test."
+    assert told[0] == "Fold 1 (the last is 1): 3 patients for training, 1 to choose, 4 to test."
     assert told[1].startswith("Fold 1: volume Dice 0.")
     assert told[1].endswith(" of 4 patients, each with one vote.")
 
@@ -331,6 +331,14 @@ def test_a_slip_is_told_before_anything_is_written(
     with pytest.raises(InputError, match=words):
         deal_out(CrossOptions(phantom_data, tmp_path / "cv", settings={**SETTINGS, **settings}))
     assert not (tmp_path / "cv").exists()
+
+
+def test_what_was_cut_off_while_it_was_written_down_begins_again(phantom_data: Path, tmp_path: Path) -> None:
+    options = CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS)
+    deal_out(options)
+    (tmp_path / "cv" / "cross_validation.json").unlink()  # it is written last
+    deal_out(options)
+    assert (tmp_path / "cv" / "cross_validation.json").is_file()
 
 
 def test_of_several_that_begin_at_once_one_deals_out(
