@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -310,6 +311,7 @@ def _do_fold(options: CrossOptions, fold: int, folds: int, tell: Callable[[str],
     )
     with only_worker_in(folder / TEST):
         _train_and_test(options, fold, datalist, tell)
+    gc.collect()  # the parts of a run point at one another, and one of them is its cache
 
 
 def _train_and_test(
