@@ -26,7 +26,6 @@ from .findings import (
 from .given_split import on_both_sides, split_by_file
 from .nifti_folder import has_sequences, stem_of
 from .pool import Progress, in_threads
-from .sequences import UNKNOWN, sequence_of_name
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
 from .slices import person_of
 from .split import EVERYONE, EVERYONE_WARNING
@@ -137,6 +136,10 @@ class _Census:
 
 def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
     """Find volumes that are sequences of one patient by their names, and would be taken as patients."""
+    if not volumes:
+        return
+    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along: for volumes only
+
     cases: dict[tuple[str, str], dict[str, Study]] = {}
     for study in volumes:
         if study.volume is not None:
