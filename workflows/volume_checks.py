@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
@@ -165,9 +164,11 @@ def _slices_with_lesion(label: Volume) -> int:
 
 def _slice_axis(affine: npt.NDArray[Any]) -> int:
     """Return the axis that runs through the axial slices, the last one where the affine does not tell."""
+    import nibabel
+
     if not np.isfinite(affine).all():
         return 2
-    axes = nib.io_orientation(affine)[:, 0]
+    axes = nibabel.io_orientation(affine)[:, 0]
     found = np.flatnonzero(axes == 2)
     return int(found[0]) if len(found) else 2
 
