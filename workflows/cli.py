@@ -55,6 +55,13 @@ ModelName = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Network = Annotated[str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")]
+Config = Annotated[Path | None, typer.Option(help="Another training config.", show_default=False)]
+Pretrained = Annotated[str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)]
+TrainDevice = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")]
+Resize = Annotated[
+    int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override any id of the config, ID=VALUE. Repeatable.", show_default=False),
@@ -154,19 +161,11 @@ def prepare(
 def train(
     data: Data,
     output: Output,
-    network: Annotated[
-        str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Another training config.", show_default=False)] = None,
-    pretrained: Annotated[
-        str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
-    ] = None,
-    resize: Annotated[
-        int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
-    ] = None,
+    network: Network = None,
+    config: Config = None,
+    pretrained: Pretrained = None,
+    device: TrainDevice = None,
+    resize: Resize = None,
     settings: Settings = None,
     minutes: Annotated[
         float | None,
@@ -220,19 +219,11 @@ def cross_validate(
         typer.Option(help="Share of the patients beside a fold who choose its weights.", show_default="0.15"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draw.", show_default="0")] = None,
-    network: Annotated[
-        str | None, typer.Option(help="A network by name.", show_default="resnext50_unet")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Another training config.", show_default=False)] = None,
-    pretrained: Annotated[
-        str | None, typer.Option(help="imagenet, or a file of weights.", show_default=False)
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
-    ] = None,
-    resize: Annotated[
-        int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
-    ] = None,
+    network: Network = None,
+    config: Config = None,
+    pretrained: Pretrained = None,
+    device: TrainDevice = None,
+    resize: Resize = None,
     settings: Settings = None,
     minutes: Annotated[
         float | None,

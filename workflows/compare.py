@@ -13,7 +13,7 @@ from .comparison import difference_of
 from .comparison_page import comparison_page
 from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
 from .findings import amount
-from .summary import bootstrap_interval
+from .summary import bootstrap_interval, in_common
 
 LEVEL: Final = 0.05
 """Of significance. With n patients that differ, Wilcoxon's p cannot be less than 2 / 2**n."""
@@ -197,19 +197,7 @@ def _averages(run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
         }
         for metric in METRICS
     }
-    return {**figures, "protocol": _in_common(run.protocols)}
-
-
-def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the parts of a run have in common, and as a list what they have not."""
-    counts = ("patients", "slices")
-    keys = dict.fromkeys(key for one in protocols for key in one if key not in counts)
-    found: dict[str, Any] = {}
-    for key in keys:
-        values = [one.get(key) for one in protocols]
-        different = [value for number, value in enumerate(values) if value not in values[:number]]
-        found[key] = different[0] if len(different) == 1 else different
-    return found
+    return {**figures, "protocol": in_common(run.protocols)}
 
 
 def _differences(first: Evaluated, run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from .run import (
 )
 from .segment import Segmenter
 from .split import SECTIONS
+from .summary import in_common
 
 FORMAT: Final = "gliomaseg-cross-validation/1"
 """What ``cross_validation.json`` says it is, with the version of its form."""
@@ -360,8 +361,9 @@ def _test(output: Path, fold: int, device: str) -> tuple[Evaluation, str]:
 def _put_together(output: Path, plan: Mapping[str, Any], device: str) -> Evaluation:
     """Write the figures and the report of the patients of all folds."""
     found = [_test(output, fold, device)[0] for fold in range(plan["folds"])]
+    common = in_common([one.metrics["protocol"] for one in found])
     protocol = {
-        **_in_common([one.metrics["protocol"] for one in found]),
+        **{name: value for name, value in common.items() if name != "fold"},
         "data_sha256": plan["data_sha256"],
         "folds": plan["folds"],
         "note": SAYS,
@@ -384,15 +386,6 @@ def _put_together(output: Path, plan: Mapping[str, Any], device: str) -> Evaluat
     for fold in range(plan["folds"]):
         Measurements(folder_of(output, fold) / TEST, {}).clear()
     return evaluation
-
-
-def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the folds have in common, and where they differ, as their thresholds may, all of it."""
-    common: dict[str, Any] = {}
-    for name, first in protocols[0].items():
-        values = [one[name] for one in protocols]
-        common[name] = first if all(value == first for value in values) else values
-    return {name: value for name, value in common.items() if name != "fold"}
 
 
 def _name(datalist: Mapping[str, Any]) -> str:

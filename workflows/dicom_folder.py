@@ -32,13 +32,14 @@ TAGS = [
     "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "SeriesDescription",
     "ProtocolName", "SequenceName", "Modality", "ImageType", "ContrastBolusAgent", "InversionTime",
     "EchoTime", "RepetitionTime", "FrameOfReferenceUID", "ImageOrientationPatient", "SliceThickness",
-    "SpacingBetweenSlices", "Rows", "SOPClassUID",
+    "SpacingBetweenSlices", "Rows", "SOPClassUID", "ImagePositionPatient",
 ]  # fmt: skip
 """What is read of each file to sort it."""
 
 
 SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
-"""How the classes of secondary captures begin: screenshots, which scanners file among their slices."""
+"""How the classes of secondary captures begin: screenshots, which scanners file among their slices. Programs
+that convert scans write slices of this class too, but with a position."""
 
 DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """The class of a DICOMDIR, under whatever name."""
@@ -62,12 +63,7 @@ class DicomStudy:
     @property
     def folder(self) -> str:
         """The deepest folder that holds all of it."""
-        return str(study_folder(self.files))
-
-
-def study_folder(names: Iterable[str]) -> Path:
-    """Return the deepest folder that holds all files."""
-    return Path(os.path.commonpath([str(Path(name).parent) for name in names]))
+        return os.path.commonpath([str(Path(name).parent) for name in self.files])
 
 
 def has_picture(path: Path) -> bool:
@@ -151,7 +147,7 @@ def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
     if not header["Rows"]:
         study.others.add(str(header["Modality"] or "no picture"))
         return
-    if str(header["SOPClassUID"] or "").startswith(SECONDARY):
+    if str(header["SOPClassUID"] or "").startswith(SECONDARY) and not header["ImagePositionPatient"]:
         study.others.add("secondary captures")
         return
     files, _ = study.series.setdefault(str(header["SeriesInstanceUID"] or path.parent), ([], header))

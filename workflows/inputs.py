@@ -162,19 +162,19 @@ def _beside(found: Sequence[Record], folder: Path, without: Path | None) -> list
 def _scans_beside(dicom: Sequence[Record], cases: Sequence[Record]) -> list[Record]:
     """Leave out, and mention, the pictures that lie among DICOM files, or are no slices of a scan."""
     places = {Path(name).parent for record in dicom for name in record[keys.IMAGE]}
-    kept = [
+    left = [
         case
         for case in cases
-        if not is_slice_stack(case) or (_is_scan(case) and Path(case[keys.IMAGE][0]).parent not in places)
+        if is_slice_stack(case) and (not _is_scan(case) or Path(case[keys.IMAGE][0]).parent in places)
     ]
-    left = [case for case in cases if case not in kept]
     if left:
         logger.warning(
             "Pictures beside other scans are left out, %s for one: they lie among DICOM files, or are not "
             "TIFF and have no masks. Name them by themselves if they are slices.",
             left[0][keys.IMAGE][0],
         )
-    return kept
+    aside = {id(case) for case in left}
+    return [case for case in cases if id(case) not in aside]
 
 
 def _is_scan(case: Record) -> bool:

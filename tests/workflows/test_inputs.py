@@ -228,6 +228,11 @@ def test_a_screenshot_among_the_slices_is_left_out(tmp_path: Path) -> None:
     assert len(one(tmp_path / "anna")["image"]) == 3
 
 
+def test_slices_that_a_program_wrote_as_secondary_captures_are_slices(tmp_path: Path) -> None:
+    series(tmp_path / "anna", "AX FLAIR", 1, SOPClassUID=pydicom.uid.SecondaryCaptureImageStorage)
+    assert len(one(tmp_path / "anna")["image"]) == 3
+
+
 def test_a_directory_of_a_disc_is_no_slice_whatever_its_name(tmp_path: Path) -> None:
     folder = series(tmp_path / "anna", "AX FLAIR", 1)
     meta = pydicom.dataset.FileMetaDataset()
