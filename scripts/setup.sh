@@ -33,6 +33,7 @@ fi
 
 if [[ ! -x $venv/bin/python ]]; then
     python=$(find_python)
+    scripts/need_room.sh "$venv" 8 VENV
     echo "Setting up $venv with $("$python" --version); the first time this fetches about 3 GB and needs 8 GB of disk."
     "$python" -m venv "$venv"
 else

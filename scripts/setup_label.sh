@@ -34,6 +34,8 @@ fi
 
 if [[ ! -x $venv/bin/python ]]; then
     python=$(find_python) || exit 2
+    if [[ -f ${VENV:-.venv}/.ready ]]; then room=1; else room=8; fi
+    scripts/need_room.sh "$venv" "$room" VENV_LABEL
     echo "Setting up $venv with $("$python" --version); this takes 1 GB of disk beside a .venv that is ready, and 8 GB, 3 of them fetched, without one."
     "$python" -m venv "$venv"
 else
