@@ -1,0 +1,172 @@
+"""Volumes in, the studies whose sequences lie in files or channels of their own out, by what names say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..transforms.keys import CHANNELS
+from ..transforms.nifti import is_nifti
+from .files import InputError
+from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .studies import Study
+
+File = str | os.PathLike[str]
+
+
+class Parts(NamedTuple):
+    """The files that speak of one case by their names."""
+
+    case: str
+    stems: list[str]
+    """Names of the files, without endings."""
+    sequences: list[str]
+    """What they show, in the same order; ``sequences.OTHER`` is among it."""
+
+
+def joined_study(
+    patient: str,
+    files: Mapping[str, File],
+    label: File | None,
+    folder: File | None = None,
+    site: str | None = None,
+) -> Study:
+    """Return a study whose sequences have files of their own; with FLAIR alone it is an ordinary volume.
+
+    Args:
+        patient: the name.
+        files: names out of ``keys.CHANNELS`` to files, FLAIR among them; other names are left out.
+        label: the label, on the grid of FLAIR.
+        folder: None takes that of FLAIR.
+        site: institution, where it is not to be read from the name.
+    """
+    known = {name: str(files[name]) for name in CHANNELS if name in files}
+    several = known if len(known) > 1 else {}
+    return Study(
+        patient,
+        str(folder or Path(known[FLAIR]).parent),
+        volume=known[FLAIR],
+        label=str(label) if label else None,
+        site=site,
+        parts=tuple(several.values()),
+        sequences=tuple(several),
+    )
+
+
+def volume_of(case: Mapping[str, Any]) -> str | None:
+    """Return the NIfTI file on whose grid a case lies, that of FLAIR among several; else None."""
+    scan = case["image"]
+    files = [scan] if isinstance(scan, str) else list(scan)
+    if not is_nifti(files[0]):
+        return None
+    return str(files[list(case["sequences"]).index(FLAIR)] if len(files) > 1 else files[0])
+
+
+def parts_of_cases(stems: Sequence[str]) -> list[Parts]:
+    """Sort the names of one folder by the case they speak of; names that tell no sequence are left out.
+
+    Example:
+        >>> parts_of_cases(["anna_flair", "anna_t1ce", "bert"])
+        [Parts(case='anna', stems=['anna_flair', 'anna_t1ce'], sequences=['FLAIR', 'post-contrast'])]
+    """
+    found: dict[str, Parts] = {}
+    for stem in stems:
+        case, sequence = sequence_of_name(stem)
+        if sequence != UNKNOWN:
+            part = found.setdefault(case, Parts(case, [], []))
+            part.stems.append(stem)
+            part.sequences.append(sequence)
+    return list(found.values())
+
+
+def join_sequences(
+    folder: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
+) -> Iterator[tuple[Study, list[str]]]:
+    """Yield the patients whose sequences have files of their own, as in BraTS and BIDS.
+
+    Files are put together where their names differ in the sequence alone and one of them is FLAIR. They are
+    not where a sequence is there twice, where several of them have labels (``anna_t1`` and ``anna_t2`` may
+    be two days), where a file without a sequence in its name is called like the case, or where one of several
+    holds sequences itself.
+
+    Args:
+        folder: where the files lie; a patient whose files are called after sequences alone has its name.
+        images: scans, by their names without ending.
+        labels: labels, by the name of their scan without ending.
+
+    Yields:
+        The study, and the names of the scans that it is made of or that were set aside for it.
+    """
+    cases = [part for part in parts_of_cases(list(images)) if _is_one_patient(part, images, labels)]
+    alone = len(cases) == 1 and len(cases[0].stems) == len(images) and len(labels) == 1
+    for case, stems, sequences in cases:
+        own = [labels[name] for name in (case, *stems) if name in labels]
+        label = next(iter(own or (labels.values() if alone else ())), None)
+        files = {sequence: images[stem] for stem, sequence in zip(stems, sequences, strict=True)}
+        yield joined_study(case or folder.absolute().name, files, label), stems
+
+
+def _is_one_patient(part: Parts, images: Mapping[str, Path], labels: Mapping[str, Path]) -> bool:
+    known = [name for name in part.sequences if name in CHANNELS]
+    if FLAIR not in known or len(known) > len(set(known)) or part.case in images:
+        return False
+    if sum(stem in labels for stem in part.stems) > 1:
+        return False
+    return len(known) == 1 or all(channel_count(images[stem]) == 1 for stem in part.stems)
+
+
+def channel_count(path: File) -> int:
+    """Return how many channels a volume has, 1 for one that cannot be read."""
+    import nibabel
+
+    try:
+        shape = nibabel.load(path).shape
+    except Exception:  # nibabel and gzip raise many kinds for a damaged header
+        return 1
+    return max(shape[3:], default=1)
+
+
+def channel_names(content: Mapping[str, Any]) -> dict[int, str]:
+    """Return what a ``dataset.json`` says of each channel: ``CHANNELS``, or another word.
+
+    Decathlon calls the list ``modality``, nnU-Net ``channel_names``. Empty where FLAIR is not among them.
+
+    Example:
+        >>> channel_names({"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}})
+        {0: 'FLAIR', 1: 'pre-contrast', 2: 'post-contrast', 3: 'other'}
+    """
+    named = content.get("channel_names") or content.get("modality") or {}
+    try:
+        channels = {int(number): sequence_of_name(str(name))[1] for number, name in named.items()}
+    except (ValueError, AttributeError):
+        return {}
+    return channels if FLAIR in channels.values() else {}
+
+
+def with_channels(study: Study, channels: Mapping[int, str]) -> Study:
+    """Say what the channels of a volume show, where it has as many as have names."""
+    if len(channels) < 2 or study.volume is None or channel_count(study.volume) != len(channels):
+        return study
+    return replace(study, sequences=tuple(channels[index] for index in sorted(channels)))
+
+
+def study_of_channels(
+    patient: str, files: Mapping[int, Path], label: Path | None, channels: Mapping[int, str]
+) -> Study:
+    """Return a study whose channels have files of their own, as nnU-Net writes them.
+
+    Raises:
+        InputError: nothing tells which of them is FLAIR.
+    """
+    known = {channels.get(number, UNKNOWN): file for number, file in files.items()}
+    if FLAIR not in known:
+        first, second, *_ = (file.name for _, file in sorted(files.items()))
+        raise InputError(
+            "What each channel shows must stand under `channel_names` in dataset.json, FLAIR among them, but "
+            f"{patient} is spread over {first} and {second}, and nothing tells what they show. Write "
+            '"channel_names": {"0": "T1", "1": "FLAIR", "2": "T1CE"} there, or join them into one 4-D file.'
+        )
+    return joined_study(patient, known, label)
