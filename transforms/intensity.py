@@ -168,7 +168,7 @@ class FillMissingSequencesd(MapTransform):  # type: ignore[misc]
     """Give every case three channels: FLAIR stands in where a sequence is missing.
 
     What the channels show stands under ``keys.SEQUENCES``; where it does not, one channel is FLAIR and three
-    are ``keys.CHANNELS``.
+    are ``keys.CHANNELS``. Channels that show something else are left out.
 
     Raises:
         ValueError: any other number of channels, or no FLAIR among them.
@@ -199,10 +199,12 @@ def channels_of(count: int, sequences: Sequence[str] | None, name: str) -> list[
     Example:
         >>> channels_of(2, ("FLAIR", "post-contrast"), "a.nii")
         [0, 0, 1]
+        >>> channels_of(4, ("FLAIR", "pre-contrast", "post-contrast", "other"), "a.nii")
+        [1, 0, 2]
     """
     flair = keys.CHANNELS[keys.FLAIR]
     shown = list(sequences) if sequences else {1: [flair], 3: list(keys.CHANNELS)}.get(count, [])
-    if len(shown) != count or flair not in shown or not set(shown) <= set(keys.CHANNELS):
+    if len(shown) != count or flair not in shown:
         raise ValueError(
             f"Expected 1 channel (FLAIR) or 3 ({', '.join(keys.CHANNELS)}), got {count} in {name}; keep "
             "these three, in this order."

@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from .files import InputError
+from .studies import is_stack
 
 WARM_UP, MEASURED = 2, 8
 """Steps before and in the measurement."""
@@ -142,7 +143,7 @@ def endless(loader: Iterable[Any]) -> Iterator[Any]:
 
 
 def _slices_of(cases: Sequence[Mapping[str, Any]]) -> int:
-    return sum(SLICES if isinstance(case["image"], str) else len(case["image"]) for case in cases)
+    return sum(len(case["image"]) if is_stack(case) else SLICES for case in cases)
 
 
 def _measure(parser: ConfigParser, clock: Clock) -> tuple[float, float]:

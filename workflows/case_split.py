@@ -16,7 +16,7 @@ from .persons import persons_of
 from .pool import Progress, in_threads
 from .slices import count_lesion_pixels
 from .split import METHODS, SECTIONS, SLICE_TEST, SLICE_VALIDATION, SLICE_WARNING, Sections
-from .studies import Record
+from .studies import Record, is_stack
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +152,10 @@ def _split_patients(
 
 def _split_slices(cases: list[Record], lesions: list[list[int]], seed: int) -> dict[str, list[Record]]:
     for case in cases:
-        if isinstance(case["image"], str):
+        if not is_stack(case):
+            scan = case["image"] if isinstance(case["image"], str) else case["image"][0]
             raise InputError(
-                f"A split by slice needs slice files, but {case['patient']} is the volume {case['image']}; "
+                f"A split by slice needs slice files, but {case['patient']} is the volume {scan}; "
                 "split by patient instead."
             )
     flat = splitting.split_slices([count > 0 for counts in lesions for count in counts], seed)

@@ -24,12 +24,12 @@ from .findings import (
     raise_on_errors,
 )
 from .given_split import on_both_sides, split_by_file
-from .nifti_folder import has_sequences, stem_of
+from .nifti_folder import stem_of
 from .pool import Progress, in_threads
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
 from .slices import person_of
 from .split import EVERYONE, EVERYONE_WARNING
-from .studies import Record, Slice, Study
+from .studies import Record, Slice, Study, is_stack
 from .volume_checks import inspect_volume
 
 __all__ = ["KINDS", "DataReport", "Finding", "Kind", "check_data", "format_findings", "raise_on_errors"]
@@ -138,21 +138,22 @@ def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
     """Find volumes that are sequences of one patient by their names, and would be taken as patients."""
     if not volumes:
         return
-    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along: for volumes only
+    from .sequence_files import channel_count, parts_of_cases  # the transforms bring MONAI along
 
-    cases: dict[tuple[str, str], dict[str, Study]] = {}
+    folders: dict[str, dict[str, Study]] = {}
     for study in volumes:
-        if study.volume is not None:
-            case, sequence = sequence_of_name(stem_of(Path(study.volume).name))
-            cases.setdefault((study.folder, case), {})[sequence] = study
-    for (folder, case), parts in cases.items():
-        named = [str(study.volume) for sequence, study in parts.items() if sequence != UNKNOWN]
-        labelled = any(study.label for study in parts.values())  # then that one is trained on
-        if len(named) > 1 and not labelled and not any(map(has_sequences, named)):
-            names = ", ".join(sorted(Path(file).name for file in named))
-            yield finding(
-                "sequences-apart", named, f"{names} in {folder} are sequences of {case or 'one patient'}."
-            )
+        if study.volume is not None and not study.parts:
+            folders.setdefault(study.folder, {})[stem_of(Path(study.volume).name)] = study
+    for folder, scans in folders.items():
+        for case, stems, _ in parts_of_cases(list(scans)):
+            parts = [scans[stem] for stem in stems]
+            files = [str(study.volume) for study in parts]
+            labelled = any(study.label for study in parts)  # then that one is trained on
+            if len(parts) > 1 and not labelled and all(channel_count(file) == 1 for file in files):
+                names = ", ".join(sorted(Path(file).name for file in files))
+                whose = case or "one patient"
+                what = f"{names} in {folder} are sequences of {whose}, but not one file each with FLAIR."
+                yield finding("sequences-apart", files, what)
 
 
 def _facts_of(
@@ -186,12 +187,22 @@ def _listed_studies(datalist: Datalist) -> list[Study]:
 def _study_of(patient: str, cases: Sequence[Record]) -> Study:
     first = cases[0]
     site = first.get("institution")
-    if isinstance(first["image"], str):
-        folder = str(Path(first["image"]).parent)
-        return Study(patient, folder, volume=first["image"], label=first.get("label"), site=site)
+    if not is_stack(first):
+        return _volume_of(patient, first, site)
     slices = {one.number: one for case in cases for one in _slices_of(case)}
     folder = str(Path(first["image"][0]).parent)
     return Study(patient, folder, tuple(slices[number] for number in sorted(slices)), site=site)
+
+
+def _volume_of(patient: str, case: Record, site: str | None) -> Study:
+    files = [case["image"]] if isinstance(case["image"], str) else case["image"]
+    shown = case.get("sequences", ())
+    if len(files) > 1:
+        from .sequence_files import joined_study
+
+        return joined_study(patient, dict(zip(shown, files, strict=True)), case.get("label"), site=site)
+    folder = str(Path(files[0]).parent)
+    return Study(patient, folder, volume=files[0], label=case.get("label"), site=site, sequences=tuple(shown))
 
 
 def _slices_of(case: Record) -> Iterator[Slice]:

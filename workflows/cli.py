@@ -16,6 +16,7 @@ import typer
 
 from .causes import is_last, users_fault
 from .files import OurFaultError
+from .studies import is_stack
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
@@ -671,7 +672,7 @@ def _describe_datalist(datalist: dict[str, Any]) -> str:
     lines = []
     for section in ("training", "validation", "test"):
         cases = datalist[section]
-        stacks = [case["image"] for case in cases if isinstance(case["image"], list)]
+        stacks = [case["image"] for case in cases if is_stack(case)]
         if cases:
             line = f"{section:<11}{len(cases):>5} {'patient' if len(cases) == 1 else 'patients':<8}"
             if len(stacks) == len(cases):

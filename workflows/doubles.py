@@ -50,7 +50,7 @@ def _is_same(first: Study, second: Study) -> bool:
 
 def _outline(study: Study) -> list[tuple[int, bool, bool]]:
     parts = [(one.number, one.image is None, one.mask is None) for one in study.slices]
-    return [*parts, (0, study.volume is None, study.label is None)]
+    return [*parts, (len(study.parts), study.volume is None, study.label is None)]
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -233,7 +233,8 @@ def _datalist_beside(model: Path | None) -> Path | None:
 
 def _load_image(case: Mapping[str, Any]) -> Any:
     try:
-        return LoadStudyd(keys=keys.IMAGE)({keys.IMAGE: case[keys.IMAGE]})[keys.IMAGE]
+        scan: dict[Hashable, Any] = {key: case[key] for key in (keys.IMAGE, keys.SEQUENCES) if key in case}
+        return LoadStudyd(keys=keys.IMAGE)(scan)[keys.IMAGE]
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(root_cause(error)) from error
 

@@ -77,9 +77,24 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "sequences-apart": Kind(
         "error",
-        "Sequences of a patient in files of their own",
-        "Join them into one 4-D file, pre-contrast, FLAIR and post-contrast along the fourth axis; `predict` "
-        "takes them as they are.",
+        "Sequences of a patient that cannot be put together",
+        "Name one file a sequence and one of them FLAIR, such as case_flair, case_t1 and case_t1ce, or list "
+        "them in a CSV file with the columns patient, image, label, pre, post.",
+    ),
+    "sequence-elsewhere": Kind(
+        "error",
+        "Sequences that do not lie over FLAIR",
+        "Register them to FLAIR, or leave them out: FLAIR stands in.",
+    ),
+    "resampled": Kind(
+        "warning",
+        "Sequences on another grid than FLAIR",
+        "Nothing: they are resampled to its grid while they are loaded.",
+    ),
+    "label-classes": Kind(
+        "warning",
+        "Labels with several classes, taken as one",
+        "Nothing, if every value but 0 is abnormal on FLAIR, as the whole tumour of BraTS is.",
     ),
     "not-finite": Kind("error", "Volumes with NaN or infinity", "Replace these voxels, for example by 0."),
     "volume-axes": Kind("error", "Volumes with too few or too many axes", "Save scans in 3-D or 4-D."),

@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 
 from ..transforms import LoadStudyd, keys
 from .files import InputError
+from .sequence_files import volume_of
 
 SLICE_MASK_ENDINGS = (".tif", ".tiff", ".png")
 AFFINE_TOLERANCE = 1e-2
@@ -54,18 +55,19 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
     volume = find_volume(folder, case)
     if volume is not None:
         mask = _load(volume)
-        if isinstance(scan, str) and scan.lower().endswith((".nii", ".nii.gz")) and Path(scan).is_file():
-            require_same_place(mask.affine, volume, nib.load(scan).affine, scan)
+        whole = volume_of(case)
+        if whole is not None and Path(whole).is_file():
+            require_same_place(mask.affine, volume, nib.load(whole).affine, whole)
         return np.asarray(mask.numpy(), dtype=np.uint8)
-    if isinstance(scan, str):
-        raise _missing(folder, str(case[keys.PATIENT]), Path(scan).name)
+    if whole := _whole(case):
+        raise _missing(folder, str(case[keys.PATIENT]), Path(whole).name)
     return np.asarray(_load([find_slice(folder, case, Path(name)) for name in scan]).numpy(), dtype=np.uint8)
 
 
 def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
     """Return the volume that holds the masks of a record, None where there is none."""
-    scan = case[keys.IMAGE]
-    stems = [str(case[keys.PATIENT])] + ([_bare(Path(scan).name)] if isinstance(scan, str) else [])
+    whole = _whole(case)
+    stems = [str(case[keys.PATIENT])] + ([_bare(Path(whole).name)] if whole else [])
     names = [f"{stem}{tail}" for stem in stems for tail in ("", "_mask", "_seg", "_pred")]
     return _first_file(_places(folder, case), names, VOLUME_ENDINGS)
 
@@ -90,9 +92,15 @@ def files_of_prediction(folder: Path, case: Mapping[str, Any]) -> list[str]:
         InputError: one is missing.
     """
     volume, scan = find_volume(folder, case), case[keys.IMAGE]
-    if volume is not None or isinstance(scan, str):
+    if volume is not None or _whole(case):
         return [volume] if volume is not None else []
     return [find_slice(folder, case, Path(name)) for name in scan]
+
+
+def _whole(case: Mapping[str, Any]) -> str | None:
+    """Return the file of a scan that is a volume, None for slices."""
+    scan = case[keys.IMAGE]
+    return scan if isinstance(scan, str) else volume_of(case)
 
 
 def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:

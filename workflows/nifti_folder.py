@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
 
     Decathlon: ``dataset.json`` with a list ``training`` of ``image`` and ``label``, or the folders
     ``imagesTr`` and ``labelsTr`` with the same file names; ``_0000`` at the end of an image's name is
-    nnU-Net's channel number. Any other folder: ``name.nii.gz`` with ``name_mask.nii.gz`` or
-    ``name_seg.nii.gz`` beside it.
+    nnU-Net's channel number; with names of channels in ``dataset.json`` each may be a file of its own. Any
+    other folder: ``name.nii.gz`` with ``name_mask.nii.gz`` or ``name_seg.nii.gz`` beside it, or one file a
+    sequence, see ``sequence_files.join_sequences``.
 
     Args:
         root: the folder.
@@ -69,11 +71,13 @@ def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
         InputError: ``dataset.json`` cannot be read, or a scan is spread over several files.
     """
     listed = _listed_pairs(root / "dataset.json")
-    if listed:
-        return [_volume(*pair) for pair in listed]
-    if (root / "imagesTr").is_dir():
-        return [_volume(*pair) for pair in _decathlon_pairs(root)]
-    return [_volume(*pair) for folder, names in walk(root, without) for pair in _neighbours(folder, names)]
+    if listed or (root / "imagesTr").is_dir():
+        from .sequence_files import channel_names, with_channels  # the transforms bring MONAI along
+
+        channels = channel_names(_content_of(root / "dataset.json"))
+        pairs = (_volume(*pair) for pair in listed)
+        return [with_channels(study, channels) for study in (pairs if listed else _decathlon(root, channels))]
+    return [study for folder, names in walk(root, without) for study in _neighbours(folder, names)]
 
 
 def _volume(patient: str, image: Path | None, label: Path | None) -> Study:
@@ -86,20 +90,33 @@ def _volume(patient: str, image: Path | None, label: Path | None) -> Study:
     )
 
 
-def _listed_pairs(path: Path) -> list[tuple[str, Path, Path | None]]:
+def _content_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        return []
+        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        items: list[Any] = content.get("training", [])
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds a {type(content).__name__}")
+    except (ValueError, TypeError, OSError) as error:
+        raise _no_dataset(path, error) from error
+    return content
+
+
+def _listed_pairs(path: Path) -> list[tuple[str, Path, Path | None]]:
+    try:
+        items: list[Any] = _content_of(path).get("training", [])
         return [_listed(path.parent, item) for item in items]
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise InputError(
-            f"{path} must hold a list `training` of pairs like "
-            '{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, '
-            f"but reading it failed ({type(error).__name__}: {error}). "
-            "Correct it, or remove it to have imagesTr and labelsTr paired by name."
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_dataset(path, error) from error
+
+
+def _no_dataset(path: Path, error: BaseException) -> InputError:
+    return InputError(
+        f"{path} must hold a list `training` of pairs like "
+        '{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, '
+        f"but reading it failed ({type(error).__name__}: {error}). "
+        "Correct it, or remove it to have imagesTr and labelsTr paired by name."
+    )
 
 
 def _listed(root: Path, item: dict[str, str]) -> tuple[str, Path, Path | None]:
@@ -110,20 +127,24 @@ def _listed(root: Path, item: dict[str, str]) -> tuple[str, Path, Path | None]:
     return stem_of(image.name), image, label
 
 
-def _decathlon_pairs(root: Path) -> Iterator[tuple[str, Path | None, Path | None]]:
+def _decathlon(root: Path, channels: Mapping[int, str]) -> Iterator[Study]:
+    from .sequence_files import study_of_channels
+
     labels = {stem_of(path.name): path for path in _volumes(root / "labelsTr")}
-    images: dict[str, Path] = {}
+    images: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in _volumes(root / "imagesTr"):
         stem = stem_of(path.name)
-        patient = stem if stem in labels else _CHANNEL.sub("", stem)
-        if patient in images:
-            raise InputError(
-                f"Each scan must be one file with its sequences along the fourth axis, but {patient} is "
-                f"spread over {images[patient].name} and {path.name}. Join them into one 4-D NIfTI file."
-            )
-        images[patient] = path
+        number = _CHANNEL.search(stem)
+        if stem in labels or number is None:
+            images[stem][0] = path
+        else:
+            images[stem[: number.start()]][int(number[0][1:])] = path
     for patient in sorted({*images, *labels}):
-        yield patient, images.get(patient), labels.get(patient)
+        files, label = images.get(patient, {}), labels.get(patient)
+        if len(files) > 1:
+            yield study_of_channels(patient, files, label, channels)
+        else:
+            yield _volume(patient, next(iter(files.values()), None), label)
 
 
 def _volumes(folder: Path) -> list[Path]:
@@ -132,14 +153,22 @@ def _volumes(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_volume(path.name) and not path.name.startswith("."))
 
 
-def _neighbours(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Path | None, Path | None]]:
+def _neighbours(folder: Path, names: Sequence[str]) -> Iterator[Study]:
     volumes = {stem_of(name): folder / name for name in names if is_volume(name)}
+    if not volumes:
+        return
+    from .sequence_files import join_sequences  # the transforms bring MONAI along: for volumes only
+
     labels = {_scan_name(stem): path for stem, path in volumes.items() if is_label(stem)}
     images = {stem: path for stem, path in volumes.items() if not is_label(stem)}
+    for study, stems in list(join_sequences(folder, images, labels)):
+        yield study
+        images = {stem: path for stem, path in images.items() if stem not in stems}
+        labels = {stem: path for stem, path in labels.items() if str(path) != study.label}
     if len(images) == len(labels) == 1:  # one scan and one label belong together, whatever they are called
         labels = dict(zip(images, labels.values(), strict=True))
     for patient in sorted({*images, *labels}):
-        yield patient, images.get(patient), labels.get(patient)
+        yield _volume(patient, images.get(patient), labels.get(patient))
 
 
 def _scan_name(stem: str) -> str:
@@ -160,16 +189,6 @@ def count_lesion_voxels(path: str | os.PathLike[str]) -> int:
             f"Every label must be readable, but {path} is not: {error}. "
             "Copy it again, or run `gliomaseg doctor DATA` for a list of all faults."
         ) from error
-
-
-def has_sequences(path: str | os.PathLike[str]) -> bool:
-    """Return whether a volume has a fourth axis; one that cannot be read has none."""
-    import nibabel
-
-    try:
-        return len(nibabel.load(path).shape) > 3
-    except Exception:  # as in read_volume
-        return False
 
 
 def read_volume(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:

@@ -12,7 +12,10 @@ from .slices import parse_name
 from .studies import Slice, Study
 
 COLUMNS = ("patient", "image", "label")
-"""Columns a table of paths must have; ``slice`` and ``institution`` may follow."""
+"""Columns a table of paths must have; ``slice``, ``institution``, ``pre`` and ``post`` may follow."""
+
+OTHER_SEQUENCES = ("pre", "post")
+"""Columns for the other sequences of a volume, as the options of ``gliomaseg predict`` are called."""
 
 Row = dict[str, str]
 
@@ -22,11 +25,12 @@ def read_path_table(path: Path) -> list[Study]:
 
     Columns: ``patient``, ``image``, ``label`` (may be empty), and if wanted ``slice`` (a whole number; else
     it is read from the file name, else rows are counted) and ``institution``. Relative paths start at the
-    folder of the CSV file. A patient with one NIfTI file is a volume, any other a stack of slices.
+    folder of the CSV file. A patient with one NIfTI file is a volume, any other a stack of slices. Where
+    ``image`` is FLAIR alone, ``pre`` and ``post`` may name the files of the other sequences.
 
     Raises:
         InputError: a column is missing, there are no rows, a row has no patient or image, a slice number is
-            not a number, or one patient mixes volumes with other files.
+            not a number, one patient mixes volumes with other files, or a sequence is no volume.
     """
     rows = read_rows(path, COLUMNS)
     patients: dict[str, list[tuple[int, Row]]] = defaultdict(list)
@@ -92,9 +96,28 @@ def _study(path: Path, patient: str, lines: list[tuple[int, Row]]) -> Study:
             f"A patient is either one volume or a stack of slices, but {patient} in {path} has "
             f"{len(lines)} rows, one of them {first['image']!r}. Give each volume a patient of its own."
         )
+    others = {name: first[name] for name in OTHER_SEQUENCES if first.get(name)}
+    wrong = [written for written in others.values() if not (volumes[0] and is_volume(written))]
+    if wrong:
+        raise InputError(
+            f"The columns {' and '.join(OTHER_SEQUENCES)} name NIfTI volumes beside that of FLAIR, but "
+            f"{patient} in {path} has {first['image']} with {wrong[0]}; slices hold all three as colours."
+        )
+    if others:
+        return _with_sequences(path, patient, first)
     if volumes[0]:
         return Study(patient, str(path.parent), volume=image, label=label, site=site)
     return _stack(path, patient, lines, site)
+
+
+def _with_sequences(path: Path, patient: str, row: Row) -> Study:
+    from .sequence_files import joined_study  # the transforms bring MONAI along
+    from .sequences import FLAIR, POST, PRE
+
+    written = {PRE: row.get("pre", ""), FLAIR: row["image"], POST: row.get("post", "")}
+    files = {name: str(path.parent / file) for name, file in written.items() if file}
+    label = _absolute(path, row["label"])
+    return joined_study(patient, files, label, path.parent, row.get("institution") or None)
 
 
 def _stack(path: Path, patient: str, lines: list[tuple[int, Row]], site: str | None) -> Study:

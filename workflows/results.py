@@ -14,7 +14,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..transforms import keys
-from ..transforms.nifti import is_nifti
 from ..transforms.space import to_slices
 from . import files
 from .dicom_folder import NOTES
@@ -23,6 +22,7 @@ from .fingerprints import versions
 from .inputs import is_slice_stack, place_of
 from .nifti_folder import stem_of
 from .segment import Segmentation
+from .sequence_files import volume_of
 
 COLUMNS = (
     "patient",
@@ -76,8 +76,8 @@ def write_masks(
                 _write_slice(probability, steps)
         return folder
     if probabilities:
-        _write_volume(probable[0], segmentation.probability, segmentation.affine, _source(case))
-    _write_volume(masks[0], segmentation.mask, segmentation.affine, _source(case))
+        _write_volume(probable[0], segmentation.probability, segmentation.affine, volume_of(case))
+    _write_volume(masks[0], segmentation.mask, segmentation.affine, volume_of(case))
     return masks[0]
 
 
@@ -165,17 +165,6 @@ def _cell(value: Any) -> Any:
 def _write_slice(path: Path, pixels: npt.NDArray[Any]) -> None:
     with files.replace_atomically(path) as temporary:
         Image.fromarray(pixels).save(temporary)
-
-
-def _source(case: Mapping[str, Any]) -> str | None:
-    """Return the NIfTI file of FLAIR, None for DICOM."""
-    scan = case[keys.IMAGE]
-    if isinstance(scan, str):
-        return scan
-    if not is_nifti(scan[0]):
-        return None
-    flair = keys.CHANNELS[keys.FLAIR]
-    return str(scan[list(case[keys.SEQUENCES]).index(flair)])
 
 
 def _write_volume(

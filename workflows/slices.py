@@ -28,6 +28,8 @@ UNKNOWN = "unknown"
 
 _SLICE = re.compile(r"(?:(?P<patient>.+)_)?(?P<number>\d{1,5})(?P<mask>_mask)?", re.IGNORECASE)
 _TCGA = re.compile(r"(TCGA[_-](?P<institution>[A-Z0-9]{2})[_-][A-Z0-9]{4})(?:[_-].*)?", re.IGNORECASE)
+_BIDS = re.compile(r"(sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+(?:_.*)?")
+_BRATS = re.compile(r"(BraTS-[A-Z]{2,4}-\d{5})-\d{3}", re.IGNORECASE)
 
 
 class SliceName(NamedTuple):
@@ -55,13 +57,15 @@ def parse_name(name: str) -> SliceName | None:
 
 
 def person_of(patient: str) -> str:
-    """Return who a study is of: the TCGA code without the date, else the name itself.
+    """Return who a study is of: the code of TCGA, BIDS or BraTS without the date, else the name itself.
 
     Example:
         >>> person_of("TCGA_CS_4941_19960909"), person_of("patient7")
         ('TCGA_CS_4941', 'patient7')
+        >>> person_of("sub-07_ses-2"), person_of("BraTS-GLI-00005-101")
+        ('sub-07', 'BraTS-GLI-00005')
     """
-    match = _TCGA.fullmatch(patient)
+    match = _TCGA.fullmatch(patient) or _BIDS.fullmatch(patient) or _BRATS.fullmatch(patient)
     return match[1] if match else patient
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,8 @@ from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, 
 
 Record = dict[str, Any]
 """One case as MONAI gets it: ``patient``, ``image``, ``label`` (absent without masks), ``slices`` (numbers,
-only for stacks of slices) and ``institution``. Paths are absolute strings."""
+only for stacks of slices), ``sequences`` (where the files or channels of ``image`` need names) and
+``institution``. Paths are absolute strings."""
 
 
 class Slice(NamedTuple):
@@ -33,11 +34,13 @@ class Study:
         patient: the name of the study.
         folder: where its files lie.
         slices: in numeric order; empty for a volume.
-        volume: path of the scan when it is one NIfTI file.
+        volume: path of the scan when it is NIfTI; of several files that of FLAIR.
         label: path of the label of ``volume``, if there is one.
         repeated: further files that claim a slice number already taken.
         ignored: picture files in the folder whose names are not those of slices.
         site: institution, where it is not to be read from the name.
+        parts: the files of all sequences, ``volume`` among them, where each has its own.
+        sequences: what the parts show, or the channels of ``volume`` where they need names.
     """
 
     patient: str
@@ -48,6 +51,8 @@ class Study:
     repeated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     site: str | None = None
+    parts: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
 
     @property
     def institution(self) -> str:
@@ -56,7 +61,7 @@ class Study:
 
     @property
     def is_volume(self) -> bool:
-        """Whether it is a NIfTI volume (or the label of a missing one) and not a stack of slices."""
+        """Whether it is NIfTI (or the label of a missing one) and not a stack of slices."""
         return self.volume is not None or self.label is not None
 
     @property
@@ -72,14 +77,16 @@ class Study:
     def files(self) -> list[str]:
         """Return the image and mask files, in slice order."""
         if self.is_volume:
-            return [path for path in (self.volume, self.label) if path]
+            return [path for path in (*(self.parts or (self.volume,)), self.label) if path]
         return [path for one in self.slices for path in (one.image, one.mask) if path]
 
     def record(self) -> Record:
         """Return the study as a case; ``label`` is there only when every image has its mask."""
         shared = {"patient": self.patient, "institution": self.institution}
         if self.volume is not None:
-            return {**shared, "image": self.volume, **({"label": self.label} if self.label else {})}
+            shown = {"sequences": list(self.sequences)} if self.sequences else {}
+            label = {"label": self.label} if self.label else {}
+            return {**shared, "image": list(self.parts) or self.volume, **label, **shown}
         usable = [one for one in self.slices if one.image]
         masks = {"label": [one.mask for one in usable]} if all(one.mask for one in usable) else {}
         return {
@@ -88,6 +95,11 @@ class Study:
             **masks,
             "slices": [one.number for one in usable],
         }
+
+
+def is_stack(case: Mapping[str, Any]) -> bool:
+    """Return whether a case is a stack of slice files whose numbers are known, and no volume."""
+    return "slices" in case
 
 
 def walk(root: Path, without: Path | None = None) -> Iterator[tuple[Path, list[str]]]:

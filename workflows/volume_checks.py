@@ -21,6 +21,9 @@ AFFINE_TOLERANCE_MM = 1e-3
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
 
+LARGEST_CLASS = 10
+"""Whole label values up to here are classes, such as BraTS's 1, 2, 3 and 4; others come of smoothing."""
+
 _MAGIC = (b"\x1f\x8b", b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 """How gzip and NIfTI files begin, the latter with the length of its header, 348, in either byte order."""
 
@@ -44,8 +47,9 @@ def inspect_volume(study: Study) -> VolumeFacts:
     image = _read(study.volume, faults)
     label = _read(study.label, faults)
     if image is not None and study.volume:
-        faults += _image_faults(study.volume, image[0])
+        faults += _image_faults(study.volume, image[0], study)
         faults += _geometry_faults(study.volume)
+        faults += _other_sequences(study)
     if label is not None and study.label:
         faults += _label_faults(study.label, label[0])
     if image is not None and label is not None and study.label:
@@ -88,7 +92,34 @@ def _read_fault(path: Path, reason: str) -> Fault:
     return Fault("unreadable", str(path), f"{path} cannot be read: {reason}.")
 
 
-def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
+def _other_sequences(study: Study) -> list[Fault]:
+    """Look at the files of the other sequences, alone and then as they will be laid over FLAIR."""
+    faults: list[Fault] = []
+    for file in study.parts:
+        part = _read(file, faults) if file != study.volume else None
+        if part is not None:
+            faults += _image_faults(file, part[0], study)
+            faults += _geometry_faults(file)
+    return faults if faults or not study.parts else list(_overlay_faults(study))
+
+
+def _overlay_faults(study: Study) -> Iterator[Fault]:
+    from ..transforms.nifti import read_nifti  # the transforms bring MONAI along: for volumes only
+    from ..transforms.volume import join
+
+    try:
+        joined = join([read_nifti(file) for file in study.parts], study.sequences)
+    except ValueError as error:
+        rule, _, _ = str(error).partition("; ")
+        file = next((part for part in study.parts if part in rule and part != study.volume), study.parts[0])
+        yield Fault("sequence-elsewhere", file, f"{rule}.")
+        return
+    for note in joined.notes:
+        file = next((part for part in study.parts if part in note), study.parts[0])
+        yield Fault("resampled", file, note)
+
+
+def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[Fault]:
     if voxels.ndim not in (3, 4):
         yield Fault(
             "volume-axes",
@@ -97,7 +128,15 @@ def _image_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
         )
         return
     count = voxels.shape[3] if voxels.ndim == 4 else 1
-    if count == 1:
+    if study.parts and count != 1:
+        what = f"Of several files of a patient each holds one sequence, but {file} has {count}."
+        yield Fault("channels", file, what)
+    elif study.sequences and not study.parts and count != len(study.sequences):
+        what = f"{file} has {count} sequences, but {len(study.sequences)} of them have names."
+        yield Fault("channels", file, what)
+    elif study.sequences:
+        pass  # as they are named
+    elif count == 1:
         yield Fault("grey", file, f"{file} has one sequence; it is taken as FLAIR alone.")
     elif count not in CHANNELS:
         yield Fault(
@@ -130,7 +169,13 @@ def _geometry_faults(file: str) -> Iterator[Fault]:
 
 def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
     values = np.unique(voxels).tolist()
-    if not (set(values) <= {0, 1} or set(values) <= {0, 255}):
+    if set(values) <= {0, 1} or set(values) <= {0, 255}:
+        return
+    if set(values) <= set(range(LARGEST_CLASS + 1)):
+        named = ", ".join(f"{value:g}" for value in values)
+        what = f"{file} has the values {named}; all but 0 are taken as abnormality."
+        yield Fault("label-classes", file, what)
+    else:
         what = f"Label values must be 0 and 1 (or 0 and 255), but {file} has {shortened(values)}."
         yield Fault("mask-values", file, what)
 

@@ -440,12 +440,12 @@ def test_a_label_of_another_shape_is_found(volumes: Path):
     assert found.what == f"{volumes}/v_seg.nii.gz is 4x4x6 voxels, its image is 4x4x5."
 
 
-def test_label_values_of_several_classes_are_found(volumes: Path):
-    save_volume(volumes / "v_seg.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4)
+def test_label_values_that_are_no_classes_are_found(volumes: Path):
+    save_volume(volumes / "v_seg.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4 * 40)
     found = only(check_data(volumes), "mask-values")
     assert (
         found.what
-        == f"Label values must be 0 and 1 (or 0 and 255), but {volumes}/v_seg.nii.gz has 0, 1, 2, 3."
+        == f"Label values must be 0 and 1 (or 0 and 255), but {volumes}/v_seg.nii.gz has 0, 40, 80, 120."
     )
 
 
@@ -472,13 +472,79 @@ def test_a_volume_of_zero_bytes_is_found(volumes: Path):
     assert only(check_data(volumes), "empty-file").what == f"{volumes}/v_seg.nii.gz has zero bytes."
 
 
-def test_sequences_in_files_of_their_own_are_found(tmp_path: Path):
-    for name in ("case0_flair", "case0_t1", "case0_t1ce", "case1_flair", "case1_flair_seg", "case0_seg"):
+def test_sequences_that_cannot_be_put_together_are_found(tmp_path: Path):
+    for name in ("case0_t1", "case0_t1ce", "case1_flair", "case1_flair_seg", "case0_seg"):
         save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5))
     found = [one for one in check_data(tmp_path).findings if one.code == "sequences-apart"]
     assert [one.level for one in found] == ["error"]
     assert found[0].what == (
-        f"case0_flair.nii.gz, case0_t1.nii.gz, case0_t1ce.nii.gz in {tmp_path} are sequences of case0."
+        f"case0_t1.nii.gz, case0_t1ce.nii.gz in {tmp_path} are sequences of case0, but not one file each "
+        "with FLAIR."
+    )
+
+
+@pytest.fixture
+def patient_in_files(tmp_path: Path) -> Path:
+    for seed, name in enumerate(("anna_flair", "anna_t1", "anna_t1ce")):
+        save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5, seed=seed))
+    save_volume(tmp_path / "anna_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    return tmp_path
+
+
+def test_one_file_a_sequence_is_a_patient_without_fault(patient_in_files: Path):
+    report = check_data(patient_in_files)
+    assert (report.cases, report.slices, report.findings) == (1, 5, ())
+
+
+@pytest.mark.parametrize(
+    ("code", "level", "shift", "words"),
+    [
+        ("resampled", "warning", 1.0, "{0}/anna_t1ce.nii.gz was resampled to the grid of FLAIR."),
+        (
+            "sequence-elsewhere",
+            "error",
+            900.0,
+            "The sequences of a study show one head in one position, but {0}/anna_t1ce.nii.gz has no place "
+            "in common with {0}/anna_flair.nii.gz.",
+        ),
+    ],
+)
+def test_a_sequence_on_another_grid_is_found(
+    patient_in_files: Path, code: str, level: str, shift: float, words: str
+):
+    affine = np.eye(4)
+    affine[0, 3] = shift
+    nibabel.save(nibabel.Nifti1Image(noise(4, 4, 5, seed=5), affine), patient_in_files / "anna_t1ce.nii.gz")
+    found = only(check_data(patient_in_files), code)
+    assert (found.level, found.what) == (level, words.format(patient_in_files))
+    assert found.files == (str(patient_in_files / "anna_t1ce.nii.gz"),)
+
+
+def test_faults_of_every_sequence_are_found(patient_in_files: Path):
+    (patient_in_files / "anna_t1.nii.gz").write_bytes(b"")
+    broken = noise(4, 4, 5, seed=7).astype(np.float32)
+    broken[0, 0, 0] = np.nan
+    save_volume(patient_in_files / "anna_t1ce.nii.gz", broken)
+    codes = [one.code for one in check_data(patient_in_files).findings]
+    assert sorted(codes) == ["empty-file", "not-finite"]
+
+
+def test_a_missing_sequence_of_a_datalist_is_found(patient_in_files: Path, tmp_path: Path):
+    save_volume(tmp_path / "b_flair.nii.gz", noise(4, 4, 5, seed=11))
+    save_volume(tmp_path / "b_flair_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    write_datalist(build_datalist(patient_in_files, validation=0.5), tmp_path / "datalist.json")
+    assert not check_data(tmp_path / "datalist.json").errors
+    (tmp_path / "anna_t1.nii.gz").unlink()
+    (found,) = check_data(tmp_path / "datalist.json").errors
+    assert (found.code, found.what) == ("missing-file", f"{tmp_path}/anna_t1.nii.gz is not there.")
+
+
+def test_labels_of_several_classes_are_taken_as_one_and_told(volumes: Path):
+    save_volume(volumes / "v_seg.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4)
+    found = only(check_data(volumes), "label-classes")
+    assert (found.level, found.what) == (
+        "warning",
+        f"{volumes}/v_seg.nii.gz has the values 0, 1, 2, 3; all but 0 are taken as abnormality.",
     )
 
 

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from gliomaseg.transforms import keys
 from gliomaseg.workflows.datalist import (
     build_datalist,
     changed_files,
@@ -18,6 +20,7 @@ from gliomaseg.workflows.datalist import (
     write_datalist,
 )
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.sequences import sequence_of_name
 from gliomaseg.workflows.split import SLICE_WARNING
 
 Write = Callable[..., Path]
@@ -237,8 +240,151 @@ def test_a_decathlon_folder_without_list_is_paired_by_name(tmp_path: Path):
 def test_a_scan_in_several_files_is_refused(tmp_path: Path):
     for channel in ("0000", "0001"):
         write_volume(tmp_path / "imagesTr" / f"a_{channel}.nii.gz")
-    with pytest.raises(InputError, match=r"a is spread over a_0000.nii.gz and a_0001.nii.gz. Join them"):
+    words = (
+        "What each channel shows must stand under `channel_names` in dataset.json, FLAIR among them, but a "
+        "is spread over a_0000.nii.gz and a_0001.nii.gz, and nothing tells what they show. Write "
+        '"channel_names": {"0": "T1", "1": "FLAIR", "2": "T1CE"} there, or join them into one 4-D file.'
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
         find_cases(tmp_path)
+
+
+def test_channels_in_files_of_their_own_are_told_by_dataset_json(tmp_path: Path):
+    for channel in ("0000", "0001", "0002", "0003"):
+        write_volume(tmp_path / "imagesTr" / f"a_{channel}.nii.gz")
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz")
+    names = {"0": "T1", "1": "T1Gd", "2": "T2", "3": "FLAIR"}
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": names}), encoding="utf-8")
+    (case,) = find_cases(tmp_path)
+    assert case["patient"] == "a"
+    assert [Path(file).name for file in case["image"]] == ["a_0000.nii.gz", "a_0003.nii.gz", "a_0001.nii.gz"]
+    assert case["sequences"] == ["pre-contrast", "FLAIR", "post-contrast"]
+    assert Path(case["label"]).name == "a.nii.gz"
+
+
+def test_the_channels_of_one_file_are_told_by_dataset_json(tmp_path: Path):
+    folder = tmp_path / "imagesTr"
+    folder.mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 5, 4), np.int16), np.eye(4)), folder / "a.nii.gz")
+    write_volume(folder / "b.nii.gz")
+    modality = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+    (tmp_path / "dataset.json").write_text(json.dumps({"modality": modality}), encoding="utf-8")
+    a, b = find_cases(tmp_path)
+    assert a["sequences"] == ["FLAIR", "pre-contrast", "post-contrast", "other"]
+    assert "sequences" not in b
+
+
+def test_numbers_of_channels_without_flair_name_nothing(tmp_path: Path):
+    write_volume(tmp_path / "imagesTr" / "a_0000.nii.gz")
+    content = {"channel_names": {"0": "MRI"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    (case,) = find_cases(tmp_path)
+    assert (case["patient"], "sequences" in case) == ("a", False)
+
+
+FILES = ["T1w", "FLAIR", "ce-gadolinium_T1w"]
+
+
+@pytest.mark.parametrize(
+    ("files", "label", "patient", "image"),
+    [
+        (["b_flair", "b_t1", "b_t1ce"], "b_seg", "b", ["b_t1", "b_flair", "b_t1ce"]),
+        (["b-t1n", "b-t1c", "b-t2w", "b-t2f"], "b-seg", "b", ["b-t1n", "b-t2f", "b-t1c"]),
+        (
+            [f"sub-1_{name}" for name in FILES],
+            "sub-1_FLAIR_dseg",
+            "sub-1",
+            [f"sub-1_{name}" for name in FILES],
+        ),
+        (["flair", "t1"], "seg", "case", ["t1", "flair"]),
+        (["b_flair", "b_t1ce"], "b_t1ce_mask", "b", ["b_flair", "b_t1ce"]),
+    ],
+)
+def test_one_file_a_sequence_is_one_patient(
+    tmp_path: Path, files: list[str], label: str, patient: str, image: list[str]
+):
+    for name in (*files, label):
+        write_volume(tmp_path / "case" / f"{name}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case["patient"] == patient
+    assert [Path(file).name for file in case["image"]] == [f"{name}.nii.gz" for name in image]
+    assert case["sequences"] == [sequence_of_name(name)[1] for name in image]
+    assert Path(case["label"]).name == f"{label}.nii.gz"
+
+
+def test_flair_beside_sequences_that_are_not_used_is_an_ordinary_volume(tmp_path: Path):
+    for name in ("b_flair", "b_t2", "b_adc", "b_flair_seg"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert (case["patient"], Path(case["image"]).name) == ("b", "b_flair.nii.gz")
+    assert "sequences" not in case
+
+
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (["b_t1", "b_t2"], ["b_t1", "b_t2"]),  # two days
+        (["b_t1", "b_flair", "b_t1_seg", "b_flair_seg"], ["b_flair", "b_t1"]),  # each has a label
+        (["b_t1", "b_t1w", "b_flair"], ["b_flair", "b_t1", "b_t1w"]),  # a sequence twice
+        (["b", "b_flair", "b_t1"], ["b", "b_flair", "b_t1"]),  # whose is b?
+    ],
+)
+def test_names_that_do_not_tell_a_patient_stay_apart(tmp_path: Path, names: list[str], patients: list[str]):
+    for name in names:
+        write_volume(tmp_path / f"{name}.nii.gz")
+    assert [case["patient"] for case in find_cases(tmp_path)] == patients
+
+
+def test_volumes_that_hold_sequences_stay_apart(tmp_path: Path):
+    for name in ("b_flair", "b_t1"):
+        image = nibabel.Nifti1Image(np.zeros((4, 4, 5, 3), np.int16), np.eye(4))
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+    assert [case["patient"] for case in find_cases(tmp_path)] == ["b_flair", "b_t1"]
+
+
+def test_a_table_names_the_other_sequences(tmp_path: Path):
+    for name in ("f", "p", "q", "m", "g"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "patient,image,label,pre,post,institution\n"
+        "anna,f.nii.gz,m.nii.gz,p.nii.gz,q.nii.gz,Lund\nbert,g.nii.gz,m.nii.gz,,,\n",
+        encoding="utf-8",
+    )
+    anna, bert = find_cases(table)
+    assert [Path(file).name for file in anna["image"]] == ["p.nii.gz", "f.nii.gz", "q.nii.gz"]
+    assert (anna["sequences"], anna["institution"]) == (list(keys.CHANNELS), "Lund")
+    assert (Path(bert["image"]).name, "sequences" in bert) == ("g.nii.gz", False)
+
+
+def test_a_table_with_a_sequence_beside_slices_is_refused(tmp_path: Path):
+    table = tmp_path / "table.csv"
+    table.write_text("patient,image,label,pre\nanna,a.png,,p.nii.gz\n", encoding="utf-8")
+    words = (
+        f"The columns pre and post name NIfTI volumes beside that of FLAIR, but anna in {table} has a.png "
+        "with p.nii.gz; slices hold all three as colours."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        find_cases(table)
+
+
+def test_a_patient_in_files_comes_back_from_the_datalist(tmp_path: Path):
+    for patient in ("a", "b"):
+        for name in ("flair", "t1", "seg"):
+            write_volume(tmp_path / f"{patient}_{name}.nii.gz")
+    datalist = build_datalist(tmp_path, validation=0.5)
+    write_datalist(datalist, tmp_path / "datalist.json")
+    assert "a_t1.nii.gz" in datalist["files"]
+    again = load_datalist(tmp_path / "datalist.json")
+    assert again["training"] == datalist["training"]
+    assert again["training"][0]["sequences"] == ["pre-contrast", "FLAIR"]
+
+
+def test_a_split_by_slice_of_several_files_is_refused(tmp_path: Path):
+    for name in ("a_flair", "a_t1", "a_seg"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    with pytest.raises(InputError, match=r"needs slice files, but a is the volume .*a_t1.nii.gz; split by"):
+        build_datalist(tmp_path, "slice")
 
 
 @pytest.mark.parametrize("text", ["{", '{"training": [{"label": "x"}]}', "[]"])

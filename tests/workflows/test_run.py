@@ -1,5 +1,6 @@
 """A data set goes in, a finished run folder comes out."""
 
+import copy
 import json
 import shutil
 import signal
@@ -9,17 +10,24 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from gliomaseg.workflows.datalist_file import load_datalist
+from gliomaseg.transforms import LoadStudyd
+from gliomaseg.workflows.datalist import find_cases
+from gliomaseg.workflows.datalist_file import cases_of, load_datalist
+from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.occupied import only_worker_in
+from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config, report_run, train
+from gliomaseg.workflows.segment import Segmenter
 
 SMOKE = {
     "network_name": "resnext26_unet_tiny",
@@ -344,6 +352,48 @@ def test_a_slice_split_is_evaluated_with_its_warning_in_the_report(
     assert datalist["split"]["warning"].split()[0] in (tmp_path / "run" / "report.html").read_text(
         encoding="utf-8"
     )
+
+
+def in_files_of_their_own(data: Path, folder: Path) -> None:
+    """Write patients as BraTS does: every other one with FLAIR alone, T1 with contrast on a coarser grid."""
+    for position, case in enumerate(find_cases(data)):
+        loaded = LoadStudyd()(case)
+        image, affine = np.asarray(loaded["image"]), np.asarray(loaded["image"].affine)
+        place = folder / f"P{position}"
+        place.mkdir(parents=True)
+        coarse = affine @ np.diag([2.0, 2.0, 1.0, 1.0])
+        parts = {"t1n": (image[0], affine), "t2f": (image[1], affine), "t1c": (image[2, ::2, ::2], coarse)}
+        for name, (values, where) in parts.items():
+            if name == "t2f" or position % 2:
+                nib.save(nib.Nifti1Image(values, where), place / f"P{position}-{name}.nii.gz")
+        label = np.asarray(loaded["label"])[0].astype(np.uint8) * (position % 4 + 1)
+        nib.save(nib.Nifti1Image(label, affine), place / f"P{position}-seg.nii.gz")
+
+
+def test_patients_with_one_file_a_sequence_train(phantom_data: Path, tmp_path: Path) -> None:
+    in_files_of_their_own(phantom_data, tmp_path / "data")
+    train(TrainOptions(tmp_path / "data", tmp_path / "run", settings={**SMOKE, "epochs": 1, "passes": 1}))
+    cases = [case for _, case in cases_of(load_datalist(tmp_path / "run" / "datalist.json"))]
+    assert sorted(len(case["image"]) for case in cases if "sequences" in case) == [3, 3, 3, 3]
+
+
+def test_patients_with_one_file_a_sequence_are_tested_as_they_are_outlined(
+    phantom_data: Path, tmp_path: Path, bright_segmenter: Segmenter
+) -> None:
+    data, segmenter = tmp_path / "data", copy.copy(bright_segmenter)
+    segmenter.network = torch.nn.Conv2d(3, 1, 1)  # whatever is brighter than the mean on FLAIR
+    segmenter.network.load_state_dict(
+        {"weight": torch.tensor([0.0, 9, 0]).view(1, 3, 1, 1), "bias": torch.zeros(1)}
+    )
+    in_files_of_their_own(phantom_data, data)
+    tested = evaluate_cases(find_cases(data), segmenter, {"split": "none"})
+    predict_studies([data], tmp_path / "masks", segmenter)
+    again = evaluate_command(data, tmp_path / "again", predictions=tmp_path / "masks")
+    slices = evaluate_cases(find_cases(phantom_data), segmenter, {"split": "none"})
+    assert [case.patient for case in tested.figures] == [f"P{position}" for position in range(8)]
+    for other in (again, slices):
+        assert [case.dice for case in other.figures] == [case.dice for case in tested.figures]
+    assert min(case.dice for case in tested.figures) > 0
 
 
 @pytest.mark.slow
