@@ -24,7 +24,7 @@ setup: ## Make .venv ready: tested versions, this project, tools (about 8 GB)
 	@scripts/setup.sh
 
 demo: setup ## Train on made-up patients and open a report, without any data (OUTPUT=runs/demo)
-	@$(VENV)/bin/gliomaseg demo --output $(OUTPUT)
+	@"$(VENV)/bin/gliomaseg" demo --output "$(OUTPUT)"
 
 setup-label: ## Make .venv-label ready: MONAI Label, which needs Python 3.11 (1 GB beside .venv)
 	@scripts/setup_label.sh

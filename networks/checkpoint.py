@@ -15,7 +15,7 @@ from .table import build_network, network_names
 State = Mapping[str, Tensor]
 """Parameters and buffers by name, as ``network.state_dict()`` returns them."""
 
-ENVELOPES: Final = ("model", "state_dict", "network")
+ENVELOPES: Final = ("model", "state_dict", "network", "model_state_dict")
 """Keys under which training programs wrap the state dict; MONAI's CheckpointSaver uses ``model``."""
 
 SEED_NAMES: Final = (

@@ -33,7 +33,8 @@ ORDER = [
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "slices", "studies", "sequences", "sequence_files", "nifti_folder", "path_table",
     "doubles", "sources",  # what a folder holds
-    "persons", "split", "given_split", "case_split", "datalist_file", "datalist", "folds",  # who trains
+    "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
+    "folds",  # who trains
     "dicom_series", "dicom_folder", "inputs",  # what a person names to be segmented
     "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
     "averaging", "calibration", "fitting", "mask_checks", "surface_distance",  # what is counted

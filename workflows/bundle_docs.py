@@ -40,7 +40,7 @@ def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, 
     network = create_network(inference["network_name"], channels, inference["out_channels"], pretrained=None)
     return _template(README).render(
         info=info,
-        train=configs["train"],
+        train=run.recipe,
         inference=inference,
         parameters=count_parameters(network) / 1e6,
         package=package,

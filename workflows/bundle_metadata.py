@@ -25,12 +25,14 @@ class RunRecord:
         datalist: content of datalist.json.
         environment: content of environment.json.
         timing: content of timing.json.
+        recipe: content of configs/train.json.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
     datalist: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_run(model: Model) -> RunRecord:
@@ -39,7 +41,8 @@ def read_run(model: Model) -> RunRecord:
     if model.config.resolve().parent.parent != folder:
         return RunRecord()
     names = ("metrics", "datalist", "environment", "timing")
-    return RunRecord(**{name: _read(folder / f"{name}.json") for name in names})
+    recipe = _read(folder / "configs" / "train.json")
+    return RunRecord(**{name: _read(folder / f"{name}.json") for name in names}, recipe=recipe)
 
 
 def package_metadata() -> dict[str, Any]:

@@ -46,7 +46,8 @@ def settle(options: SplitOptions) -> SplitOptions:
     method = implied[0] if implied and options.method == "patient" else options.method
     if method not in METHODS:
         raise InputError(
-            f"A split is one of {', '.join(METHODS)}, but {method!r} was asked for; choose one of them."
+            f"A split is one of {', '.join(METHODS)}, but {method!r} was asked for; choose one of them "
+            "(`file` comes with --split-file)."
         )
     if any(other != method for other in implied):
         raise InputError(
@@ -55,7 +56,7 @@ def settle(options: SplitOptions) -> SplitOptions:
         )
     if method == "file" and options.split_file is None:
         raise InputError(
-            "The split file needs a path in `split_file`, but it is None; give a JSON or CSV file."
+            "A split by file needs the file, but none was named; give a JSON or CSV file with --split-file."
         )
     return SplitOptions(**{**vars(options), "method": method})
 

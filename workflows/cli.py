@@ -42,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Data = Annotated[Path, typer.Argument(help="Folder of patients, or a datalist.json.", show_default=False)]
@@ -67,6 +68,22 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override any id of the config, ID=VALUE. Repeatable.", show_default=False),
 ]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"gliomaseg {version('gliomaseg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:
@@ -690,8 +707,8 @@ def _bar() -> Iterator[Progress]:
     bars: list[tqdm[Any]] = []
 
     def advance(done: int, total: int) -> None:
-        if not bars:
-            bars.append(tqdm(unit="file", dynamic_ncols=True, leave=False))
+        if not bars:  # a log has no use for a bar that goes away
+            bars.append(tqdm(unit="file", dynamic_ncols=True, leave=False, disable=not sys.stderr.isatty()))
         bars[0].total = total
         bars[0].update(done - bars[0].n)
 

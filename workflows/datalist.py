@@ -93,7 +93,7 @@ def build_datalist(
     chooses that method by itself.
 
     Args:
-        root: see ``find_studies``.
+        root: see ``find_studies``; or a datalist, whose cases are split anew.
         method: ``"patient"`` draws persons, alike in institution and lesion volume; ``"folds"`` validates on
             one of ``folds`` equal parts; ``"institution"`` on one institution; ``"file"`` as ``split_file``
             says; ``"slice"`` repeats the split by slice of earlier work (a tenth validates, 15 % of the rest
@@ -117,11 +117,9 @@ def build_datalist(
     options = settle(
         SplitOptions(method, validation, test, folds, fold, institution, seed, split_file and str(split_file))
     )
-    cases = labelled_cases(root)
+    cases, folder = _cases_to_split(root)
     options = name_institution(options, cases)
     sections = split_cases(cases, count_lesions(cases, progress), options)
-    source = Path(root).absolute()
-    folder = str(source.parent if source.is_file() else source)
     files = hash_files([case for name in SECTIONS for case in sections[name]], folder, progress)
     return {
         "format": FORMAT,
@@ -131,6 +129,22 @@ def build_datalist(
         "files": files,
         "sha256": hash_of_all(files),
     }
+
+
+def _cases_to_split(root: PathLike) -> tuple[list[Record], str]:
+    """Return the cases with labels, and the folder that their paths are written from."""
+    source = Path(root).absolute()
+    if source.suffix.lower() != ".json":
+        return labelled_cases(root), str(source.parent if source.is_file() else source)
+    datalist = load_datalist(root)
+    _require_root(datalist, root)
+    cases = join_cases(
+        {name: value for name, value in case.items() if name != "fold"} for _, case in cases_of(datalist)
+    )
+    labelled = [case for case in cases if "label" in case]
+    if not labelled:
+        raise InputError(f"Training needs masks, but no case of {root} has any; give the folder of the data.")
+    return sorted(labelled, key=lambda case: str(case["patient"])), str(datalist["root"])
 
 
 def load_cases(source: PathLike, section: str = "validation") -> list[Record]:

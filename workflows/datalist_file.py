@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .files import InputError, replace_atomically, sha256_of, write_json
+from .plain_datalist import METHOD, is_plain, read_plain
 from .pool import Progress, in_threads
 from .split import SECTIONS
 from .studies import Record
@@ -69,14 +70,19 @@ def write_beside_earlier(datalist: Datalist, path: str | os.PathLike[str]) -> Pa
 def load_datalist(path: str | os.PathLike[str]) -> Datalist:
     """Read ``datalist.json``, with the paths of its cases made absolute.
 
-    Where its root is gone, the files are looked for beside the datalist; so data and datalist may move
-    together. Whether the files are there is not asked: a report needs the names only.
+    A list of files in the plain form of MONAI and the Decathlon will do too, see ``plain_datalist``; its
+    files are hashed then. Where its root is gone, the files are looked for beside the datalist; so data and
+    datalist may move together. Whether the files are there is not asked: a report needs the names only.
 
     Raises:
-        InputError: the file is missing, not JSON, or not a datalist.
+        InputError: the file is missing, not JSON, or not a datalist; or a plain one names a file that is not
+            there.
     """
     file = Path(path)
-    datalist = _read(file)
+    content = _content_of(file)
+    if is_plain(content):
+        return _hashed(read_plain(content, file), file)
+    datalist = _checked(content, file)
     root = _root_of(datalist, file)
     return {**_with_paths(datalist, lambda name: os.path.normpath(Path(root) / name)), "root": root}
 
@@ -135,17 +141,43 @@ def _hash_or_none(path: Path) -> str | None:
         return None
 
 
-def _read(file: Path) -> Datalist:
+def _hashed(sections: Mapping[str, list[Record]], file: Path) -> Datalist:
+    """Make a datalist of cases that a plain list named."""
+    root = str(file.absolute().parent)
+    cases = [case for section in SECTIONS for case in sections[section]]
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        hashes = hash_files(cases, root)
+    except OSError as error:
+        raise InputError(
+            f"Every file that {file} names must be there, but {error.filename} is not ({error.strerror}); "
+            "bring it back or correct the list. Relative paths start at its folder."
+        ) from error
+    split = {"method": METHOD, "source": str(file)}
+    return {
+        "format": FORMAT,
+        "root": root,
+        "split": split,
+        **sections,
+        "files": hashes,
+        "sha256": hash_of_all(hashes),
+    }
+
+
+def _content_of(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"Expected a datalist in JSON at {file}, but: {error}. Write one with `gliomaseg prepare DATA`."
         ) from error
+
+
+def _checked(content: Any, file: Path) -> Datalist:
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:
         raise InputError(
-            f"A datalist has the format {FORMAT!r}, but {file} has {found!r}. "
+            f"A datalist has the format {FORMAT!r}, or lists of `image` and `label` under training, "
+            f"validation and test, but {file} has {found!r}. "
             "Give the folder of the data instead, or write a datalist with `gliomaseg prepare DATA`."
         )
     missing = [key for key in ("root", "split", "files", *SECTIONS) if key not in content]

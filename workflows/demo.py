@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from .datalist_file import load_datalist
 from .evaluate import Evaluation
+from .files import InputError
 from .phantom import make_phantom
 from .run import TrainOptions, train
 
@@ -33,9 +35,25 @@ def run_demo(output: Path) -> Evaluation:
     Args:
         output: the run folder; the made-up patients go to ``phantoms/`` in it. An earlier demo there goes on
             where it stopped.
+
+    Raises:
+        InputError: the folder holds another run.
     """
     data = output / "phantoms"
     resume = (output / "checkpoints").is_dir()
+    if resume and not _is_demo(output):
+        raise InputError(
+            f"{output} holds a run on other patients than those of the demo; choose another --output for the "
+            "demo, or go on with that run by `gliomaseg train DATA --resume`."
+        )
     if not resume:
         make_phantom(data, patients=PATIENTS)
     return train(TrainOptions(data, output, settings=SETTINGS, resume=resume))
+
+
+def _is_demo(output: Path) -> bool:
+    """Tell whether the run in a folder was begun here, on the patients made here."""
+    path, data = output / "datalist.json", output / "phantoms"
+    return data.is_dir() and (
+        not path.is_file() or Path(load_datalist(path)["root"]).resolve() == data.resolve()
+    )

@@ -22,7 +22,7 @@ from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions,
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .masks import files_of_prediction
+from .masks import files_of_prediction, require_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
 
@@ -71,6 +71,7 @@ def evaluate_command(
     cases = load_cases(data, section)
     sha256 = datalist["sha256"] if datalist else _fingerprint(cases, data)
     if predictions is not None:
+        require_masks(predictions, cases)
         predict = masks_as_predictions(predictions, _load_image)
         protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
         protocol |= {"data_sha256": sha256, "predictions": str(predictions)}

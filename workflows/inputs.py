@@ -16,6 +16,7 @@ from .dicom_folder import REFUSED, find_dicom_studies, has_picture, may_be_dicom
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, is_label, is_volume, stem_of
+from .sequence_files import channel_count
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
@@ -52,6 +53,7 @@ def find_studies_to_predict(
 
 def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | None) -> list[Record]:
     loose: list[Path] = []
+    volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     dicom: list[Path] = []
     found: list[Record] = []
     for path in inputs:
@@ -60,7 +62,7 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
         elif not path.is_file():
             raise InputError(f"There is no file or folder at {path}; check the path.")
         elif is_volume(path.name):
-            found.append({keys.PATIENT: stem_of(path.name), keys.IMAGE: str(path)})
+            _collect_volumes(path.parent, [path.name], volumes)
         elif path.suffix.lower() in SLICE_ENDINGS:
             loose.append(path)
         elif may_be_dicom(path):
@@ -70,6 +72,7 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
                 f"{path} is no scan that can be read: expected slices ({', '.join(SLICE_ENDINGS)}), "
                 f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, or a folder of them."
             )
+    found += [_named_one_by_one(*item) for item in volumes.items()]
     return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted) if dicom else [])]
 
 
@@ -213,6 +216,14 @@ def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Re
             "name the file that is FLAIR with --flair, and no other input.",
         }
     return {**record, keys.IMAGE: list(known.values()), keys.SEQUENCES: list(known)}
+
+
+def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Record:
+    """Return the study of files that a person named; one file by itself keeps its name."""
+    path = next(iter(parts.values()))
+    if len(parts) > 1 or (next(iter(parts)) not in (FLAIR, UNKNOWN) and channel_count(path) == 1):
+        return _named_by_sequence(place, parts)
+    return {keys.PATIENT: stem_of(path.name), keys.IMAGE: str(path)}
 
 
 def _group_loose(paths: Sequence[Path]) -> Iterator[Record]:

@@ -21,6 +21,9 @@ SLICE_MASK_ENDINGS = (".tif", ".tiff", ".png")
 AFFINE_TOLERANCE = 1e-2
 """Largest difference of two affines, in mm, that rounding in a header may explain."""
 
+SHOWN = 3
+"""So many patients without masks are named after the first."""
+
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 
@@ -83,6 +86,35 @@ def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
     if found is None:
         raise _missing(folder, str(case[keys.PATIENT]), scan.name)
     return found
+
+
+def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a folder that lacks masks of some records, before any are measured.
+
+    Raises:
+        InputError: it does; the first one is told, the others are named.
+    """
+    lacking: list[tuple[str, InputError]] = []
+    for case in cases:
+        try:
+            _require_mask(folder, case)
+        except InputError as error:
+            lacking.append((str(case[keys.PATIENT]), error))
+    if not lacking:
+        return
+    others = [patient for patient, _ in lacking[1:]]
+    shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+    more = f" Of {len(cases)} patients {len(lacking)} lack masks, also {shown}." if others else ""
+    raise InputError(f"{lacking[0][1]}{more}")
+
+
+def _require_mask(folder: Path, case: Mapping[str, Any]) -> None:
+    if find_volume(folder, case) is not None:
+        return
+    if whole := _whole(case):
+        raise _missing(folder, str(case[keys.PATIENT]), Path(whole).name)
+    for name in case[keys.IMAGE]:
+        find_slice(folder, case, Path(name))
 
 
 def files_of_prediction(folder: Path, case: Mapping[str, Any]) -> list[str]:

@@ -171,7 +171,9 @@ def _prepare(options: TrainOptions, steps: int) -> ConfigWorkflow:
     parser["val_interval"] = WARM_UP + steps + 1
     prepare_folder(options, parser)
     workflow = ConfigWorkflow(
-        config_file=str(options.output / "configs" / "train.json"), workflow_type="train"
+        config_file=str(options.output / "configs" / "train.json"),
+        workflow_type="train",
+        bundle_root=str(options.output),
     )
     workflow.initialize()
     return workflow

@@ -33,7 +33,7 @@ from .inferers import pick_device
 from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, configs_folder
 from .occupied import only_worker_in
-from .overrides import apply_settings, refuse_hash
+from .overrides import all_ids, apply_settings, refuse_hash
 from .segment import Segmenter
 from .tuning import tune_run
 
@@ -56,6 +56,13 @@ SHARED_IDS = (
 )
 """Ids that the inference config of a run takes over from its training config."""
 
+INSIDE: Mapping[str, Any] = {
+    "bundle_root": ".",
+    "output_dir": "@bundle_root",
+    "dataset_dir": "$@bundle_root + '/datalist.json'",
+}
+"""Places of a run as its own config says them: seen from its folder, so that it may move."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -64,7 +71,8 @@ class TrainOptions:
     Attributes:
         data: folder of patients, or a datalist.
         output: the run folder.
-        config: a training config; None takes the one of the package, or that of the run to resume.
+        config: a training config, or a file with differences to that of the package; None takes the one of
+            the package, or that of the run to resume.
         settings: id -> value.
         resume: go on from the last checkpoint.
         extra_configs: mixins that come after the config.
@@ -215,21 +223,37 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         raise InputError(
             f"There is no config at {config}; leave --config out to take the one of the package."
         )
-    parser = ConfigParser()
     for file in (config, *options.extra_configs):
         _check_config(file)
-    parser.read_config([str(config), *map(str, options.extra_configs)])
-    if "train" not in parser or "dataset_dir" not in parser:
-        raise InputError(
-            f"{config} is no training config: it has no train::trainer and dataset_dir; start from a copy of "
-            "configs/train.yaml, or leave --config out."
-        )
+    parser = ConfigParser()
+    parser.read_config([*map(str, _with_base(config)), *map(str, options.extra_configs)])
     apply_settings(parser, options.settings, str(config))
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)
         parser[name] = value
     return parser
+
+
+def _with_base(config: Path) -> list[Path]:
+    """Return the files that a config stands for: one of differences comes after the package's own.
+
+    Raises:
+        InputError: it is neither a training config nor differences to one.
+    """
+    content = ConfigParser.load_config_file(str(config))
+    if "train" in content and "dataset_dir" in content:
+        return [config]
+    base = configs_folder() / "train.yaml"
+    known = set(all_ids(ConfigParser.load_config_file(str(base))))
+    unknown = sorted(name for name in content if name.lstrip("+~").replace("#", "::") not in known)
+    if unknown:
+        raise InputError(
+            f"{config} is no training config: it has no train::trainer and dataset_dir, and "
+            f"configs/train.yaml has no id {unknown[0]!r} that it could change; start from a copy of "
+            "configs/train.yaml, or leave --config out."
+        )
+    return [base, config]
 
 
 def _check_config(path: Path) -> None:
@@ -305,7 +329,6 @@ def prepare_folder(
     named = (path if resumed else options.data).suffix == ".json"
     if named and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
-    parser["dataset_dir"] = str(path)
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
     return datalist
@@ -330,7 +353,7 @@ def check_before_training(source: Path, resize: int | None = None) -> None:
 def write_configs(folder: Path, parser: ConfigParser) -> None:
     """Make the run folder a bundle: training and inference configs with this run's numbers, and metadata."""
     configs = folder / "configs"
-    training = deepcopy(parser.get())
+    training = {**deepcopy(parser.get()), **INSIDE}
     files.write_json(configs / "train.json", training)
     inference = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
     inference.update({name: deepcopy(training[name]) for name in SHARED_IDS if name in training})
@@ -356,6 +379,7 @@ def run_workflow(folder: Path, resume: bool = False) -> None:
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "train.json"),
         workflow_type="train",
+        bundle_root=str(folder),
         resume=resume,
         **({"pretrained": None} if goes_on else {}),
     )

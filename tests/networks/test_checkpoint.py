@@ -19,7 +19,15 @@ def state() -> dict[str, Tensor]:
     return create_network(TINY).state_dict()
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda s: {"model": s, "epoch": 3}, lambda s: {"state_dict": s}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        dict,
+        lambda s: {"model": s, "epoch": 3},
+        lambda s: {"state_dict": s},
+        lambda s: {"epoch": 3, "model_state_dict": s},
+    ],
+)
 def test_plain_and_wrapped_state_dicts_load(
     wrap: Callable[[Any], Any], state: dict[str, Tensor], tmp_path: Path
 ) -> None:

@@ -309,7 +309,17 @@ def test_no_bar_is_drawn_before_the_arguments_are_checked(gliomaseg, tmp_path: P
     assert outcome.err.startswith("Error: There is no data set at")
 
 
-def test_a_bar_is_cleared_before_an_error_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_no_bar_that_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
+    with cli._bar() as progress:
+        progress(1, 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_is_cleared_before_an_error_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
     def fail_in_the_middle() -> None:
         with cli._bar() as progress:
             progress(1, 2)

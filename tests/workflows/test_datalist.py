@@ -21,7 +21,7 @@ from gliomaseg.workflows.datalist import (
 )
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.sequences import sequence_of_name
-from gliomaseg.workflows.split import SLICE_WARNING
+from gliomaseg.workflows.split import SECTIONS, SLICE_WARNING
 
 Write = Callable[..., Path]
 
@@ -153,9 +153,88 @@ def test_a_datalist_is_no_place_to_look_for_patients(data_folder: Path, tmp_path
         r"name the folder of the data and repeat its split with `--split-file \S+datalist.json`\.$"
     )
     with pytest.raises(InputError, match=words):
-        build_datalist(path)
+        find_cases(path)
     again = build_datalist(data_folder, split_file=str(path))
     assert again["validation"] == build_datalist(data_folder)["validation"]  # the advice holds
+
+
+@pytest.mark.parametrize("method", ["folds", "slice"])
+def test_a_datalist_is_split_anew(data_folder: Path, tmp_path: Path, method: str):
+    path = tmp_path / "datalist.json"
+    write_datalist(build_datalist(data_folder, "slice"), path)  # takes patients apart
+    assert build_datalist(path, method, seed=3) == build_datalist(data_folder, method, seed=3)
+
+
+def test_a_datalist_without_masks_is_not_split(tmp_path: Path):
+    write_volume(tmp_path / "a.nii.gz")
+    (tmp_path / "list.json").write_text(json.dumps({"training": [{"image": "a.nii.gz"}]}), encoding="utf-8")
+    words = f"Training needs masks, but no case of {tmp_path}/list.json has any; give the folder of the data."
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        build_datalist(tmp_path / "list.json")
+
+
+def test_a_plain_list_of_slices_is_a_datalist(data_folder: Path):
+    ours = build_datalist(data_folder)
+    plain = {
+        name: [{key: case[key] for key in ("image", "label")} for case in ours[name]]
+        for name in ("training", "validation")
+    }
+    for case in plain["validation"]:
+        case["image"] = [str(Path(file).relative_to(data_folder)) for file in case["image"]]
+    (data_folder / "list.json").write_text(json.dumps(plain), encoding="utf-8")
+    read = load_datalist(data_folder / "list.json")
+    assert {name: read[name] for name in SECTIONS} == {name: ours[name] for name in SECTIONS}
+    assert (read["files"], read["sha256"]) == (ours["files"], ours["sha256"])
+    assert read["split"] == {"method": "given", "source": str(data_folder / "list.json")}
+
+
+def test_a_plain_list_of_volumes_is_a_datalist(tmp_path: Path):
+    for name in ("a", "a_seg", "b_flair", "b_t1", "b_seg", "c"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    items = [
+        {"image": "a.nii.gz", "label": "a_seg.nii.gz", "patient": "anna"},
+        {
+            "image": ["b_t1.nii.gz", "b_flair.nii.gz"],
+            "label": "b_seg.nii.gz",
+            "sequences": ["pre-contrast", "FLAIR"],
+        },
+        "c.nii.gz",
+    ]
+    (tmp_path / "list.json").write_text(
+        json.dumps({"training": items[:1], "test": items[1:]}), encoding="utf-8"
+    )
+    read = load_datalist(tmp_path / "list.json")
+    assert [case["patient"] for case in (*read["training"], *read["test"])] == ["anna", tmp_path.name, "c"]
+    assert read["training"][0]["image"] == str(tmp_path / "a.nii.gz")
+    assert [case.get("sequences") for case in read["test"]] == [["pre-contrast", "FLAIR"], None]
+    (tmp_path / "items.json").write_text(json.dumps(items[:1]), encoding="utf-8")
+    assert names(load_cases(tmp_path / "items.json", "test")) == ["anna"]
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (
+            [{"image": "a_1.png"}, {"label": "b"}],
+            'An item of a list of files is {"image": file or files, "label": the same, "patient": name}, '
+            "but {0}/list.json has {'label': 'b'}; correct it, or write a datalist with `gliomaseg prepare "
+            "DATA`.",
+        ),
+        (
+            [{"image": ["a_1.png"], "label": ["m_1.png", "m_2.png"], "patient": "p"}],
+            "Every slice has one mask, but p in {0}/list.json has 1 images and 2 labels; correct the list.",
+        ),
+        (
+            [{"image": "a_1.png"}],
+            "Every file that {0}/list.json names must be there, but {0}/a_1.png is not (No such file or "
+            "directory); bring it back or correct the list. Relative paths start at its folder.",
+        ),
+    ],
+)
+def test_a_faulty_plain_list_is_refused(tmp_path: Path, items: list[dict], words: str):
+    (tmp_path / "list.json").write_text(json.dumps({"training": items}), encoding="utf-8")
+    with pytest.raises(InputError, match=f"^{re.escape(words.replace('{0}', str(tmp_path)))}$"):
+        load_datalist(tmp_path / "list.json")
 
 
 @pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs")])
@@ -564,7 +643,7 @@ def test_volumes_are_split_by_patient(tmp_path: Path):
             "folds was asked for together with institution DU; leave one",
         ),
         ({"split_file": "s.csv", "institution": "DU"}, "together with file s.csv and institution DU"),
-        ({"method": "file"}, "needs a path in `split_file`, but it is None"),
+        ({"method": "file"}, "A split by file needs the file, but none was named; give a JSON"),
     ],
 )
 def test_contradictory_options_are_refused(data_folder: Path, options: dict[str, str], words: str):
@@ -682,7 +761,7 @@ def test_the_hash_of_all_changes_with_any_file(data_folder: Path):
     ("text", "words"),
     [
         ("{", "Expected a datalist in JSON at .*d.json, but: .*gliomaseg prepare DATA"),
-        ('{"format": "other"}', "format 'gliomaseg-datalist/1', but .*d.json has 'other'"),
+        ('{"format": "other"}', "format 'gliomaseg-datalist/1', or lists of .*, but .*d.json has 'other'"),
         ("[]", "but .*d.json has 'list'"),
         ('{"format": "gliomaseg-datalist/1", "root": "/x"}', "needs the key 'split', but .*d.json lacks it"),
     ],

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from gliomaseg.workflows import cli, evaluate_command, models
 from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.segment import Segmenter
 
@@ -95,6 +96,22 @@ def test_export_takes_them(default: Path, tmp_path: Path, run_command: Callable[
     said = run_command("export", "--to", "torchscript", "--output", tmp_path / "model.ts")
     assert WORDS in said
     assert (tmp_path / "model.ts").is_file()
+
+
+def test_what_ships_can_be_exported_as_a_bundle(tmp_path: Path) -> None:
+    export_model(None, "bundle", tmp_path / "bundle")
+    page = (tmp_path / "bundle" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "These weights were trained on 74 patients, with 14 kept for a test. Split: patient." in page
+    assert " minutes.\n" in page, "of epochs nothing is known"
+    bundle = Segmenter.from_name(tmp_path / "bundle", "cpu")
+    ours = Segmenter.from_name(None, "cpu")
+    assert (bundle.size, bundle.threshold, bundle.temperature) == (
+        ours.size,
+        ours.threshold,
+        ours.temperature,
+    )
+    slices = torch.randn(1, 3, 64, 64)
+    assert torch.equal(bundle.network(slices), ours.network(slices))
 
 
 def test_a_model_that_is_named_is_taken_without_a_word_on_those_that_ship(

@@ -303,6 +303,31 @@ def test_a_t1_without_flair_is_refused(tmp_path: Path) -> None:
     assert f"by its names {tmp_path} holds a_t1.nii.gz of it only; name the file" in refusal(tmp_path)
 
 
+def test_files_named_by_hand_are_put_together_as_in_their_folder(tmp_path: Path) -> None:
+    names = ("a_flair", "a_t1ce", "a_t2", "a_seg", "b_flair", "plain")
+    files = [volume(tmp_path / f"{name}.nii.gz") for name in names]
+    a, b, plain = find_studies_to_predict(files)
+    assert (a["patient"], a["sequences"]) == ("a", ["FLAIR", "post-contrast"])
+    assert a["image"] == [str(files[0]), str(files[1])]
+    assert b == {"patient": "b_flair", "image": str(files[4])}
+    assert plain == {"patient": "plain", "image": str(files[5])}
+
+
+@pytest.mark.parametrize("name", ["a_t1ce", "a_t1", "a_t2"])
+def test_a_file_that_is_not_flair_by_its_name_is_no_study_by_itself(tmp_path: Path, name: str) -> None:
+    (record,) = find_studies_to_predict([volume(tmp_path / f"{name}.nii.gz")])
+    assert record[REFUSED] == (
+        f"A study needs FLAIR, but by its names {tmp_path} holds {name}.nii.gz of it only; name the file "
+        "that is FLAIR with --flair, and no other input."
+    )
+
+
+def test_a_file_with_three_channels_is_a_study_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a_t1.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 5, 3), np.int16), np.eye(4)), path)
+    assert find_studies_to_predict([path]) == [{"patient": "a_t1", "image": str(path)}]
+
+
 def test_the_files_of_a_study_may_be_named_one_by_one(tmp_path: Path) -> None:
     flair, post = volume(tmp_path / "x.nii.gz"), volume(tmp_path / "y.nii.gz")
     wanted = {"FLAIR": str(flair), "post-contrast": str(post), "pre-contrast": "none"}

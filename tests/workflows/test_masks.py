@@ -10,7 +10,7 @@ import pytest
 
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.masks import find_slice, find_volume, load_label, load_prediction
+from gliomaseg.workflows.masks import find_slice, find_volume, load_label, load_prediction, require_masks
 
 WritePicture = Callable[[Path, np.ndarray], None]
 
@@ -160,3 +160,25 @@ def test_a_mask_that_lies_elsewhere_than_its_scan_is_refused(tmp_path: Path) -> 
     words = r"x\.nii\.gz lies elsewhere in space .* differ by up to 2; write it with"
     with pytest.raises(InputError, match=words):
         load_prediction(tmp_path, case)
+
+
+def test_all_patients_without_masks_are_named_at_once(tmp_path: Path) -> None:
+    cases = [{"patient": name, "image": f"{name}.nii.gz"} for name in "abcdef"]
+    write_volume(tmp_path / "b_mask.nii.gz", np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(InputError) as refused:
+        require_masks(tmp_path, cases)
+    assert str(refused.value).startswith(
+        f"There is no mask for a.nii.gz of patient a in {tmp_path}; it may be"
+    )
+    assert str(refused.value).endswith(" Of 6 patients 5 lack masks, also c, d, e, ....")
+    with pytest.raises(InputError, match=r"patient a in .*[^.]\.$") as refused:
+        require_masks(tmp_path, cases[:2])
+    assert "lack masks" not in str(refused.value)
+    require_masks(tmp_path, cases[1:2])
+
+
+def test_a_slice_without_mask_is_named_before_anything_is_measured(tmp_path: Path) -> None:
+    case = {"patient": "a", "image": ["a_1.png", "a_2.png"], "slices": [1, 2]}
+    (tmp_path / "a_1_mask.png").touch()
+    with pytest.raises(InputError, match=r"There is no mask for a_2.png of patient a"):
+        require_masks(tmp_path, [case])

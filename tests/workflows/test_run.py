@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,9 @@ import torch
 from monai.bundle import ConfigParser
 
 from gliomaseg.transforms import LoadStudyd
-from gliomaseg.workflows.datalist import find_cases
+from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
 from gliomaseg.workflows.datalist_file import cases_of, load_datalist
+from gliomaseg.workflows.demo import _is_demo, run_demo
 from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
@@ -322,11 +324,58 @@ def test_fewer_epochs_than_the_interval_of_validation_leave_weights_and_figures(
 
 def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
-    config.write_text("size: 3\n", encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"other\.yaml is no training config.*start from a copy of configs/train"
-    ):
+    config.write_text("sise: 3\n", encoding="utf-8")
+    words = (
+        f"{config} is no training config: it has no train::trainer and dataset_dir, and configs/train.yaml "
+        "has no id 'sise' that it could change; start from a copy of configs/train.yaml, or leave --config "
+        "out."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
         read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
+
+
+def test_a_config_may_hold_differences_alone(phantom_data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("size: 96\ntrain#trainer#max_epochs: 3\n", encoding="utf-8")
+    read = read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
+    ours = read_train_config(TrainOptions(phantom_data, tmp_path / "run"))
+    assert (read["size"], read["train::trainer::max_epochs"]) == (96, 3)
+    assert read["learning_rate"] == ours["learning_rate"]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_as_a_bundle_wherever_it_lies(smoke_run: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "run"
+    shutil.copytree(smoke_run, moved)
+    words = ["run", "--config_file", "configs/train.json", "--resume", "True", "--epochs", "3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", *words], cwd=moved, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_history(moved)["train_loss"][-1][0] > read_history(smoke_run)["train_loss"][-1][0]
+    assert sorted(path.name for path in moved.iterdir() if path.is_dir()) == [
+        "checkpoints",
+        "configs",
+        "models",
+        "tensorboard",
+    ]
+
+
+def test_a_demo_does_not_go_on_with_another_run(smoke_run: Path) -> None:
+    before = (smoke_run / "configs" / "train.json").read_bytes()
+    words = f"{smoke_run} holds a run on other patients than those of the demo; choose another --output"
+    with pytest.raises(InputError, match=f"^{re.escape(words)}"):
+        run_demo(smoke_run)
+    assert (smoke_run / "configs" / "train.json").read_bytes() == before
+
+
+def test_a_demo_knows_its_own_run(phantom_data: Path, smoke_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(phantom_data, tmp_path / "phantoms")
+    assert _is_demo(tmp_path)
+    write_datalist(build_datalist(tmp_path / "phantoms"), tmp_path / "datalist.json")
+    assert _is_demo(tmp_path)
+    shutil.copy(smoke_run / "datalist.json", tmp_path)
+    assert not _is_demo(tmp_path)
 
 
 def test_faulty_data_is_refused_before_anything_is_computed(phantom_data: Path, tmp_path: Path) -> None:
