@@ -28,10 +28,18 @@ Air fills half the picture or more and is near zero, so half the mean lies betwe
 tissue in all institutions of the LGG data set.
 """
 
+SMALLEST_HEAD = 0.05
+"""Share of the voxels that the head has at least, where some values are below 0. If less lies above the
+threshold, the values are counted from the darkest one: some programs subtract a thousand from all of them."""
+
 PERCENTILES = (0.5, 99.5)
 """Foreground values are clipped here before mean and deviation are taken: fat and vessels vary by scanner."""
 
+NEARLY_ALL = 0.999
+"""Share of the voxels that must not lie in a hundredth of the range; else brighter ones are clipped."""
+
 _BINS = 4096
+_ROUNDS = 4
 _BLOCK = 1 << 22
 
 LARGEST_VALUE = 1e9
@@ -233,6 +241,9 @@ def foreground_statistics(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values, counts = _histogram(channel.ravel())
     inside = values > FOREGROUND_SHARE_OF_MEAN * np.average(values, weights=counts)
+    if values[0] < 0 and counts[inside].sum() < SMALLEST_HEAD * counts.sum():  # air is far below 0
+        raised = values - values[0]
+        inside = raised > FOREGROUND_SHARE_OF_MEAN * np.average(raised, weights=counts)
     if not inside.any():
         return np.array([values[0], values[-1], values[-1], 1.0], dtype=np.float32)
     values, counts = values[inside], counts[inside]
@@ -252,9 +263,21 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
     elif high - low < 2 * _BINS * np.spacing(np.abs([low, high]).max()):  # too close together for the steps
         values, counts = np.unique(flat, return_counts=True)
     else:
-        counts, edges = np.histogram(flat, bins=_BINS)
+        counts, edges = _steps(flat)
         values = (edges[:-1] + edges[1:]) / 2
     return values[counts > 0], counts[counts > 0]
+
+
+def _steps(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Count in ``_BINS`` steps; a few voxels so bright that all others would share some steps are clipped."""
+    counts, edges = np.histogram(flat, bins=_BINS)
+    for _ in range(_ROUNDS):
+        nearly_all = int(np.searchsorted(np.cumsum(counts), NEARLY_ALL * flat.size))
+        if nearly_all >= _BINS // 100:
+            break
+        flat = np.minimum(flat, edges[nearly_all + 1])
+        counts, edges = np.histogram(flat, bins=_BINS)
+    return counts, edges
 
 
 def _count(flat: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[np.int64]:

@@ -29,7 +29,7 @@ from .pool import Progress, in_threads
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
 from .slices import person_of
 from .split import EVERYONE, EVERYONE_WARNING
-from .studies import Record, Slice, Study, is_stack
+from .studies import Record, Slice, Study, broken_links, is_stack
 from .volume_checks import inspect_volume
 
 __all__ = ["KINDS", "DataReport", "Finding", "Kind", "check_data", "format_findings", "raise_on_errors"]
@@ -169,6 +169,10 @@ def _found_studies(source: str | os.PathLike[str]) -> tuple[list[Study], list[Fi
     findings = [
         finding("doubled-folder", [copy.folder], f"{copy.folder} is a copy of {kept.folder}.")
         for kept, copy in doubles.copies
+    ]
+    findings += [
+        finding("broken-link", [str(link)], f"{link} leads to {link.readlink()}, where there is nothing.")
+        for link in (broken_links(Path(source)) if Path(source).is_dir() else ())
     ]
     findings += [
         finding("same-name", [one.folder, other.folder], conflict_words(one, other))

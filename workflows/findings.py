@@ -117,6 +117,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     "repeated-image": Kind(
         "warning", "The same image twice within a patient", "Check whether a slice was copied twice."
     ),
+    "broken-link": Kind(
+        "error",
+        "Links that lead nowhere",
+        "Bring back what they lead to, such as a disk that is not mounted, or remove them.",
+    ),
+    "blank": Kind(
+        "error",
+        "Volumes without a picture",
+        "Export them again; a sequence that was not acquired is left out, and FLAIR stands in.",
+    ),
     "doubled-folder": Kind("warning", "Folders that are there twice", "Remove the copy; it is not used."),
     "other-names": Kind("warning", "Pictures with other names", "Rename them if they are slices."),
     "slice-split": Kind("warning", "A split that leaks", "Split by patient: `gliomaseg prepare DATA`."),

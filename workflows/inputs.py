@@ -12,12 +12,12 @@ from typing import Any
 
 from ..transforms import keys
 from .datalist import find_cases
-from .dicom_folder import REFUSED, find_dicom_studies, has_picture, may_be_dicom
+from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture, may_be_dicom
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, is_label, is_volume, stem_of
 from .sequence_files import channel_count
-from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .sequences import FLAIR, OTHER, POST, PRE, UNKNOWN, sequence_in_words, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .studies import Record, find_slice_studies, walk
@@ -147,7 +147,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
         stacks = [study.record() for study in studies if study.has_images]
         return [*found, *named, *_scans_beside(found, stacks)]
     if not found:
-        return find_cases(folder, without)
+        return [_with_doubt(case) for case in find_cases(folder, without)]
     return [*found, *_beside(found, folder, without)] if others else found
 
 
@@ -205,7 +205,7 @@ def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Re
     folder, case = place
     record: Record = {keys.PATIENT: case or folder.absolute().name}
     if UNKNOWN in parts and len(parts) == 1:
-        return {**record, keys.IMAGE: str(parts[UNKNOWN])}
+        return {**record, keys.IMAGE: str(parts[UNKNOWN]), **_doubt(parts[UNKNOWN])}
     known = {name: str(parts[name]) for name in keys.CHANNELS if name in parts}
     if FLAIR not in known:
         names = ", ".join(sorted(path.name for path in parts.values()))
@@ -223,7 +223,20 @@ def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Rec
     path = next(iter(parts.values()))
     if len(parts) > 1 or (next(iter(parts)) not in (FLAIR, UNKNOWN) and channel_count(path) == 1):
         return _named_by_sequence(place, parts)
-    return {keys.PATIENT: stem_of(path.name), keys.IMAGE: str(path)}
+    return {keys.PATIENT: stem_of(path.name), keys.IMAGE: str(path), **_doubt(path)}
+
+
+def _doubt(path: Path) -> Record:
+    """Return a note for the results where a name speaks of another sequence than FLAIR."""
+    stem = stem_of(path.name)
+    if channel_count(path) > 1 or sequence_in_words(stem.replace("_", " ")) not in (PRE, POST, OTHER):
+        return {}
+    return {NOTES: [f"Taken as FLAIR, though the name {path.name} speaks of another sequence; check that."]}
+
+
+def _with_doubt(case: Record) -> Record:
+    scan = case[keys.IMAGE]
+    return {**case, **_doubt(Path(scan))} if isinstance(scan, str) and is_volume(scan) else case
 
 
 def _group_loose(paths: Sequence[Path]) -> Iterator[Record]:

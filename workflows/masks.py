@@ -11,15 +11,20 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import torch
 from monai.data import MetaTensor
 
 from ..transforms import LoadStudyd, keys
+from ..transforms.plain import plain
 from .files import InputError
 from .sequence_files import volume_of
 
 SLICE_MASK_ENDINGS = (".tif", ".tiff", ".png")
 AFFINE_TOLERANCE = 1e-2
 """Largest difference of two affines, in mm, that rounding in a header may explain."""
+
+MOST_CLASSES = 20
+"""More values than that in one mask are no classes."""
 
 SHOWN = 3
 """So many patients without masks are named after the first."""
@@ -51,8 +56,8 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
         ``(H, W, D)`` uint8, 0/1.
 
     Raises:
-        InputError: a mask is missing, damaged, of another size than those beside it, not a mask, or a volume
-            that lies elsewhere in space than its scan.
+        InputError: a mask is missing, damaged, of another size than those beside it, not a mask (in colour,
+            or of many values as probabilities have), or a volume that lies elsewhere in space than its scan.
     """
     scan = case[keys.IMAGE]
     volume = find_volume(folder, case)
@@ -180,17 +185,30 @@ def _load(names: str | Sequence[str]) -> MetaTensor:
         label = _loader()({keys.LABEL: names})[keys.LABEL]
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(str(error)) from error
+    first = names if isinstance(names, str) else names[0]
     if label.shape[0] != 1:
-        first = names if isinstance(names, str) else names[0]
         raise InputError(f"Expected a mask of one channel, got {label.shape[0]} in {first}; save it as grey.")
-    mask: MetaTensor = label[0]
+    if _is_graded(label):
+        raise InputError(
+            f"A mask holds 0 and one value, or few classes, but {first} has many, as probabilities do; write "
+            "1 where they reach your threshold and 0 elsewhere, without smoothing."
+        )
+    mask: MetaTensor = (label[0] != 0).to(torch.uint8)
     return mask
+
+
+def _is_graded(label: MetaTensor) -> bool:
+    """Tell whether values are shades and no classes: fractions, or more of them than anybody has classes."""
+    values = plain(label)
+    if values.is_floating_point() and bool((values != values.round()).any()):
+        return True
+    return len(torch.unique(values)) > MOST_CLASSES
 
 
 @functools.cache
 def _loader() -> LoadStudyd:
     """Return one loader for all masks: setting one up tries every reader that MONAI knows."""
-    return LoadStudyd(keys=keys.LABEL)
+    return LoadStudyd(keys=keys.LABEL, label_key="")  # the values as they are
 
 
 def _bare(name: str) -> str:

@@ -19,8 +19,12 @@ from .studies import Study, walk
 ENDINGS = (".nii.gz", ".nii")
 """File endings of volumes, in any mixture of upper and lower case."""
 
-LABEL_MARKS = ("_mask", "_seg", "_label", "_dseg", "_lesion", "-seg", "-mask", "-label", "-lesion")
-"""What the name of a label has after the name of its scan, before the ending."""
+LABEL_MARKS = (
+    "_tumor_segmentation", "_tumor_seg", "_segmentation", "_segm", "_seg", "_dseg", "-seg",
+    "_glistrboost_manuallycorrected", "_glistrboost",
+    "_lesion_mask", "_mask", "-mask", "_label", "-label", "_lesion", "-lesion", "_roi",
+)  # fmt: skip
+"""What the name of a label has after the name of its scan, before the ending; longer ones come first."""
 
 LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "truth", "roi")
 """Names of a label that say nothing of its scan; in a folder with one scan it is that one's."""

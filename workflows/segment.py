@@ -143,6 +143,7 @@ class Segmenter:
         known = bool(loaded.meta.get("spacing_known", True))
         if known:
             _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
+        _refuse_blank(loaded, case.get(keys.SEQUENCES))
         slices = self._probability(loaded_case)
         kept = self._kept(slices)
         probability = _back(slices, affine)
@@ -178,6 +179,21 @@ class Segmenter:
         if self.cleanup is None or self.cleanup.is_off:
             return None
         return ~np.asarray(self.cleanup.removed(slices), dtype=np.bool_)
+
+
+def _refuse_blank(loaded: Any, sequences: Sequence[str] | None) -> None:
+    """Refuse a study whose FLAIR has one value everywhere; a single slice may be, at the end of a stack.
+
+    Raises:
+        InputError: it has.
+    """
+    name = str(loaded.meta.get("filename_or_obj", "the scan"))
+    flair = plain(loaded)[channels_of(loaded.shape[0], sequences, name)[keys.FLAIR]]
+    if flair.shape[-1] > 1 and flair.min() == flair.max():
+        raise InputError(
+            f"A scan shows a head, but every voxel of FLAIR in {name} is {float(flair.min()):g}; export it "
+            "again, or give another file."
+        )
 
 
 def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:

@@ -24,7 +24,7 @@ UNKNOWN: Final = "unknown"
 
 _ENDS = {
     FLAIR: r"flair|t2[-_]?flair|t2f",
-    POST: r"ce[-_][a-z0-9]+_t1w?|t1[-_]?(?:ce|c|gd|post|km)|post[-_]?t1|post(?:[-_]?contrast)?|gd",
+    POST: r"ct1|ce[-_][a-z0-9]+_t1w?|t1[-_]?(?:ce|c|gd|post|km)|post[-_]?t1|post(?:[-_]?contrast)?|gd",
     PRE: r"t1(?:[-_]?(?:pre|n|w))?|pre[-_]?t1|pre(?:[-_]?contrast)?",
     OTHER: r"t2w?|t2star|swi|dwi|adc|pd|pdw",
 }
@@ -106,6 +106,16 @@ def sequence_of_series(header: Any) -> str:
         if found != UNKNOWN:
             return found
     return _by_times(header)
+
+
+def sequence_in_words(text: str) -> str:
+    """Return the sequence that a description speaks of: one of ``CHANNELS``, ``OTHER`` or ``UNKNOWN``.
+
+    Example:
+        >>> sequence_in_words("AX T1 POST"), sequence_in_words("AX FLAIR"), sequence_in_words("anna")
+        ('post-contrast', 'FLAIR', 'unknown')
+    """
+    return _by_words(text, contrast=False)
 
 
 def _by_words(text: str, contrast: bool) -> str:

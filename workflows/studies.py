@@ -125,6 +125,19 @@ def walk(root: Path, without: Path | None = None) -> Iterator[tuple[Path, list[s
         yield Path(folder), sorted(name for name in names if not name.startswith("."))
 
 
+def broken_links(root: Path) -> list[Path]:
+    """Return the links below ``root`` that lead nowhere and may have been patients' folders.
+
+    A link called like a file is one: it is missed where its file is read.
+    """
+    links = (folder / name for folder, names in walk(root) for name in names if not _has_ending(name))
+    return [link for link in links if link.is_symlink() and not link.exists()]
+
+
+def _has_ending(name: str) -> bool:
+    return name.lower().endswith((*PICTURE_ENDINGS, ".nii", ".nii.gz", ".json", ".csv", ".txt"))
+
+
 def find_slice_studies(root: Path, without: Path | None = None) -> list[Study]:
     """Find every stack of slices at any depth below ``root``, shallow folders first.
 

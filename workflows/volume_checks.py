@@ -144,7 +144,13 @@ def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator
             file,
             f"{file} has {count} sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
         )
+    yield from _value_faults(file, voxels)
+
+
+def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
     finite = np.isfinite(voxels)
+    if finite.all() and voxels.size and voxels.min() == voxels.max():
+        yield Fault("blank", file, f"{file} has the value {float(voxels.flat[0]):g} everywhere.")
     if not finite.all():
         wrong = int(np.count_nonzero(~finite.reshape(*voxels.shape[:3], -1).all(axis=3)))
         count = "1 voxel that is" if wrong == 1 else f"{wrong} voxels that are"

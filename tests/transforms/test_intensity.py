@@ -266,3 +266,35 @@ def test_clipping_before_changes_nothing_of_what_normalising_gives(dtype: torch.
     one, other = (NormalizeForegroundd()(given)[keys.IMAGE] for given in (measured, clipped))
     assert torch.equal(one.as_tensor(), other.as_tensor())
     assert not torch.equal(measured[keys.IMAGE].as_tensor(), clipped[keys.IMAGE].as_tensor())
+
+
+def head(dtype: type = np.float32) -> np.ndarray:
+    """Return a bright ball in air, with noise in both; the ball is a tenth of the picture."""
+    rng = np.random.default_rng(0)
+    y, x, z = np.mgrid[-20:20, -20:20, -10:10]
+    inside = y**2 + x**2 + (2 * z) ** 2 < 300
+    values = np.where(inside, rng.normal(500, 60, inside.shape), rng.normal(20, 5, inside.shape))
+    return values.clip(0)[None].astype(dtype)
+
+
+def test_a_scan_below_zero_is_measured_as_the_same_scan_above() -> None:
+    for dtype in (np.float32, np.int16):
+        low, high, mean, deviation = foreground_statistics(head(dtype))[0]
+        shifted = foreground_statistics(head(dtype) - dtype(1500))[0]
+        np.testing.assert_allclose(shifted, [low - 1500, high - 1500, mean - 1500, deviation], rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_a_speck_hides_nothing(dtype: type) -> None:
+    image = head(dtype)
+    expected = foreground_statistics(image)[0]
+    image[0, 0, 0, 0] = 1e7
+    np.testing.assert_allclose(foreground_statistics(image)[0], expected, rtol=0.01)
+
+
+def test_values_around_zero_are_measured_as_before() -> None:
+    values = (head() - 68) / 120  # air below 0, most of the head above
+    threshold = 0.5 * values.mean()
+    inside = values[values > threshold]
+    low, high = np.percentile(inside, [0.5, 99.5])
+    np.testing.assert_allclose(foreground_statistics(values)[0, :2], [low, high], atol=0.01)

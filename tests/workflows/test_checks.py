@@ -777,3 +777,27 @@ def test_every_kind_has_a_remedy_that_is_a_sentence(code: str):
     assert kind.level in ("error", "warning")
     assert kind.remedy[0].isupper()
     assert kind.remedy.endswith(".")
+
+
+def test_a_link_that_leads_nowhere_is_found(data_folder: Path, tmp_path: Path):
+    (data_folder / "TCGA_XX_0001_20000101").symlink_to(tmp_path / "not mounted")
+    found = only(check_data(data_folder), "broken-link")
+    assert found.what == (
+        f"{data_folder}/TCGA_XX_0001_20000101 leads to {tmp_path}/not mounted, where there is nothing."
+    )
+
+
+def test_a_volume_without_a_picture_is_found(volumes: Path):
+    save_volume(volumes / "v.nii.gz", np.full((4, 4, 5), 7, np.uint8))
+    report = check_data(volumes)
+    assert [one.what for one in report.errors] == [f"{volumes}/v.nii.gz has the value 7 everywhere."]
+
+
+@pytest.mark.parametrize("mark", ["segm", "tumor_segmentation", "roi", "GlistrBoost_ManuallyCorrected"])
+def test_labels_of_other_data_sets_are_known_by_their_names(tmp_path: Path, mark: str):
+    for seed, patient in enumerate(("a", "b")):
+        save_volume(tmp_path / f"{patient}_flair.nii.gz", noise(4, 4, 5, seed=seed))
+        save_volume(tmp_path / f"{patient}_{mark}.nii.gz", np.ones((4, 4, 5), np.uint8))
+    report = check_data(tmp_path)
+    assert (report.cases, report.errors) == (2, [])
+    assert "no-masks" not in [one.code for one in report.findings]

@@ -313,7 +313,18 @@ def test_files_named_by_hand_are_put_together_as_in_their_folder(tmp_path: Path)
     assert plain == {"patient": "plain", "image": str(files[5])}
 
 
-@pytest.mark.parametrize("name", ["a_t1ce", "a_t1", "a_t2"])
+@pytest.mark.parametrize(
+    ("name", "doubted"), [("x_AX_T1_POST_2020_5", True), ("x_AX_FLAIR_2020_3", False), ("anna", False)]
+)
+def test_a_name_that_speaks_of_another_sequence_is_said(tmp_path: Path, name: str, doubted: bool) -> None:
+    path = volume(tmp_path / "x" / f"{name}.nii.gz")
+    words = f"Taken as FLAIR, though the name {name}.nii.gz speaks of another sequence; check that."
+    for asked in (path, tmp_path / "x"):
+        (record,) = find_studies_to_predict([asked])
+        assert record.get("notes") == ([words] if doubted else None)
+
+
+@pytest.mark.parametrize("name", ["a_t1ce", "a_t1", "a_t2", "CT1"])
 def test_a_file_that_is_not_flair_by_its_name_is_no_study_by_itself(tmp_path: Path, name: str) -> None:
     (record,) = find_studies_to_predict([volume(tmp_path / f"{name}.nii.gz")])
     assert record[REFUSED] == (

@@ -1,5 +1,6 @@
 """A mask is found under every name that is promised, and what is no mask is said in one sentence."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,31 @@ def test_a_slice_without_mask_is_named_before_anything_is_measured(tmp_path: Pat
     (tmp_path / "a_1_mask.png").touch()
     with pytest.raises(InputError, match=r"There is no mask for a_2.png of patient a"):
         require_masks(tmp_path, [case])
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.linspace(0, 1, 27, dtype=np.float32).reshape(3, 3, 3),
+        np.arange(27, dtype=np.uint8).reshape(3, 3, 3),
+    ],
+)
+def test_probabilities_are_no_mask(tmp_path: Path, mask: np.ndarray) -> None:
+    path = tmp_path / "v_mask.nii.gz"
+    write_volume(path, mask)
+    words = (
+        f"A mask holds 0 and one value, or few classes, but {path} has many, as probabilities do; write 1 "
+        "where they reach your threshold and 0 elsewhere, without smoothing."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        load_prediction(tmp_path, {"patient": "v", "image": "v.nii.gz"})
+    with pytest.raises(InputError, match="as probabilities do"):
+        load_label({"label": str(path)})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_classes_are_one_mask(tmp_path: Path, dtype: type) -> None:
+    mask = np.arange(27).reshape(3, 3, 3) % 5
+    write_volume(tmp_path / "v_mask.nii.gz", mask.astype(dtype))
+    loaded = load_prediction(tmp_path, {"patient": "v", "image": "v.nii.gz"})
+    np.testing.assert_array_equal(loaded, mask != 0)

@@ -1,5 +1,6 @@
 """One Segmenter for every door: whatever names the model, the mask is the same."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -109,3 +110,21 @@ def test_self_agreement_by_hand() -> None:
 
 def test_self_agreement_of_an_empty_mask_is_one_minus_the_largest_probability() -> None:
     assert self_agreement(np.full((1, 1, 2), 0.25, np.float32), np.zeros((1, 1, 2), np.uint8)) == 0.75
+
+
+@pytest.mark.parametrize(("shape", "refused"), [((8, 8, 3), True), ((8, 8, 1), False)])
+def test_a_blank_scan_is_refused(
+    bright_segmenter: Segmenter, tmp_path: Path, shape: tuple[int, ...], refused: bool
+) -> None:
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.full(shape, 7, np.int16), np.eye(4)), path)
+    case = {"patient": "a", "image": str(path)}
+    if not refused:
+        assert bright_segmenter(case).volume_voxels == 0
+        return
+    words = (
+        f"A scan shows a head, but every voxel of FLAIR in {path} is 7; export it again, or give another "
+        "file."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        bright_segmenter(case)
