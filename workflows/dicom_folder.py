@@ -182,12 +182,15 @@ def _by_number(series: Series) -> tuple[int, str]:
 
 
 def _names(studies: Sequence[DicomStudy], root: Path | None) -> list[str]:
-    """Return a name for each study: of its file, its folder or its patient, the first that is free."""
+    """Return a name for each study: of its file, its folder or, where studies share one, its patient."""
     taken: set[str] = set()
     names = []
     tops = _own_folders(studies, root) if root else [None] * len(studies)
-    for study, top in zip(studies, tops, strict=True):
+    places = [top or Path(study.folder) for study, top in zip(studies, tops, strict=True)]
+    for study, top, place in zip(studies, tops, places, strict=True):
         ideas = [_safe(idea) for idea in _ideas(study, top)]
+        if places.count(place) > 1:
+            ideas.sort(key=lambda idea: idea == _safe(place.name))  # no study has more right to it
         free = next((idea for idea in ideas if idea and idea not in taken), None)
         count = 2
         while free is None:

@@ -21,6 +21,11 @@ class Kind(NamedTuple):
 
 KINDS: Final[Mapping[str, Kind]] = {
     "missing-file": Kind("error", "Missing files", "Bring the file back, or take it off the list."),
+    "broken-link": Kind(
+        "error",
+        "Links that lead nowhere",
+        "Bring back what they lead to, such as a disk that is not mounted, or remove them.",
+    ),
     "empty-file": Kind("error", "Files of zero bytes", "Copy the file again; the disk may have been full."),
     "unreadable": Kind("error", "Unreadable files", "Copy the file again, or save it as TIFF, PNG or NIfTI."),
     "truncated": Kind("error", "Files that end early", "Copy the file again and compare its size."),
@@ -86,15 +91,10 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Sequences that do not lie over FLAIR",
         "Register them to FLAIR, or leave them out: FLAIR stands in.",
     ),
-    "resampled": Kind(
-        "warning",
-        "Sequences on another grid than FLAIR",
-        "Nothing: they are resampled to its grid while they are loaded.",
-    ),
-    "label-classes": Kind(
-        "warning",
-        "Labels with several classes, taken as one",
-        "Nothing, if every value but 0 is abnormal on FLAIR, as the whole tumour of BraTS is.",
+    "blank": Kind(
+        "error",
+        "Volumes without a picture",
+        "Export them again; a sequence that was not acquired is left out, and FLAIR stands in.",
     ),
     "not-finite": Kind("error", "Volumes with NaN or infinity", "Replace these voxels, for example by 0."),
     "volume-axes": Kind("error", "Volumes with too few or too many axes", "Save scans in 3-D or 4-D."),
@@ -107,6 +107,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
     ),
     "no-lesion": Kind("warning", "Patients without any lesion", "Check that the masks are not all blank."),
+    "resampled": Kind(
+        "warning",
+        "Sequences on another grid than FLAIR",
+        "Nothing: they are resampled to its grid while they are loaded.",
+    ),
+    "label-classes": Kind(
+        "warning",
+        "Labels with several classes, taken as one",
+        "Nothing, if every value but 0 is abnormal on FLAIR, as the whole tumour of BraTS is.",
+    ),
     "grey": Kind("warning", "Grey images, taken as FLAIR alone", "Nothing, if they are FLAIR."),
     "channels": Kind(
         "error",
@@ -116,16 +126,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     "gap": Kind("warning", "Gaps in the slice numbers", "Check whether slices were lost in copying."),
     "repeated-image": Kind(
         "warning", "The same image twice within a patient", "Check whether a slice was copied twice."
-    ),
-    "broken-link": Kind(
-        "error",
-        "Links that lead nowhere",
-        "Bring back what they lead to, such as a disk that is not mounted, or remove them.",
-    ),
-    "blank": Kind(
-        "error",
-        "Volumes without a picture",
-        "Export them again; a sequence that was not acquired is left out, and FLAIR stands in.",
     ),
     "doubled-folder": Kind("warning", "Folders that are there twice", "Remove the copy; it is not used."),
     "other-names": Kind("warning", "Pictures with other names", "Rename them if they are slices."),
