@@ -73,5 +73,6 @@ def conflict_words(first: Study, second: Study) -> str:
     """Return the sentence about two different studies of one name."""
     return (
         f"Each patient needs a name of its own, but {first.patient} stands for different slices in "
-        f"{first.folder} and {second.folder}. Rename one of them, or remove the one that is not wanted."
+        f"{first.folder} and {second.folder}. Rename one of them, or remove the one that is not wanted; if "
+        "one holds the masks of the other, list both in a CSV file with the columns patient, image, label."
     )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .files import InputError
-from .studies import Study, walk
+from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
 
 ENDINGS = (".nii.gz", ".nii")
 """File endings of volumes, in any mixture of upper and lower case."""
@@ -65,7 +65,8 @@ def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
     ``imagesTr`` and ``labelsTr`` with the same file names; ``_0000`` at the end of an image's name is
     nnU-Net's channel number; with names of channels in ``dataset.json`` each may be a file of its own. Any
     other folder: ``name.nii.gz`` with ``name_mask.nii.gz`` or ``name_seg.nii.gz`` beside it, or one file a
-    sequence, see ``sequence_files.join_sequences``.
+    sequence, see ``sequence_files.join_sequences``; or the folders ``images`` and ``masks`` (see
+    ``studies.IMAGE_FOLDERS``), with or without the mark.
 
     Args:
         root: the folder.
@@ -81,7 +82,25 @@ def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
         channels = channel_names(_content_of(root / "dataset.json"))
         pairs = (_volume(*pair) for pair in listed)
         return [with_channels(study, channels) for study in (pairs if listed else _decathlon(root, channels))]
-    return [study for folder, names in walk(root, without) for study in _neighbours(folder, names)]
+    return list(_anywhere(root, without))
+
+
+def _anywhere(root: Path, without: Path | None) -> Iterator[Study]:
+    """Yield the studies of every folder; masks may lie in a folder beside that of the scans."""
+    for folder, names in walk(root, without):
+        if not any(map(is_volume, names)):
+            continue
+        below = folder != root
+        if below and folder.name.lower() in LABEL_FOLDERS and _beside(folder, IMAGE_FOLDERS):
+            continue  # they come with their scans
+        beside = _beside(folder, LABEL_FOLDERS) if below and folder.name.lower() in IMAGE_FOLDERS else None
+        yield from _neighbours(folder, names, _volumes(beside) if beside else [])
+
+
+def _beside(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the folder of one of these names beside another that holds volumes."""
+    found = (path for path in sorted(folder.parent.iterdir()) if path.name.lower() in names)
+    return next((path for path in found if path.is_dir() and _volumes(path)), None)
 
 
 def _volume(patient: str, image: Path | None, label: Path | None) -> Study:
@@ -157,13 +176,13 @@ def _volumes(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_volume(path.name) and not path.name.startswith("."))
 
 
-def _neighbours(folder: Path, names: Sequence[str]) -> Iterator[Study]:
-    volumes = {stem_of(name): folder / name for name in names if is_volume(name)}
-    if not volumes:
-        return
+def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> Iterator[Study]:
+    """Yield the studies of one folder; ``masks`` are further labels, whatever they are called."""
     from .sequence_files import join_sequences  # the transforms bring MONAI along: for volumes only
 
+    volumes = {stem_of(name): folder / name for name in names if is_volume(name)}
     labels = {_scan_name(stem): path for stem, path in volumes.items() if is_label(stem)}
+    labels |= {_scan_name(stem_of(path.name)): path for path in masks}
     images = {stem: path for stem, path in volumes.items() if not is_label(stem)}
     for study, stems in list(join_sequences(folder, images, labels)):
         yield study

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .files import NothingFoundError
 from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, is_tcga, parse_name
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "scans", "flair", "volumes")
+LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation", "segs", "seg")
+"""Folders that lie beside each other, with files of the same names in them; in small letters."""
 
 Record = dict[str, Any]
 """One case as MONAI gets it: ``patient``, ``image``, ``label`` (absent without masks), ``slices`` (numbers,
@@ -142,10 +146,47 @@ def find_slice_studies(root: Path, without: Path | None = None) -> list[Study]:
     """Find every stack of slices at any depth below ``root``, shallow folders first.
 
     A folder usually holds one patient and is named after it. Where one folder holds the slices of several,
-    or the files carry a TCGA code, the beginning of the file names decides.
+    or the files carry a TCGA code, the beginning of the file names decides. The masks may lie in a folder of
+    their own beside that of the images, see ``IMAGE_FOLDERS``.
     """
     found = [study for folder, names in walk(root, without) for study in _studies_in(folder, names)]
+    found = _with_masks_beside(found, root)
     return sorted(found, key=lambda study: (study.folder.count(os.sep), study.patient, study.folder))
+
+
+def _with_masks_beside(studies: Sequence[Study], root: Path) -> list[Study]:
+    """Give the stacks in ``images`` their masks, which were found in ``masks`` as stacks of their own."""
+
+    def place(study: Study) -> tuple[Path, str]:
+        folder = Path(study.folder)
+        return folder.parent, "" if study.patient == folder.name else study.patient
+
+    def lies_in(study: Study, names: Sequence[str]) -> bool:
+        return Path(study.folder).name.lower() in names and Path(study.folder) != root
+
+    masks = {place(study): study for study in studies if lies_in(study, LABEL_FOLDERS)}
+    joined, used = [], set()
+    for study in studies:
+        own = masks.get(place(study)) if lies_in(study, IMAGE_FOLDERS) and not study.has_masks else None
+        if own is not None:
+            used.add(id(own))
+            study = _joined(study, own)
+        joined.append(study)
+    return [study for study in joined if id(study) not in used]
+
+
+def _joined(images: Study, masks: Study) -> Study:
+    drawn = {one.number: one.image or one.mask for one in masks.slices}
+    scanned = {one.number: one.image for one in images.slices}
+    numbers = sorted({*drawn, *scanned})
+    folder = Path(images.folder)
+    return replace(
+        images,
+        patient=folder.parent.absolute().name if images.patient == folder.name else images.patient,
+        slices=tuple(Slice(number, scanned.get(number), drawn.get(number)) for number in numbers),
+        repeated=(*images.repeated, *masks.repeated),
+        ignored=(*images.ignored, *masks.ignored),
+    )
 
 
 def _studies_in(folder: Path, names: Sequence[str]) -> Iterator[Study]:

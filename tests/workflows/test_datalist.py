@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.transforms import keys
+from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import (
     build_datalist,
     changed_files,
@@ -389,6 +390,45 @@ def test_one_file_a_sequence_is_one_patient(
     assert [Path(file).name for file in case["image"]] == [f"{name}.nii.gz" for name in image]
     assert case["sequences"] == [sequence_of_name(name)[1] for name in image]
     assert Path(case["label"]).name == f"{label}.nii.gz"
+
+
+@pytest.mark.parametrize(("images", "masks"), [("images", "masks"), ("Imgs", "labels"), ("flair", "Seg")])
+@pytest.mark.parametrize("mark", ["", "_mask"])
+def test_masks_in_a_folder_beside_that_of_the_scans_are_paired(
+    tmp_path: Path, images: str, masks: str, mark: str
+):
+    for side in ("train", "more"):
+        for name in ("a", "b"):
+            write_volume(tmp_path / side / images / f"{side}{name}.nii.gz")
+        write_volume(tmp_path / side / masks / f"{side}a{mark}.nii.gz")
+    cases = find_cases(tmp_path)
+    assert names(cases) == ["morea", "moreb", "traina", "trainb"]
+    assert [Path(case["label"]).name if "label" in case else None for case in cases] == [
+        f"morea{mark}.nii.gz", None, f"traina{mark}.nii.gz", None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", ["", "_mask"])
+def test_masks_of_slices_in_a_folder_beside_that_of_the_slices_are_paired(
+    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None], mark: str
+):
+    for patient, folder in (("a", "flat"), ("b", "flat"), ("c", "c")):
+        for number in (1, 2):
+            name = f"{patient}_{number}"
+            write_picture(tmp_path / folder / "images" / f"{name}.png", np.full((4, 4), number, np.uint8))
+            write_picture(tmp_path / folder / "masks" / f"{name}{mark}.png", np.full((4, 4), 255, np.uint8))
+    cases = find_cases(tmp_path)
+    assert names(cases) == ["a", "b", "c"]
+    for case in cases:
+        assert case["slices"] == [1, 2]
+        assert [Path(file).parent.name for file in case["image"]] == ["images"] * 2
+        assert [Path(file).parent.name for file in case["label"]] == ["masks"] * 2
+    assert not check_data(tmp_path).errors
+
+
+def test_a_folder_that_is_called_masks_alone_holds_scans_as_any_other(tmp_path: Path):
+    write_volume(tmp_path / "masks" / "a.nii.gz")
+    assert names(find_cases(tmp_path)) == ["a"]
 
 
 def test_flair_beside_sequences_that_are_not_used_is_an_ordinary_volume(tmp_path: Path):
