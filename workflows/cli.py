@@ -336,7 +336,7 @@ def evaluate(
 def predict(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Slices, NIfTI, DICOM, or folders of them.", show_default=False),
+        typer.Argument(help="Slices, NIfTI, DICOM, folders of them, or a list.", show_default=False),
     ] = None,
     *,
     output: Output,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..transforms import keys
-from .datalist import find_cases
+from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture, may_be_dicom
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
@@ -31,7 +31,7 @@ def find_studies_to_predict(
     """Return a record for each study; loose slices of one folder and stem are one study.
 
     Args:
-        inputs: files and folders.
+        inputs: files and folders, CSV files of paths and datalists.
         wanted: DICOM series that a person named for a sequence; or, without any inputs, the NIfTI files or
             the DICOM folders of one study.
         without: a folder that is left out where it lies below one of the inputs, such as that of the results.
@@ -61,6 +61,8 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
             found += _in_folder(path, wanted, without)
         elif not path.is_file():
             raise InputError(f"There is no file or folder at {path}; check the path.")
+        elif path.suffix.lower() in (".csv", ".json"):
+            found += load_cases(path, "all")
         elif is_volume(path.name):
             _collect_volumes(path.parent, [path.name], volumes)
         elif path.suffix.lower() in SLICE_ENDINGS:
@@ -70,7 +72,8 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
         else:
             raise InputError(
                 f"{path} is no scan that can be read: expected slices ({', '.join(SLICE_ENDINGS)}), "
-                f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, or a folder of them."
+                f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, a folder of them, or a list of paths "
+                "(.csv) or datalist (.json)."
             )
     found += [_named_one_by_one(*item) for item in volumes.items()]
     return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted) if dicom else [])]

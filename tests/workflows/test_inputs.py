@@ -313,6 +313,19 @@ def test_files_named_by_hand_are_put_together_as_in_their_folder(tmp_path: Path)
     assert plain == {"patient": "plain", "image": str(files[5])}
 
 
+def test_a_table_and_a_datalist_name_studies(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        volume(tmp_path / f"{name}.nii.gz")
+    (tmp_path / "list.csv").write_text("patient,image,label\nanna,a.nii.gz,\n", encoding="utf-8")
+    items = {"training": [{"image": "a.nii.gz"}], "test": [{"image": "b.nii.gz", "patient": "bert"}]}
+    (tmp_path / "list.json").write_text(json.dumps(items), encoding="utf-8")
+    found = [
+        [record["patient"] for record in find_studies_to_predict([tmp_path / name])]
+        for name in ("list.csv", "list.json")
+    ]
+    assert found == [["anna"], ["a", "bert"]]
+
+
 @pytest.mark.parametrize(
     ("name", "doubted"), [("x_AX_T1_POST_2020_5", True), ("x_AX_FLAIR_2020_3", False), ("anna", False)]
 )
