@@ -169,7 +169,29 @@ def _checked_datalist(options: TrainOptions, parser: ConfigParser) -> dict[str, 
     resumed = options.resume and path.is_file()
     source = path if resumed else options.data
     check_before_training(source, parser.get("resize"))
-    return load_datalist(path) if resumed else _open(source, parser)
+    datalist = load_datalist(path) if resumed else _open(source, parser)
+    _require_sides(datalist, source)
+    return datalist
+
+
+def _require_sides(datalist: Mapping[str, Any], source: Path) -> None:
+    """Refuse a datalist without anybody to train or to validate, or with one of them without masks.
+
+    Raises:
+        InputError: it is such a one.
+    """
+    for section in ("training", "validation"):
+        if not datalist[section]:
+            raise InputError(
+                f"A training needs patients who train and who validate, but {source} has none under {section}"
+                f"; split them: gliomaseg prepare {shlex.quote(str(source))} --output split.json"
+            )
+        bare = next((case["patient"] for case in datalist[section] if "label" not in case), None)
+        if bare is not None:
+            raise InputError(
+                f"Everybody who trains or validates needs masks, but {bare} in {source} has none; add them, "
+                "or leave that patient out of the list."
+            )
 
 
 @contextlib.contextmanager

@@ -334,6 +334,27 @@ def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_pa
         read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
 
 
+def test_a_list_without_one_side_or_without_masks_is_refused(phantom_data: Path, tmp_path: Path) -> None:
+    cases = [{key: case[key] for key in ("image", "label", "patient")} for case in find_cases(phantom_data)]
+    path = tmp_path / "list.json"
+    for content, words in (
+        (
+            {"training": cases},
+            f"A training needs patients who train and who validate, but {path} has none under validation"
+            f"; split them: gliomaseg prepare {path} --output split.json",
+        ),
+        (
+            {"training": cases[:4], "validation": [{**cases[4], "label": None}]},
+            f"Everybody who trains or validates needs masks, but {cases[4]['patient']} in {path} has none; "
+            "add them, or leave that patient out of the list.",
+        ),
+    ):
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+            train(TrainOptions(path, tmp_path / "run", settings=SMOKE))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_config_may_hold_differences_alone(phantom_data: Path, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("size: 96\ntrain#trainer#max_epochs: 3\n", encoding="utf-8")
