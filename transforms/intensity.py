@@ -28,9 +28,10 @@ Air fills half the picture or more and is near zero, so half the mean lies betwe
 tissue in all institutions of the LGG data set.
 """
 
-SMALLEST_HEAD = 0.05
-"""Share of the voxels that the head has at least, where some values are below 0. If less lies above the
-threshold, the values are counted from the darkest one: some programs subtract a thousand from all of them."""
+AIR_SHARE, AIR_HEIGHT = 0.25, 0.25
+"""Where values are below 0: if a quarter of all voxels lies in the lowest quarter of the range, that is
+air, and values are counted from the darkest one, as when a program has taken 1000 from all of them. Else
+0 is the background of a head whose own values lie around 0."""
 
 PERCENTILES = (0.5, 99.5)
 """Foreground values are clipped here before mean and deviation are taken: fat and vessels vary by scanner."""
@@ -241,7 +242,7 @@ def foreground_statistics(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values, counts = _histogram(channel.ravel())
     inside = values > FOREGROUND_SHARE_OF_MEAN * np.average(values, weights=counts)
-    if values[0] < 0 and counts[inside].sum() < SMALLEST_HEAD * counts.sum():  # air is far below 0
+    if values[0] < 0 and _begins_with_air(values, counts):
         raised = values - values[0]
         inside = raised > FOREGROUND_SHARE_OF_MEAN * np.average(raised, weights=counts)
     if not inside.any():
@@ -252,6 +253,12 @@ def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     mean = np.average(clipped, weights=counts)
     deviation = float(np.sqrt(np.average((clipped - mean) ** 2, weights=counts)))
     return np.array([low, high, mean, deviation if deviation > 1e-6 else 1.0], dtype=np.float32)
+
+
+def _begins_with_air(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> bool:
+    share = np.cumsum(counts) / counts.sum()
+    low, high = (values[np.searchsorted(share, part)] for part in (AIR_SHARE, NEARLY_ALL))
+    return bool(low - values[0] < AIR_HEIGHT * (high - values[0]))
 
 
 def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

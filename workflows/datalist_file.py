@@ -146,7 +146,7 @@ def _hashed(sections: Mapping[str, list[Record]], file: Path) -> Datalist:
     root = str(file.absolute().parent)
     cases = [case for section in SECTIONS for case in sections[section]]
     try:
-        hashes = hash_files(cases, root)
+        hashes = _hashes_known(cases, root)
     except OSError as error:
         raise InputError(
             f"Every file that {file} names must be there, but {error.filename} is not ({error.strerror}); "
@@ -161,6 +161,19 @@ def _hashed(sections: Mapping[str, list[Record]], file: Path) -> Datalist:
         "files": hashes,
         "sha256": hash_of_all(hashes),
     }
+
+
+_KNOWN: dict[tuple[str, int, int], str] = {}
+"""Hashes of files by path, size and time, so that a list that is read again is not hashed again."""
+
+
+def _hashes_known(cases: list[Record], root: str) -> dict[str, str]:
+    stats = {file: Path(file).stat() for case in cases for file in files_of(case)}
+    keys = {file: (file, stat.st_size, stat.st_mtime_ns) for file, stat in stats.items()}
+    new = [file for file, key in keys.items() if key not in _KNOWN]
+    for file, digest in zip(new, in_threads(sha256_of, new, len(new), None), strict=True):
+        _KNOWN[keys[file]] = digest
+    return {relative_to(file, root): _KNOWN[key] for file, key in sorted(keys.items())}
 
 
 def _content_of(file: Path) -> Any:

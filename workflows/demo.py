@@ -54,6 +54,4 @@ def run_demo(output: Path) -> Evaluation:
 def _is_demo(output: Path) -> bool:
     """Tell whether the run in a folder was begun here, on the patients made here."""
     path, data = output / "datalist.json", output / "phantoms"
-    return data.is_dir() and (
-        not path.is_file() or Path(load_datalist(path)["root"]).resolve() == data.resolve()
-    )
+    return data.is_dir() and (not path.is_file() or Path(load_datalist(path)["root"]).name == data.name)

@@ -6,6 +6,7 @@ Slices, patient folders, NIfTI volumes, DICOM files, or folders with any of them
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,18 @@ from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, is_label, is_volume, stem_of
 from .sequence_files import channel_count
-from .sequences import FLAIR, OTHER, POST, PRE, UNKNOWN, sequence_in_words, sequence_of_name
+from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .studies import Record, find_slice_studies, walk
 
 logger = logging.getLogger(__name__)
+
+OTHER_WORDS = re.compile(r"(?<![a-z0-9])(?:c?t1(?:w|c|ce|gd)?|t2w?|dwi|adc|swi|dti|asl)(?![a-z0-9])")
+"""Words of a name that do not go with FLAIR."""
+
+TWICE = "twice"
+"""Stands for a file whose sequence another file of the case has by its name."""
 
 
 def find_studies_to_predict(
@@ -197,7 +204,8 @@ def _collect_volumes(
         if stem and not is_label(stem):
             case, sequence = sequence_of_name(stem)
             key = (place, case) if sequence != UNKNOWN else (place, stem)
-            volumes.setdefault(key, {})[sequence] = place / name
+            parts = volumes.setdefault(key, {})
+            parts[TWICE if sequence in parts and sequence in keys.CHANNELS else sequence] = place / name
 
 
 PICTURES = tuple(ending for ending in PICTURE_ENDINGS if ending != ".dcm")
@@ -210,6 +218,14 @@ def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Re
     if UNKNOWN in parts and len(parts) == 1:
         return {**record, keys.IMAGE: str(parts[UNKNOWN]), **_doubt(parts[UNKNOWN])}
     known = {name: str(parts[name]) for name in keys.CHANNELS if name in parts}
+    if TWICE in parts:
+        return {
+            **record,
+            keys.IMAGE: [str(path) for path in parts.values()],
+            REFUSED: f"A study has one file a sequence, but {parts[TWICE].name} in {folder} shows by its "
+            "name what another one shows; name the file of FLAIR with --flair, and others with --pre and "
+            "--post.",
+        }
     if FLAIR not in known:
         names = ", ".join(sorted(path.name for path in parts.values()))
         return {
@@ -231,8 +247,8 @@ def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Rec
 
 def _doubt(path: Path) -> Record:
     """Return a note for the results where a name speaks of another sequence than FLAIR."""
-    stem = stem_of(path.name)
-    if channel_count(path) > 1 or sequence_in_words(stem.replace("_", " ")) not in (PRE, POST, OTHER):
+    stem = stem_of(path.name).lower()
+    if "flair" in stem or not OTHER_WORDS.search(stem) or channel_count(path) > 1:
         return {}
     return {NOTES: [f"Taken as FLAIR, though the name {path.name} speaks of another sequence; check that."]}
 

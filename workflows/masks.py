@@ -202,7 +202,10 @@ def _is_graded(label: MetaTensor) -> bool:
     values = plain(label)
     if values.is_floating_point() and bool((values != values.round()).any()):
         return True
-    return len(torch.unique(values)) > MOST_CLASSES
+    low, high = int(values.min()), int(values.max())
+    if high - low >= 1 << 16:
+        return len(torch.unique(values)) > MOST_CLASSES
+    return int((torch.bincount((values - low).flatten().int()) > 0).sum()) > MOST_CLASSES
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections import defaultdict
@@ -15,6 +16,8 @@ import numpy.typing as npt
 
 from .files import InputError
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
+
+logger = logging.getLogger(__name__)
 
 ENDINGS = (".nii.gz", ".nii")
 """File endings of volumes, in any mixture of upper and lower case."""
@@ -184,14 +187,34 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
     labels = {_scan_name(stem): path for stem, path in volumes.items() if is_label(stem)}
     labels |= {_scan_name(stem_of(path.name)): path for path in masks}
     images = {stem: path for stem, path in volumes.items() if not is_label(stem)}
-    for study, stems in list(join_sequences(folder, images, labels)):
+    joined = list(join_sequences(folder, images, labels))
+    for study, stems in joined:
         yield study
         images = {stem: path for stem, path in images.items() if stem not in stems}
         labels = {stem: path for stem, path in labels.items() if str(path) != study.label}
+    if len(joined) == 1:
+        images, labels = _without_extras(folder, joined[0][0], images, labels)
     if len(images) == len(labels) == 1:  # one scan and one label belong together, whatever they are called
         labels = dict(zip(images, labels.values(), strict=True))
     for patient in sorted({*images, *labels}):
         yield _volume(patient, images.get(patient), labels.get(patient))
+
+
+def _without_extras(
+    folder: Path, study: Study, images: Mapping[str, Path], labels: Mapping[str, Path]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Set aside what a patient's own folder holds beside the sequences and the label that are used.
+
+    Data sets ship masks of the brain, further sequences and maps, all called after the patient.
+    """
+    rest = {**images, **labels}
+    if not rest or not all(stem.startswith((f"{study.patient}_", f"{study.patient}-")) for stem in rest):
+        return dict(images), dict(labels)
+    names = sorted(path.name for path in rest.values())
+    logger.warning(
+        "%d files of %s are not used, such as %s in %s", len(names), study.patient, names[0], folder
+    )
+    return {}, {}
 
 
 def _scan_name(stem: str) -> str:

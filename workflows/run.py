@@ -168,7 +168,7 @@ def _checked_datalist(options: TrainOptions, parser: ConfigParser) -> dict[str, 
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     source = path if resumed else options.data
-    check_before_training(source, parser.get("resize"))
+    check_before_training(source, parser.get("resize"), goes_on=resumed)
     datalist = load_datalist(path) if resumed else _open(source, parser)
     _require_sides(datalist, source)
     return datalist
@@ -248,7 +248,8 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     for file in (config, *options.extra_configs):
         _check_config(file)
     parser = ConfigParser()
-    parser.read_config([*map(str, _with_base(config)), *map(str, options.extra_configs)])
+    base = kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
+    parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
     apply_settings(parser, options.settings, str(config))
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
@@ -257,17 +258,17 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     return parser
 
 
-def _with_base(config: Path) -> list[Path]:
-    """Return the files that a config stands for: one of differences comes after the package's own.
+def _with_base(config: Path, base: Path) -> list[Path]:
+    """Return the files that a config stands for: one of differences comes after that of ``base``.
 
     Raises:
-        InputError: it is neither a training config nor differences to one.
+        InputError: it is neither a training config nor differences to one, or would replace a whole section.
     """
     content = ConfigParser.load_config_file(str(config))
     if "train" in content and "dataset_dir" in content:
         return [config]
-    base = configs_folder() / "train.yaml"
-    known = set(all_ids(ConfigParser.load_config_file(str(base))))
+    whole = ConfigParser.load_config_file(str(base))
+    known = set(all_ids(whole))
     unknown = sorted(name for name in content if name.lstrip("+~").replace("#", "::") not in known)
     if unknown:
         raise InputError(
@@ -275,6 +276,13 @@ def _with_base(config: Path) -> list[Path]:
             f"configs/train.yaml has no id {unknown[0]!r} that it could change; start from a copy of "
             "configs/train.yaml, or leave --config out."
         )
+    for name, value in content.items():
+        before = whole.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and "_target_" not in value:
+            raise InputError(
+                f"{config} would put {name} in place of all that the config has there; write the ids in it "
+                f"one by one, such as `{name}::{next(iter(value), '...')}`."
+            )
     return [base, config]
 
 
@@ -356,17 +364,23 @@ def prepare_folder(
     return datalist
 
 
-def check_before_training(source: Path, resize: int | None = None) -> None:
+def check_before_training(source: Path, resize: int | None = None, goes_on: bool = False) -> None:
     """Read every file once and refuse to start on an error; warnings are shown.
 
     Args:
         source: of the data.
         resize: the size that images and masks will be brought to, if any.
+        goes_on: a run that has begun keeps its split, even if its sides are now known to share a person.
 
     Raises:
         InputError: the data has faults; the sentence names the first and the command that lists all.
     """
     report = check_data(source, resize=resize)
+    if goes_on:
+        forgiven = [
+            replace(one, level="warning") if one.code == "both-sides" else one for one in report.findings
+        ]
+        report = replace(report, findings=tuple(forgiven))
     raise_on_errors(report)
     if report.findings:
         logger.warning("%s", format_findings(report))

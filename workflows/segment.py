@@ -143,7 +143,8 @@ class Segmenter:
         known = bool(loaded.meta.get("spacing_known", True))
         if known:
             _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
-        _refuse_blank(loaded, case.get(keys.SEQUENCES))
+        if known:  # slices that a split took out of a stack may be blank
+            _refuse_blank(loaded, case.get(keys.SEQUENCES))
         slices = self._probability(loaded_case)
         kept = self._kept(slices)
         probability = _back(slices, affine)

@@ -115,7 +115,48 @@ def _is_one_patient(part: Parts, images: Mapping[str, Path], labels: Mapping[str
         return False
     if sum(stem in labels for stem in part.stems) > 1:
         return False
+    if part.case in labels:  # then a file that holds several is a fault of that file
+        return True
     return len(known) == 1 or all(channel_count(images[stem]) == 1 for stem in part.stems)
+
+
+def sequences_of(
+    files: Sequence[str], shown: Sequence[str] | None, source: str
+) -> tuple[str, str | list[str], list[str]]:
+    """Return whose volumes a list names, those that are used, and what they or their channels show.
+
+    Args:
+        files: NIfTI files of one patient.
+        shown: what they show, if the list says so; else their names tell.
+        source: the list, for messages.
+
+    Raises:
+        InputError: of several files nothing tells which one is FLAIR, or there is not a word for each.
+    """
+    told = [sequence_of_name(_stem(file)) for file in files]
+    folder = Path(files[0]).parent.name
+    if len(files) == 1:
+        case, sequence = told[0]
+        return (case or folder) if sequence != UNKNOWN else _stem(files[0]), files[0], list(shown or ())
+    words = list(shown) if shown else [sequence for _, sequence in told]
+    known = [word for word in words if word in CHANNELS]
+    if len(words) != len(files) or FLAIR not in known or len(known) > len(set(known)):
+        raise InputError(
+            f"Of several volumes of a patient one is FLAIR, and others are {CHANNELS[0]} and {CHANNELS[2]}, "
+            f"but {source} has {', '.join(Path(file).name for file in files)} as {', '.join(words)}; write "
+            f'"sequences": ["{CHANNELS[0]}", "{FLAIR}", "{CHANNELS[2]}"] into the item, in the order of its '
+            "files."
+        )
+    used = {word: file for word, file in zip(words, files, strict=True) if word in CHANNELS}
+    ordered: list[str] = [name for name in CHANNELS if name in used]
+    if len(ordered) == 1:
+        return told[0][0] or folder, used[FLAIR], []
+    return told[0][0] or folder, [used[name] for name in ordered], ordered
+
+
+def _stem(file: str) -> str:
+    name = Path(file).name
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
 
 
 def channel_count(path: File) -> int:

@@ -108,16 +108,6 @@ def sequence_of_series(header: Any) -> str:
     return _by_times(header)
 
 
-def sequence_in_words(text: str) -> str:
-    """Return the sequence that a description speaks of: one of ``CHANNELS``, ``OTHER`` or ``UNKNOWN``.
-
-    Example:
-        >>> sequence_in_words("AX T1 POST"), sequence_in_words("AX FLAIR"), sequence_in_words("anna")
-        ('post-contrast', 'FLAIR', 'unknown')
-    """
-    return _by_words(text, contrast=False)
-
-
 def _by_words(text: str, contrast: bool) -> str:
     is_t1 = bool(_T1_WORDS.search(text))
     if _COMPUTED.search(text):

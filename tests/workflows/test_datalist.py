@@ -205,16 +205,67 @@ def test_a_plain_list_of_volumes_is_a_datalist(tmp_path: Path):
         json.dumps({"training": items[:1], "test": items[1:]}), encoding="utf-8"
     )
     read = load_datalist(tmp_path / "list.json")
-    assert [case["patient"] for case in (*read["training"], *read["test"])] == ["anna", tmp_path.name, "c"]
+    assert [case["patient"] for case in (*read["training"], *read["test"])] == ["anna", "b", "c"]
     assert read["training"][0]["image"] == str(tmp_path / "a.nii.gz")
     assert [case.get("sequences") for case in read["test"]] == [["pre-contrast", "FLAIR"], None]
     (tmp_path / "items.json").write_text(json.dumps(items[:1]), encoding="utf-8")
     assert names(load_cases(tmp_path / "items.json", "test")) == ["anna"]
 
 
+def test_a_plain_list_tells_sequences_by_names_and_joins_slices(
+    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None]
+):
+    for value, name in enumerate(("y/seg", "x/flair", "y/flair", "y/t1", "y/t2"), start=1):
+        write_volume(tmp_path / f"{name}.nii.gz", value=value)
+    for number in (1, 2):
+        for name, bright in ((f"s_{number}", number), (f"s_{number}_mask", 255)):
+            write_picture(tmp_path / "s" / f"{name}.png", np.full((4, 4), bright, np.uint8))
+    items = [
+        {"image": ["x/flair.nii.gz"]},
+        {"image": [f"y/{name}.nii.gz" for name in ("t2", "flair", "t1")], "label": ["y/seg.nii.gz"]},
+        *({"image": f"s/s_{number}.png", "label": f"s/s_{number}_mask.png"} for number in (1, 2)),
+    ]
+    (tmp_path / "list.json").write_text(json.dumps({"testing": items}), encoding="utf-8")
+    x, y, s = load_datalist(tmp_path / "list.json")["test"]
+    assert (x["patient"], x["image"]) == ("x", str(tmp_path / "x" / "flair.nii.gz"))
+    assert (y["patient"], y["sequences"]) == ("y", ["pre-contrast", "FLAIR"])
+    assert [Path(file).name for file in y["image"]] == ["t1.nii.gz", "flair.nii.gz"]
+    assert y["label"] == str(tmp_path / "y" / "seg.nii.gz")
+    assert (s["patient"], s["slices"], len(s["image"]), len(s["label"])) == ("s", [1, 2], 2, 2)
+    assert not check_data(tmp_path / "list.json").errors
+
+
+def test_a_plain_list_that_is_read_again_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_volume(tmp_path / "a.nii.gz")
+    (tmp_path / "list.json").write_text(json.dumps([{"image": "a.nii.gz"}]), encoding="utf-8")
+    first = load_datalist(tmp_path / "list.json")
+    with monkeypatch.context() as patched:
+        patched.setattr("gliomaseg.workflows.datalist_file.sha256_of", lambda _: "hashed again")
+        assert load_datalist(tmp_path / "list.json") == first
+    write_volume(tmp_path / "a.nii.gz", value=2)
+    assert load_datalist(tmp_path / "list.json")["sha256"] != first["sha256"]
+
+
 @pytest.mark.parametrize(
     ("items", "words"),
     [
+        (
+            [{"image": ["a_t1.nii.gz", "a_t2.nii.gz"]}],
+            "Of several volumes of a patient one is FLAIR, and others are pre-contrast and "
+            "post-contrast, but "
+            "{0}/list.json has a_t1.nii.gz, a_t2.nii.gz as pre-contrast, other; write "
+            '"sequences": ["pre-contrast", "FLAIR", "post-contrast"] into the item, in the order of its '
+            "files.",
+        ),
+        (
+            [{"image": "a.nii.gz"}, {"image": "x/a.nii.gz"}],
+            "Each patient needs a name of its own, but a is in {0}/list.json twice; write "
+            '"patient": "..." into each item.',
+        ),
+        (
+            [{"image": "a.nii.gz", "label": ["b.nii.gz", "c.nii.gz"]}],
+            "A volume has one label, but {0}/a.nii.gz in {0}/list.json has 2; correct the list.",
+        ),
         (
             [{"image": "a_1.png"}, {"label": "b"}],
             'An item of a list of files is {"image": file or files, "label": the same, "patient": name}, '
@@ -870,3 +921,25 @@ def test_a_listed_scan_that_is_no_volume_is_named(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"training": [{"image": "a.tif"}]}')
     with pytest.raises(InputError, match=r"but reading it failed \(ValueError: a.tif is no NIfTI volume\)"):
         build_datalist(tmp_path)
+
+
+def test_a_section_of_another_name_is_refused(tmp_path: Path):
+    content = {"training": [{"image": "a.nii.gz"}], "holdout": [{"image": "b.nii.gz"}]}
+    (tmp_path / "list.json").write_text(json.dumps(content), encoding="utf-8")
+    words = (
+        f"The sections of a list of files are training, validation, test, but {tmp_path}/list.json has one "
+        "called 'holdout'; rename it, or remove it."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        load_datalist(tmp_path / "list.json")
+
+
+def test_what_a_data_set_ships_beside_a_patient_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for name in ("FLAIR", "T1", "T1c", "FLAIR_bias", "ASL", "brain_segmentation", "tumor_segmentation"):
+        write_volume(tmp_path / "U-0004" / f"U-0004_{name}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert (case["patient"], len(case["image"])) == ("U-0004", 3)
+    assert Path(case["label"]).name == "U-0004_tumor_segmentation.nii.gz"
+    assert "3 files of U-0004 are not used, such as U-0004_ASL.nii.gz in" in caplog.text

@@ -327,7 +327,15 @@ def test_a_table_and_a_datalist_name_studies(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "doubted"), [("x_AX_T1_POST_2020_5", True), ("x_AX_FLAIR_2020_3", False), ("anna", False)]
+    ("name", "doubted"),
+    [
+        ("x_AX_T1_POST_2020_5", True),
+        ("x_AX_FLAIR_2020_3", False),
+        ("anna", False),
+        ("sub-07_FLAIR", False),
+        ("subject_01", False),
+        ("diffuse_glioma_3", False),
+    ],
 )
 def test_a_name_that_speaks_of_another_sequence_is_said(tmp_path: Path, name: str, doubted: bool) -> None:
     path = volume(tmp_path / "x" / f"{name}.nii.gz")
@@ -335,6 +343,17 @@ def test_a_name_that_speaks_of_another_sequence_is_said(tmp_path: Path, name: st
     for asked in (path, tmp_path / "x"):
         (record,) = find_studies_to_predict([asked])
         assert record.get("notes") == ([words] if doubted else None)
+
+
+def test_two_files_of_one_sequence_are_refused(tmp_path: Path) -> None:
+    files = [volume(tmp_path / f"a_{name}.nii.gz") for name in ("flair", "t2f")]
+    for asked in (files, [tmp_path]):
+        (record,) = find_studies_to_predict(asked)
+        assert record[REFUSED] == (
+            f"A study has one file a sequence, but a_t2f.nii.gz in {tmp_path} shows by its name what "
+            f"another one "
+            "shows; name the file of FLAIR with --flair, and others with --pre and --post."
+        )
 
 
 @pytest.mark.parametrize("name", ["a_t1ce", "a_t1", "a_t2", "CT1"])

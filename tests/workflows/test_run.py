@@ -28,7 +28,14 @@ from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.occupied import only_worker_in
 from gliomaseg.workflows.predict import predict_studies
-from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config, report_run, train
+from gliomaseg.workflows.run import (
+    TrainOptions,
+    check_before_training,
+    prepare_folder,
+    read_train_config,
+    report_run,
+    train,
+)
 from gliomaseg.workflows.segment import Segmenter
 
 SMOKE = {
@@ -362,6 +369,41 @@ def test_a_config_may_hold_differences_alone(phantom_data: Path, tmp_path: Path)
     ours = read_train_config(TrainOptions(phantom_data, tmp_path / "run"))
     assert (read["size"], read["train::trainer::max_epochs"]) == (96, 3)
     assert read["learning_rate"] == ours["learning_rate"]
+
+
+def test_differences_to_a_run_that_goes_on_are_differences_to_its_own_config(
+    smoke_run: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("accumulation: 2\n", encoding="utf-8")
+    read = read_train_config(TrainOptions(tmp_path, smoke_run, config=config, resume=True))
+    assert (read["accumulation"], read["size"], read["epochs"]) == (2, SMOKE["size"], SMOKE["epochs"])
+
+
+def test_a_difference_that_would_replace_a_section_is_refused(phantom_data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("train: {trainer: {max_epochs: 3}}\n", encoding="utf-8")
+    words = (
+        f"{config} would put train in place of all that the config has there; write the ids in it one by "
+        f"one, such "
+        "as `train::trainer`."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
+
+
+def test_a_run_that_has_begun_goes_on_though_a_person_is_on_both_sides(
+    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "datalist.json"
+    datalist = build_datalist(phantom_data)
+    for number, section in enumerate(("training", "validation")):
+        datalist[section][0]["patient"] = f"sub-1_ses-{number}"
+    write_datalist(datalist, path)
+    with pytest.raises(InputError, match="sub-1 is in training and in validation"):
+        check_before_training(path)
+    check_before_training(path, goes_on=True)
+    assert "sub-1 is in training and in validation" in caplog.text
 
 
 @pytest.mark.slow

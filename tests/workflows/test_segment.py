@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
@@ -128,3 +129,12 @@ def test_a_blank_scan_is_refused(
     )
     with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
         bright_segmenter(case)
+
+
+def test_blank_slices_that_a_split_took_out_of_a_stack_pass(
+    bright_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"a_{number}.png" for number in (1, 2)]
+    for file in files:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(file)
+    assert bright_segmenter({"patient": "a", "image": list(map(str, files))}).volume_voxels == 0
