@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from .files import InputError
-from .studies import is_stack
+from .nifti_folder import is_volume
 
 WARM_UP, MEASURED = 2, 8
 """Steps before and in the measurement."""
@@ -143,7 +143,11 @@ def endless(loader: Iterable[Any]) -> Iterator[Any]:
 
 
 def _slices_of(cases: Sequence[Mapping[str, Any]]) -> int:
-    return sum(len(case["image"]) if is_stack(case) else SLICES for case in cases)
+    return sum(_slices_in(case["image"]) for case in cases)
+
+
+def _slices_in(image: str | Sequence[str]) -> int:
+    return SLICES if isinstance(image, str) or is_volume(image[0]) else len(image)
 
 
 def _measure(parser: ConfigParser, clock: Clock) -> tuple[float, float]:

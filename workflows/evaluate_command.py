@@ -71,8 +71,8 @@ def evaluate_command(
     cases = load_cases(data, section)
     sha256 = datalist["sha256"] if datalist else _fingerprint(cases, data)
     if predictions is not None:
-        require_masks(predictions, cases)
         predict = masks_as_predictions(predictions, _load_image)
+        require_masks(predictions, cases)
         protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
         protocol |= {"data_sha256": sha256, "predictions": str(predictions)}
     else:

@@ -143,9 +143,9 @@ class Segmenter:
         known = bool(loaded.meta.get("spacing_known", True))
         if known:
             _checked(check_axial, affine, name=str(loaded.meta.get("filename_or_obj", "the scan")))
+        slices = self._probability(loaded_case)
         if known:  # slices that a split took out of a stack may be blank
             _refuse_blank(loaded, case.get(keys.SEQUENCES))
-        slices = self._probability(loaded_case)
         kept = self._kept(slices)
         probability = _back(slices, affine)
         mask = (probability >= self.threshold).astype(np.uint8)
