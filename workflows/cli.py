@@ -130,7 +130,9 @@ def demo(output: Output = Path("runs/demo")) -> None:
 
 @app.command(epilog="Example: `gliomaseg prepare lgg-mri-segmentation/kaggle_3m --output datalist.json`")
 def prepare(
-    data: Annotated[Path, typer.Argument(help="Folder of patients, or a CSV of paths.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of patients, a CSV of paths, or a list.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write.")] = Path(
         "datalist.json"
     ),

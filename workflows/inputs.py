@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 OTHER_WORDS = re.compile(r"(?<![a-z0-9])(?:c?t1(?:w|c|ce|gd)?|t2w?|dwi|adc|swi|dti|asl)(?![a-z0-9])")
 """Words of a name that do not go with FLAIR."""
 
+LISTS = (".csv", ".json")
+"""Endings of files that name scans."""
+
 TWICE = "twice"
 """Stands for a file whose sequence another file of the case has by its name."""
 
@@ -68,7 +71,7 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
             found += _in_folder(path, wanted, without)
         elif not path.is_file():
             raise InputError(f"There is no file or folder at {path}; check the path.")
-        elif path.suffix.lower() in (".csv", ".json"):
+        elif path.suffix.lower() in LISTS:
             found += load_cases(path, "all")
         elif is_volume(path.name):
             _collect_volumes(path.parent, [path.name], volumes)
@@ -234,7 +237,8 @@ def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Re
             REFUSED: f"A study needs FLAIR, but by its names {folder} holds {names} of it only; "
             "name the file that is FLAIR with --flair, and no other input.",
         }
-    return {**record, keys.IMAGE: list(known.values()), keys.SEQUENCES: list(known)}
+    shown = {keys.SEQUENCES: list(known)} if len(known) > 1 else {}  # one file may hold all three
+    return {**record, keys.IMAGE: list(known.values()), **shown}
 
 
 def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Record:

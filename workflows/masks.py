@@ -114,12 +114,8 @@ def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _require_mask(folder: Path, case: Mapping[str, Any]) -> None:
-    if find_volume(folder, case) is not None:
-        return
-    if whole := _whole(case):
-        raise _missing(folder, str(case[keys.PATIENT]), Path(whole).name)
-    for name in case[keys.IMAGE]:
-        find_slice(folder, case, Path(name))
+    if not files_of_prediction(folder, case):
+        raise _missing(folder, str(case[keys.PATIENT]), Path(_whole(case) or "").name)
 
 
 def files_of_prediction(folder: Path, case: Mapping[str, Any]) -> list[str]:
@@ -200,7 +196,9 @@ def _load(names: str | Sequence[str]) -> MetaTensor:
 def _is_graded(label: MetaTensor) -> bool:
     """Tell whether values are shades and no classes: fractions, or more of them than anybody has classes."""
     values = plain(label)
-    if values.is_floating_point() and bool((values != values.round()).any()):
+    if values.is_floating_point() and not bool(
+        torch.isfinite(values).all() and (values == values.round()).all()
+    ):
         return True
     low, high = int(values.min()), int(values.max())
     if high - low >= 1 << 16:

@@ -20,7 +20,7 @@ from .ensemble import Ensemble
 from .files import InputError, OurFaultError, require_folder
 from .fingerprints import paths_of
 from .finished import Finished
-from .inputs import find_studies_to_predict, is_dicom_study, place_of
+from .inputs import LISTS, find_studies_to_predict, is_dicom_study, place_of
 from .results import COLUMNS, describe, places_to_write, write_masks, write_results
 from .segment import Segmentation, Segmenter
 
@@ -82,6 +82,8 @@ def predict_studies(
         RuntimeError: the GPU stopped working; what is finished is written and noted.
     """
     require_folder(output)
+    if within is not None:
+        _refuse_lists(inputs)
     studies = list(find_studies_to_predict(inputs, wanted, output))
     _check_studies(studies, output, within, dicom_seg)
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
@@ -257,6 +259,16 @@ def _check_studies(
         require_dicom_seg(studies)
     if within is not None:
         _check_places(studies, within)
+
+
+def _refuse_lists(inputs: Sequence[Path]) -> None:
+    """Refuse files that name others before any of those is looked at: strangers learn nothing of them."""
+    for path in inputs:
+        if path.suffix.lower() in LISTS:
+            raise InputError(
+                f"{path} is a list of files, and those that it names stay where they are; send the scans "
+                "themselves."
+            )
 
 
 def _check_places(studies: Sequence[Mapping[str, Any]], folder: Path) -> None:

@@ -143,6 +143,24 @@ def test_one_study_that_cannot_be_read_does_not_stop_the_others(
     assert str(folder) not in json.dumps(job)
 
 
+@pytest.mark.parametrize("name", ["list.json", "list.csv"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_list_in_an_upload_is_not_even_read(
+    client: TestClient, tmp_path: Path, name: str, there: bool
+) -> None:
+    secret = tmp_path / "secret.nii.gz"
+    if there:
+        secret.write_bytes(b"whatever")
+    content = {
+        "list.json": json.dumps({"test": [{"image": str(secret)}]}),
+        "list.csv": f"patient,image,label\nx,{secret},\n",
+    }[name]
+    job = done(client, [("files", (name, content.encode()))])
+    assert job["error"] == (
+        f"{name} is a list of files, and those that it names stay where they are; send the scans themselves."
+    )
+
+
 def test_an_upload_without_any_scan_fails_with_a_sentence(client: TestClient, folder: Path) -> None:
     job = done(client, [("files", ("notes.txt", b"no scan"))])
     assert (job["state"], job["studies"], job["archive"]) == ("failed", [], None)

@@ -345,6 +345,16 @@ def test_a_name_that_speaks_of_another_sequence_is_said(tmp_path: Path, name: st
         assert record.get("notes") == ([words] if doubted else None)
 
 
+def test_a_file_of_three_channels_called_flair_is_taken_as_in_training(
+    tmp_path: Path, bright_segmenter: Segmenter
+) -> None:
+    path = tmp_path / "a_flair.nii.gz"
+    nib.save(nib.Nifti1Image(np.stack([VALUES, VALUES + 1, VALUES], axis=3), AFFINE), path)
+    record = one(tmp_path)
+    assert (record["patient"], record["image"]) == ("a", [str(path)])
+    assert bright_segmenter(record).sequences == ("pre-contrast", "FLAIR", "post-contrast")
+
+
 def test_two_files_of_one_sequence_are_refused(tmp_path: Path) -> None:
     files = [volume(tmp_path / f"a_{name}.nii.gz") for name in ("flair", "t2f")]
     for asked in (files, [tmp_path]):

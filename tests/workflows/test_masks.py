@@ -190,6 +190,7 @@ def test_a_slice_without_mask_is_named_before_anything_is_measured(tmp_path: Pat
     [
         np.linspace(0, 1, 27, dtype=np.float32).reshape(3, 3, 3),
         np.arange(27, dtype=np.uint8).reshape(3, 3, 3),
+        np.full((3, 3, 3), np.inf, np.float32),
     ],
 )
 def test_probabilities_are_no_mask(tmp_path: Path, mask: np.ndarray) -> None:
