@@ -29,6 +29,12 @@ _DISTANCE = {
     "both masks are non-empty; null without such slices.",
     "hd95_slices": "Number of slices behind hd95_px.",
     "hd95_slices_without_value": "Number of slices left out of hd95_px as exactly one mask is empty.",
+    "hd95_mm": "95th percentile Hausdorff distance of each patient's volume in mm, mean over the patients "
+    "counted in hd95_mm_patients; null without such patients.",
+    "hd95_mm_median": "The same distance, median over those patients; null without such patients.",
+    "hd95_mm_patients": "Number of patients behind hd95_mm: those with a spacing, all slices in between, and "
+    "two masks that are not empty.",
+    "hd95_mm_patients_without_value": "Number of patients left out of hd95_mm.",
 }
 
 _VOLUME = {
@@ -52,6 +58,19 @@ _DETECTION = {
     "false_positive_slices_share": "false_positive_slices over empty_slices; null without empty slices.",
     "missed_patients": "Number of patients with a lesion of which the prediction has no voxel.",
     "missed_patients_names": "The patients counted in missed_patients.",
+}
+
+_LESIONS = {
+    "lesions.patients": "Number of patients whose lesions are counted: those with all slices in between.",
+    "lesions.true": "Number of lesions in the truth, all patients: 3-D components, of whatever size, whose "
+    "voxels touch by a side, an edge or a corner.",
+    "lesions.found": "Number of lesions of the truth that have a voxel in common with the prediction.",
+    "lesions.predicted": "Number of findings of the prediction, counted alike.",
+    "lesions.false": "Number of findings of the prediction that have no voxel in common with the truth.",
+    "lesions.sensitivity": "Share of the lesions that were found, all patients; null without lesions.",
+    "lesions.precision": "Share of the findings that are not false, all patients; null without findings.",
+    "lesions.f1": "Harmonic mean of the share of lesions found and the share of findings that are not false, "
+    "all patients; null without lesions or without findings.",
 }
 
 _CALIBRATION = {
@@ -78,6 +97,7 @@ AVERAGING: Mapping[str, str] = MappingProxyType(
         **_DISTANCE,
         **_VOLUME,
         **_DETECTION,
+        **_LESIONS,
         **_CALIBRATION,
     }
 )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from . import files
 from .calibration import CalibrationCounts
 from .fingerprints import fingerprint
+from .lesions import LesionCounts
 from .metrics import CaseFigures
 
 FOLDER: Final = ".gliomaseg-measured"
@@ -119,6 +120,8 @@ def _figures(values: Mapping[str, Any]) -> CaseFigures:
     fields = _with_tuples(values)
     if fields["calibration"] is not None:
         fields["calibration"] = CalibrationCounts(**_with_tuples(fields["calibration"]))
+    if fields["lesions"] is not None:
+        fields["lesions"] = LesionCounts(**fields["lesions"])
     return CaseFigures(**fields)
 
 

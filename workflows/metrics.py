@@ -7,6 +7,7 @@ How cases are averaged is in `summary`; every formula is in docs/reference/metri
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -15,8 +16,9 @@ from numpy.typing import ArrayLike
 
 from .calibration import CalibrationCounts, count_calibration
 from .files import InputError
+from .lesions import LesionCounts, count_lesions
 from .mask_checks import Mask, checked_mask, checked_probability, checked_slice_numbers, checked_spacing
-from .surface_distance import hd95_px
+from .surface_distance import hd95_mm, hd95_px
 
 
 class Absence(Enum):
@@ -37,7 +39,8 @@ ABSENT_CLASS_POLICY: Mapping[Absence, float] = MappingProxyType(
 )
 """What Dice, IoU, sensitivity and precision are, of a slice, a batch or a volume, when a mask is empty.
 
-HD95 has no value when either mask is empty; such slices are not averaged, and their number is reported.
+HD95 has no value when either mask is empty; such slices and volumes are not averaged, and their number is
+reported.
 """
 
 
@@ -60,6 +63,9 @@ class CaseFigures:
         institution: code of the site, such as "CS".
         confidence: what the segmenter said of itself, in [0, 1].
         check_by_hand: whether that was too little to go unseen, None where it is not known.
+        hd95_mm: 95th percentile Hausdorff distance of the volumes in mm; None where a mask is empty, the
+            spacing is not known, or slices are missing in between.
+        lesions: counts of 3-D findings, None where slices are missing in between.
     """
 
     patient: str
@@ -74,6 +80,8 @@ class CaseFigures:
     institution: str | None = None
     confidence: float | None = None
     check_by_hand: bool | None = None
+    hd95_mm: float | None = None
+    lesions: LesionCounts | None = None
 
     @property
     def voxels(self) -> tuple[int, int, int]:
@@ -215,21 +223,25 @@ def case_figures(
             f"{truth_mask.shape}; bring the prediction back to the scan's own grid."
         )
     height, width, depth = truth_mask.shape
+    numbers, spacing = checked_slice_numbers(slices, depth, patient), checked_spacing(spacing_mm, patient)
+    is_whole = all(abs(following - number) == 1 for number, following in pairwise(numbers))
     return CaseFigures(
         patient=patient,
         shape=(height, width, depth),
-        slices=checked_slice_numbers(slices, depth, patient),
+        slices=numbers,
         intersection=_per_slice(pred_mask & truth_mask),
         predicted=_per_slice(pred_mask),
         true=_per_slice(truth_mask),
         hd95_slices_px=tuple(hd95_px(pred_mask[..., k], truth_mask[..., k]) for k in range(depth)),
-        spacing_mm=checked_spacing(spacing_mm, patient),
+        spacing_mm=spacing,
         calibration=None
         if probability is None
         else count_calibration(checked_probability(probability, truth_mask, patient), truth_mask),
         institution=institution,
         confidence=confidence,
         check_by_hand=check_by_hand,
+        hd95_mm=hd95_mm(pred_mask, truth_mask, spacing) if spacing and is_whole else None,
+        lesions=count_lesions(pred_mask, truth_mask) if is_whole else None,
     )
 
 

@@ -46,15 +46,21 @@ def per_patient_table(cases: Iterable[CaseFigures]) -> pd.DataFrame:
     """Return one row per patient, sorted naturally: the content of per_patient.csv.
 
     What has no value (HD95 without two outlines, millilitres without spacing) is missing in the frame and an
-    empty field in a CSV file. The columns `institution`, `confidence` and `check_by_hand` are there when any
-    case has one.
+    empty field in a CSV file. The columns `institution`, `hd95_mm`, `confidence` and `check_by_hand` are
+    there when any case has one.
     """
     table = pd.DataFrame([_row(case) for case in merge_cases([cases])], columns=list(_COLUMNS))
-    table = table.astype({name: "float64" for name in ("hd95_px", "volume_error_ml", "confidence")})
-    optional = [name for name in ("institution", "confidence", "check_by_hand") if table[name].isna().all()]
+    table = table.astype(dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_LESIONS, "Int64"))
+    optional = [name for name in _OPTIONAL if table[name].isna().all()]
     kept: pd.DataFrame = table.drop(columns=optional)
     return kept
 
+
+_LESIONS = ("lesions_true", "lesions_found", "lesions_predicted", "lesions_false")
+
+_NUMBERS = ("hd95_px", "hd95_mm", "volume_error_ml", "confidence")
+
+_OPTIONAL = ("institution", "hd95_mm", "confidence", "check_by_hand")
 
 _COLUMNS = (
     "patient",
@@ -66,11 +72,13 @@ _COLUMNS = (
     "sensitivity",
     "precision",
     "hd95_px",
+    "hd95_mm",
     "volume_true_voxels",
     "volume_pred_voxels",
     "volume_error_voxels",
     "volume_error_ml",
     "false_positive_slices",
+    *_LESIONS,
     "missed",
     "confidence",
     "check_by_hand",
@@ -79,12 +87,18 @@ _COLUMNS = (
 
 def _row(case: CaseFigures) -> dict[str, object]:
     _, predicted, true = case.voxels
-    known = {"slices": len(case.slices), "volume_true_voxels": true, "volume_pred_voxels": predicted}
+    known: dict[str, object] = {
+        "slices": len(case.slices),
+        "volume_true_voxels": true,
+        "volume_pred_voxels": predicted,
+    }
+    known |= {name: getattr(case.lesions, name.removeprefix("lesions_"), None) for name in _LESIONS}
     return {name: known[name] if name in known else getattr(case, name) for name in _COLUMNS}
 
 
 def _merge_patient(records: Sequence[CaseFigures]) -> CaseFigures:
     first = records[0]
+    whole = first if len(records) == 1 else None  # what a volume in pieces has of a whole one is not known
     _require_one_grid(records)
     rows = sorted((row for record in records for row in _slice_rows(record)), key=itemgetter(0))
     numbers = tuple(row[0] for row in rows)
@@ -102,6 +116,8 @@ def _merge_patient(records: Sequence[CaseFigures]) -> CaseFigures:
         institution=min((record.institution for record in records if record.institution), default=None),
         confidence=min((r.confidence for r in records if r.confidence is not None), default=None),
         check_by_hand=max((r.check_by_hand for r in records if r.check_by_hand is not None), default=None),
+        hd95_mm=whole.hd95_mm if whole else None,
+        lesions=whole.lesions if whole else None,
     )
 
 

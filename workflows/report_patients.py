@@ -27,6 +27,8 @@ STRIP_WIDTH = 1536
 _QUALITIES = (90, 82, 74, 64, 52, 40)
 
 _NO_OUTLINES = "no slice has an outline in both truth and prediction"
+_NO_SURFACES = "truth or prediction is empty, or the scan carries no size of a voxel"
+_NOT_WHOLE = "slices are missing in between"
 _NO_SPACING = "the scan carries no size of a voxel"
 
 _COLUMNS = (
@@ -36,11 +38,15 @@ _COLUMNS = (
     ("sensitivity", "Sensitivity", ".3f", "not measured"),
     ("precision", "Precision", ".3f", "not measured"),
     ("hd95_px", "HD95, px", ".1f", _NO_OUTLINES),
+    ("hd95_mm", "HD95, mm", ".1f", _NO_SURFACES),
     ("volume_true_voxels", "True volume, voxels", ",.0f", "not measured"),
     ("volume_pred_voxels", "Predicted volume, voxels", ",.0f", "not measured"),
     ("volume_error_voxels", "Volume error, voxels", "+,.0f", "not measured"),
     ("volume_error_ml", "Volume error, ml", "+,.2f", _NO_SPACING),
     ("false_positive_slices", "False-positive slices", ",.0f", "not measured"),
+    ("lesions_true", "Lesions", ",.0f", _NOT_WHOLE),
+    ("lesions_found", "Lesions found", ",.0f", _NOT_WHOLE),
+    ("lesions_false", "False findings", ",.0f", _NOT_WHOLE),
     ("lesion_slices", "Slices with lesion", ",.0f", "not recorded"),
     ("slices", "Slices", ",.0f", "not recorded"),
     ("confidence", "Confidence", ".2f", "not estimated"),

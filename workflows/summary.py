@@ -11,6 +11,7 @@ import numpy as np
 from .averaging import AVERAGING
 from .calibration import add_counts, calibration_figures
 from .files import InputError
+from .lesions import add_lesions, lesion_figures
 from .metrics import CaseFigures, dice_score, iou_score, precision_score, sensitivity_score
 from .per_patient import merge_cases
 
@@ -56,6 +57,7 @@ def summarize(
         **_distance_figures(merged),
         **_volume_figures(merged),
         **_detection_figures(merged),
+        "lesions": _lesion_block(merged),
         "calibration": _calibration_block(merged),
         "averaging": dict(AVERAGING),
     }
@@ -127,6 +129,17 @@ def _distance_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
         "hd95_px": _mean_or_none(known),
         "hd95_slices": len(known),
         "hd95_slices_without_value": one_sided,
+        **_volume_distance_figures(cases),
+    }
+
+
+def _volume_distance_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
+    known = [case.hd95_mm for case in cases if case.hd95_mm is not None]
+    return {
+        "hd95_mm": _mean_or_none(known),
+        "hd95_mm_median": float(np.median(known)) if known else None,
+        "hd95_mm_patients": len(known),
+        "hd95_mm_patients_without_value": len(cases) - len(known),
     }
 
 
@@ -166,6 +179,11 @@ def _detection_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
         "missed_patients": len(missed),
         "missed_patients_names": missed,
     }
+
+
+def _lesion_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:
+    known = [case.lesions for case in cases if case.lesions is not None]
+    return {"patients": len(known), **lesion_figures(add_lesions(known))} if known else None
 
 
 def _calibration_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:

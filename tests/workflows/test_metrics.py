@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.lesions import LesionCounts
 from gliomaseg.workflows.metrics import (
     ABSENT_CLASS_POLICY,
     Absence,
@@ -144,3 +145,22 @@ def test_masks_of_two_shapes_are_refused():
         match=r"one shape in case TCGA_CS_4941, got \(2, 4, 1\) and \(4, 2, 1\); bring the prediction back",
     ):
         case_figures(EMPTY, EMPTY.transpose(1, 0, 2), "TCGA_CS_4941")
+
+
+@pytest.mark.parametrize("slices", [None, [4, 5, 6], [6, 5, 4]])
+def test_a_volume_without_gaps_has_its_distance_and_its_lesions(slices):
+    masks = np.repeat(LEFT, 3, axis=2), np.repeat(MIDDLE, 3, axis=2)
+    case = case_figures(*masks, "P1", spacing_mm=(1, 2, 5), slices=slices)
+    assert (case.hd95_mm, case.lesions) == (2.0, LesionCounts(1, 1, 1, 0))
+
+
+@pytest.mark.parametrize("slices", [[4, 5, 7], [1, 3, 2]])
+def test_a_volume_with_gaps_has_neither(slices):
+    masks = np.repeat(LEFT, 3, axis=2), np.repeat(MIDDLE, 3, axis=2)
+    case = case_figures(*masks, "P1", spacing_mm=(1, 2, 5), slices=slices)
+    assert (case.hd95_mm, case.lesions) == (None, None)
+
+
+def test_without_a_spacing_there_is_no_distance_in_mm():
+    case = case_figures(LEFT, MIDDLE, "P1")
+    assert (case.hd95_mm, case.lesions) == (None, LesionCounts(1, 1, 1, 0))

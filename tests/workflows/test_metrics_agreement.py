@@ -76,6 +76,15 @@ def test_the_distances_are_monais(seed):
     )
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 0.75, 6.0)])
+def test_the_distance_in_mm_is_monais(spacing):
+    pred, truth, _ = random_case(0)
+    metric = HausdorffDistanceMetric(percentile=95, include_background=True, reduction="none")
+    metric(*tensors(pred, truth), spacing=spacing)
+    ours = case_figures(pred, truth, "P1", spacing_mm=spacing).hd95_mm
+    assert ours == pytest.approx(metric.aggregate().item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_volume_figures_are_those_of_scikit_learn(seed):
     pred, truth, _ = random_case(seed)

@@ -1,5 +1,6 @@
 import io
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -40,9 +41,18 @@ def test_names_sort_as_people_count():
 
 
 def test_a_patient_in_pieces_is_the_whole_patient():
-    whole = piece([1, 2, 3])
+    whole = replace(piece([1, 2, 3]), lesions=None)
     assert merge_cases([[piece([3, 1])], [piece([2])]]) == [whole]
     assert merge_cases([[piece([2]), piece([1, 3])]]) == [whole]
+
+
+def test_only_a_patient_in_one_piece_has_figures_of_the_volume():
+    whole = case_figures(LEFT, MIDDLE, "P1", spacing_mm=(1, 1, 5))
+    other = case_figures(LEFT, MIDDLE, "P1", spacing_mm=(1, 1, 5), slices=[2])
+    assert whole.hd95_mm == 1.0
+    assert merge_cases([[whole], [whole]]) == [whole]
+    (merged,) = merge_cases([[whole], [other]])
+    assert (merged.hd95_mm, merged.lesions) == (None, None)
 
 
 def test_the_order_of_cases_and_processes_does_not_matter():
@@ -101,6 +111,10 @@ def test_the_table_has_a_row_for_each_patient():
         "volume_error_voxels",
         "volume_error_ml",
         "false_positive_slices",
+        "lesions_true",
+        "lesions_found",
+        "lesions_predicted",
+        "lesions_false",
         "missed",
     ]
     assert table["patient"].tolist() == ["P1", "P10"]
@@ -118,8 +132,20 @@ def test_what_has_no_value_is_an_empty_field():
     table = per_patient_table([case_figures(EMPTY, LEFT, "P1", spacing_mm=(1, 1, 5), institution="CS")])
     text = table.to_csv(index=False)
     back = pd.read_csv(io.StringIO(text))
-    assert text.splitlines()[1] == "P1,CS,1,1,0.0,0.0,0.0,0.0,,4,0,-4,-0.02,0,True"
+    assert text.splitlines()[1] == "P1,CS,1,1,0.0,0.0,0.0,0.0,,4,0,-4,-0.02,0,1,0,0,0,True"
     assert pd.isna(back.loc[0, "hd95_px"])
+
+
+def test_the_distance_in_mm_has_a_column_when_anybody_has_one():
+    near = case_figures(LEFT, MIDDLE, "P1", spacing_mm=(1, 2, 5))
+    table = per_patient_table([near, case_figures(EMPTY, LEFT, "P2", spacing_mm=(1, 2, 5))])
+    assert table["hd95_mm"].tolist() == [2.0, pytest.approx(np.nan, nan_ok=True)]
+
+
+def test_lesions_of_a_patient_in_pieces_are_empty_fields():
+    table = per_patient_table([piece([1]), piece([3]), case_figures(LEFT, MIDDLE, "P2")])
+    fields = [line.split(",")[-5:-1] for line in table.to_csv(index=False).splitlines()[1:]]
+    assert fields == [["", "", "", ""], ["1", "1", "1", "0"]]
 
 
 def test_confidence_has_a_column_when_a_case_has_one():

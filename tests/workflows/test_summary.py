@@ -1,6 +1,7 @@
 import doctest
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from gliomaseg.workflows.averaging import AVERAGING
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.lesions import LesionCounts
 from gliomaseg.workflows.metrics import CaseFigures, case_figures, iou_score
 from gliomaseg.workflows.per_patient import merge_cases
 from gliomaseg.workflows.summary import bootstrap_interval, seed_protocol, summarize
@@ -163,7 +165,7 @@ def test_every_number_says_how_it_was_averaged():
     summary = summarize(random_cases(3), {})
     said = summary["averaging"]
     assert said == dict(AVERAGING)
-    blocks = ("dice", "iou", "sensitivity", "precision", "calibration")
+    blocks = ("dice", "iou", "sensitivity", "precision", "lesions", "calibration")
     paths = {f"{block}.{key}" for block in blocks for key in summary[block]}
     assert set(said) == paths | set(summary) - {"protocol", "averaging", *blocks}
     assert not any("{" in sentence for sentence in said.values())
@@ -182,6 +184,33 @@ def test_figures_without_anything_to_average_are_none():
     assert healthy["bland_altman"]["limits"] == healthy["dice"]["per_patient_ci95"] == [None, None]
     assert summarize([SMALL, case("P3", (1, 1, 1))], {})["false_positive_slices_share"] == 0.0
     assert summarize([case("P3", (1, 1, 1))], {})["false_positive_slices_share"] is None
+
+
+def test_the_distance_in_mm_is_over_the_patients_who_have_one():
+    near, far, farthest = (replace(case(f"P{mm}", (1, 1, 1)), hd95_mm=mm) for mm in (2.0, 3.0, 10.0))
+    summary = summarize([near, far, farthest, SMALL], {})
+    assert (summary["hd95_mm"], summary["hd95_mm_median"]) == (5.0, 3.0)
+    assert (summary["hd95_mm_patients"], summary["hd95_mm_patients_without_value"]) == (3, 1)
+    none = summarize(CASES, {})
+    assert (none["hd95_mm"], none["hd95_mm_median"]) == (None, None)
+    assert (none["hd95_mm_patients"], none["hd95_mm_patients_without_value"]) == (0, 3)
+
+
+def test_lesions_are_added_over_the_patients_who_have_them():
+    one = replace(case("P3", (1, 1, 1)), lesions=LesionCounts(true=3, found=2, predicted=2, false=0))
+    two = replace(case("P4", (1, 1, 1)), lesions=LesionCounts(true=1, found=1, predicted=3, false=1))
+    lesions = summarize([one, two, SMALL], {})["lesions"]
+    assert lesions == {
+        "patients": 2,
+        "true": 4,
+        "found": 3,
+        "predicted": 5,
+        "false": 1,
+        "sensitivity": 0.75,
+        "precision": 0.8,
+        "f1": pytest.approx(0.7742, abs=1e-4),
+    }
+    assert summarize([SMALL], {})["lesions"] is None
 
 
 def test_calibration_is_over_the_patients_with_probabilities():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gliomaseg.workflows.surface_distance import hd95_px
+from gliomaseg.workflows.surface_distance import hd95_mm, hd95_px
 
 
 def mask(*pixels, shape=(8, 8)):
@@ -46,3 +46,23 @@ def test_only_outlines_are_compared_so_a_hole_counts():
     # The outline of the holed mask has 16 rim pixels (0 away) and the 4 about the hole (1 from the rim);
     # the 95th percentile of 16 zeros and 4 ones is 1.
     assert hd95_px(holed, full) == 1.0
+
+
+def test_a_volume_is_measured_in_mm_across_slices_too():
+    pred, truth = mask((0, 0, 0), shape=(8, 8, 8)), mask((3, 4, 5), shape=(8, 8, 8))
+    assert hd95_mm(pred, truth, (1, 1, 1)) == pytest.approx(50**0.5)
+    assert hd95_mm(pred, truth, (2, 0.5, 3)) == pytest.approx((36 + 4 + 225) ** 0.5)
+
+
+def test_a_volume_is_closed_above_and_below():
+    # Within each slice the outlines are the same; the top slice of the taller one is 6 mm away.
+    low, high = (np.zeros((9, 9, 6), bool) for _ in range(2))
+    low[1:8, 1:8, 1:3], high[1:8, 1:8, 1:4] = True, True
+    assert hd95_px(low[..., 2], high[..., 2]) == 0.0
+    assert hd95_mm(low, high, (1, 1, 6)) == 6.0
+
+
+@pytest.mark.parametrize("empty", [(True, True), (True, False), (False, True)])
+def test_there_is_no_distance_in_mm_to_an_empty_volume(empty):
+    pred, truth = (mask(*[] if none else [(1, 1, 1)], shape=(3, 3, 3)) for none in empty)
+    assert hd95_mm(pred, truth, (1, 1, 1)) is None
