@@ -50,8 +50,8 @@ ORDER = [
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others
-    "export", "doctor", "results", "finished", "dicom_seg", "predict", "evaluate_command", "evaluated",
-    "compare", "demo", "cli",  # at the door
+    "export", "doctor", "shard", "results", "finished", "dicom_seg", "predict", "evaluate_command",
+    "evaluated", "compare", "demo", "cli",  # at the door
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

@@ -99,7 +99,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(level)
     before = signal.signal(signal.SIGTERM, _on_termination)
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="gliomaseg", standalone_mode=False)
     except Exception as error:
         words = _misused(error) or users_fault(error)
         if words is None:
@@ -367,6 +367,14 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Do one part of the studies, such as 3/8: the third of eight.",
+            metavar="I/N",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     with _loading():
@@ -376,7 +384,10 @@ def predict(
         from .fingerprints import settings_of
         from .finished import Finished
         from .predict import predict_studies
+        from .results import results_name
+        from .shard import parse_shard
 
+    part = None if shard is None else parse_shard(shard)
     named = zip(CHANNELS, (pre, flair, post), strict=True)
     wanted = {sequence: word for sequence, word in named if word is not None}
     _name_default(model)
@@ -392,12 +403,13 @@ def predict(
             probabilities=probabilities,
             dicom_seg=dicom_seg,
             finished=finished,
+            shard=part,
         )
     except KeyboardInterrupt as stop:
         raise _with_resume("What is finished is kept.") from stop
     found = sum(row["volume_voxels"] > 0 for row in rows)
     typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
-    typer.echo(f"Masks and results.csv are in {output}, pictures in {output / 'overlays'}.")
+    typer.echo(f"Masks and {results_name(part)}.csv are in {output}, pictures in {output / 'overlays'}.")
 
 
 @app.command(epilog="Example: `gliomaseg report runs/first`")

@@ -21,8 +21,9 @@ from .files import InputError, OurFaultError, require_folder
 from .fingerprints import paths_of
 from .finished import Finished
 from .inputs import LISTS, find_studies_to_predict, is_dicom_study, place_of
-from .results import COLUMNS, describe, places_to_write, write_masks, write_results
+from .results import COLUMNS, describe, places_to_write, results_name, write_masks, write_results
 from .segment import Segmentation, Segmenter
+from .shard import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def predict_studies(
     watch: Watch | None = None,
     within: Path | None = None,
     finished: Finished | None = None,
+    shard: Shard | None = None,
 ) -> list[dict[str, Any]]:
     """Segment all studies that the inputs name and write masks, overlays, results.csv and results.json.
 
@@ -70,9 +72,11 @@ def predict_studies(
         watch: told of every study, in place of a progress bar; what it raises ends the work.
         within: folder that no file of a study may lie outside of, where strangers name the inputs.
         finished: knows what an earlier call has finished, and is told what this one has.
+        shard: the part of the studies that this call does; all are checked, though, and an output that is not
+            below an input may be that of all shards, whose tables then bear their names.
 
     Returns:
-        The rows of results.csv, of the studies that the inputs name.
+        The rows of results.csv, of the studies that the inputs name, or of the shard's.
 
     Raises:
         InputError: an input cannot be used, ``output`` is a file, two studies would be written to one place,
@@ -86,13 +90,15 @@ def predict_studies(
         _refuse_lists(inputs)
     studies = list(find_studies_to_predict(inputs, wanted, output))
     _check_studies(studies, output, within, dicom_seg)
+    studies = shard.of(studies) if shard else studies
+    tables = output / f"{results_name(shard)}.json"
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
     rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
     without_seg: dict[str, str | None] = {}
     kind = InputError
-    if finished and finished.resume and (rows or (output / "results.json").exists()):
-        write_results(output, _in_order(rows, studies))
+    if not studies or (finished and finished.resume and (rows or tables.exists())):
+        write_results(output, _in_order(rows, studies), shard=shard)
     quiet = watch is not None or len(studies) < 2
     tell = watch or _tell_nobody
     tell(len(rows), len(studies), None, None)
@@ -108,17 +114,17 @@ def predict_studies(
                 case, segmenter, output, probabilities, dicom_seg, finished
             )
         except _StudyError as stop:
-            if len(studies) == 1 or is_last(stop.first):
+            if (len(studies) == 1 and shard is None) or is_last(stop.first):
                 raise stop.first from stop.first.__cause__
             failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(stop.said)})
             if isinstance(stop.said, OurFaultError):
                 kind = OurFaultError
                 logger.error("Study %d of %d:", len(rows) + len(failed), len(studies), exc_info=stop.first)
-        write_results(output, _in_order(rows, studies), failed)
+        write_results(output, _in_order(rows, studies), failed, shard)
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
-        raise kind(_some_failed(failed, len(studies), output))
-    _require_segs(without_seg, len(studies), output)
+        raise kind(_some_failed(failed, len(studies), tables))
+    _require_segs(without_seg, len(studies), tables)
     return _in_order(rows, studies)
 
 
@@ -204,24 +210,23 @@ def _dicom_seg(
         return None, str(error)
 
 
-def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, output: Path) -> str:
+def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, table: Path) -> str:
     """Return the sentence about the studies that could not be segmented."""
     others = "" if len(failed) == studies else "; the others are done"
     return (
         f"{len(failed)} of {studies} studies could not be segmented, the first of them "
-        f"{failed[0]['patient']}: {failed[0]['reason']} {output / 'results.json'} lists them all{others}."
+        f"{failed[0]['patient']}: {failed[0]['reason']} {table} lists them all{others}."
     )
 
 
-def _require_segs(without: Mapping[str, str | None], studies: int, output: Path) -> None:
+def _require_segs(without: Mapping[str, str | None], studies: int, table: Path) -> None:
     """Say in a sentence that there are studies whose masks could not be written as DICOM."""
     reasons = {patient: words for patient, words in without.items() if words}
     if reasons:
         patient, words = next(iter(reasons.items()))
         raise InputError(
             f"{len(reasons)} of {studies} studies have no DICOM Segmentation, the first of them {patient}: "
-            f"{words} All masks are written as NIfTI; the notes in {output / 'results.json'} say who has "
-            "nothing else."
+            f"{words} All masks are written as NIfTI; the notes in {table} say who has nothing else."
         )
 
 

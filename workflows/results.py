@@ -23,6 +23,7 @@ from .inputs import is_slice_stack, place_of
 from .nifti_folder import stem_of
 from .segment import Segmentation
 from .sequence_files import volume_of
+from .shard import Shard
 
 COLUMNS = (
     "patient",
@@ -135,7 +136,10 @@ def nothing_outlined(segmentation: Segmentation) -> list[str]:
 
 
 def write_results(
-    output: Path, rows: Sequence[Mapping[str, Any]], failed: Sequence[Mapping[str, Any]] = ()
+    output: Path,
+    rows: Sequence[Mapping[str, Any]],
+    failed: Sequence[Mapping[str, Any]] = (),
+    shard: Shard | None = None,
 ) -> None:
     """Write results.csv and results.json, each whole or not at all.
 
@@ -143,19 +147,30 @@ def write_results(
         output: folder.
         rows: of ``describe``.
         failed: patient, input and reason of studies that could not be segmented.
+        shard: whose tables they are; it goes into their names, so that shards may have one output.
     """
+    results = results_name(shard)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    files.write_text(output / "results.csv", text.getvalue())
+    files.write_text(output / f"{results}.csv", text.getvalue())
     content = {
         "note": "Not for diagnosis.",
         "versions": versions(),
         "studies": list(rows),
         "failed": list(failed),
     }
-    files.write_json(output / "results.json", content)
+    files.write_json(output / f"{results}.json", content)
+
+
+def results_name(shard: Shard | None) -> str:
+    """Return the name of the tables, without its ending.
+
+    >>> results_name(None), results_name(Shard(3, 8))
+    ('results', 'results-3-of-8')
+    """
+    return "results" if shard is None else f"results-{shard.name}"
 
 
 def _cell(value: Any) -> Any:

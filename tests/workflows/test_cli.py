@@ -366,6 +366,23 @@ def test_predict_says_how_many_studies_and_that_it_is_not_for_diagnosis(
     assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\n") == 9
 
 
+def test_a_part_of_the_studies_is_done_and_its_table_named(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    options = ("--output", tmp_path, "--model", smoke_run, "--device", "cpu", "--resume")
+    parts = [gliomaseg("predict", phantom_data, *options, "--shard", part) for part in ("1/3", "2/3", "3/3")]
+    assert [outcome.out.split(",")[0] for outcome in parts] == ["3 studies", "3 studies", "2 studies"]
+    assert f"Masks and results-2-of-3.csv are in {tmp_path}," in " ".join(parts[1].out.split())
+    whole = gliomaseg("predict", phantom_data, *options)
+    assert whole.out.startswith("8 studies")
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\n") == 9
+
+
+def test_a_shard_that_is_none_is_refused_before_the_model_is_read(gliomaseg, tmp_path: Path) -> None:
+    outcome = gliomaseg("predict", tmp_path, "--output", tmp_path / "o", "--model", "none", "--shard", "9/8")
+    refused(outcome, "from 1/8 to 8/8 for eight, got '9/8'")
+
+
 def test_a_file_that_is_no_scan_is_refused(gliomaseg, smoke_run: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
     outcome = gliomaseg("predict", tmp_path / "notes.txt", "--output", tmp_path / "out", "--model", smoke_run)

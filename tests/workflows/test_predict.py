@@ -25,6 +25,7 @@ from gliomaseg.workflows.masks import load_prediction
 from gliomaseg.workflows.phantom_study import write_dicom
 from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
 from gliomaseg.workflows.segment import Segmentation
+from gliomaseg.workflows.shard import Shard
 
 WritePatient = Callable[..., Path]
 WritePicture = Callable[[Path, np.ndarray], None]
@@ -591,3 +592,60 @@ def test_what_is_written_is_found_again_for_an_evaluation(
     predict(inputs, tmp_path / "out")
     (case,) = find_studies_to_predict(inputs)
     assert np.array_equal(load_prediction(tmp_path / "out", case), BrightIsAbnormal()(case).mask)
+
+
+# ---- One of several parts
+
+
+def do_part(
+    inputs: list[Path], output: Path, number: int, count: int, segmenter: Any = None
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the patients that were segmented, and the table of the shard."""
+    segmenter = segmenter or BrightIsAbnormal()
+    finished = notes(output, segmenter, resume=True)
+    predict_studies(inputs, output, segmenter, finished=finished, shard=Shard(number, count))
+    table = json.loads((output / f"results-{number}-of-{count}.json").read_text(encoding="utf-8"))
+    return segmenter.asked, table
+
+
+def test_the_parts_fill_one_output_and_one_call_gathers_them(tmp_path: Path, pair: list[Path]) -> None:
+    out = tmp_path / "out"
+    asked, first = do_part(pair, out, 1, 2)
+    assert (asked, [row["patient"] for row in first["studies"]]) == (["a"], ["a"])
+    asked, second = do_part(pair, out, 2, 2)
+    assert (asked, [row["patient"] for row in second["studies"]]) == (["b"], ["b"])
+    assert not (out / "results.json").exists()
+    assert (out / "results-2-of-2.csv").read_text(encoding="utf-8").count("\n") == 2
+    assert go_on(pair, out) == ([], ["a", "b"])
+    whole = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert whole["studies"] == first["studies"] + second["studies"]
+
+
+def test_a_part_that_died_is_done_when_they_are_gathered(tmp_path: Path, pair: list[Path]) -> None:
+    do_part(pair, tmp_path / "out", 2, 2)
+    assert go_on(pair, tmp_path / "out") == (["a"], ["a", "b"])
+
+
+def test_a_part_without_studies_says_so_in_its_table(tmp_path: Path, pair: list[Path]) -> None:
+    asked, table = do_part(pair, tmp_path / "out", 3, 3)
+    assert (asked, table["studies"], table["failed"]) == ([], [], [])
+    assert (tmp_path / "out" / "results-3-of-3.csv").read_text(encoding="utf-8").count("\n") == 1
+
+
+def test_a_part_of_one_study_lists_it_when_it_fails(tmp_path: Path, pair: list[Path]) -> None:
+    pair[2].write_bytes(b"not a picture")
+    table = tmp_path / "out" / "results-2-of-2.json"
+    with pytest.raises(InputError, match=rf"1 of 1 studies .* first of them b: .* {table} lists them all\."):
+        do_part(pair, tmp_path / "out", 2, 2)
+    failed = json.loads(table.read_text(encoding="utf-8"))["failed"]
+    assert [study["patient"] for study in failed] == ["b"]
+
+
+def test_the_studies_of_all_parts_are_checked_by_each(tmp_path: Path, pair: list[Path]) -> None:
+    volumes = [tmp_path / place / "c.nii.gz" for place in "xy"]
+    for path in volumes:
+        path.parent.mkdir()
+        nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), path)
+    with pytest.raises(InputError, match="are both c"):
+        do_part([*pair, *volumes], tmp_path / "out", 1, 4)
+    assert not (tmp_path / "out").exists()
