@@ -293,6 +293,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder of masks that any program wrote, instead of a model.", show_default=False),
     ] = None,
+    missing_as_empty: Annotated[
+        bool, typer.Option("--missing-as-empty", help="Scans without a mask there count as found empty.")
+    ] = False,
     section: Annotated[str, typer.Option(help="Of a datalist: training, validation, test or all.")] = "all",
     split_file: Annotated[
         Path | None,
@@ -320,6 +323,7 @@ def evaluate(
             output,
             model=model,
             predictions=predictions,
+            missing_as_empty=missing_as_empty,
             section=section,
             split_file=split_file,
             device=device,

@@ -176,12 +176,15 @@ def figures_of(
     )
 
 
-def masks_as_predictions(folder: Path, segment_image: Callable[[Mapping[str, Any]], Any]) -> Predict:
+def masks_as_predictions(
+    folder: Path, segment_image: Callable[[Mapping[str, Any]], Any], missing_as_empty: bool = False
+) -> Predict:
     """Return a function that takes the prediction of a record from a folder of masks.
 
     Args:
         folder: see ``masks.load_prediction``.
         segment_image: loads the scan of a record, ``(C, H, W, D)``, for the pictures.
+        missing_as_empty: a scan or slice without a mask counts as one in which nothing was found.
 
     Raises:
         InputError: there is no such folder.
@@ -193,7 +196,7 @@ def masks_as_predictions(folder: Path, segment_image: Callable[[Mapping[str, Any
 
     def predict(case: Mapping[str, Any]) -> Segmentation:
         image = segment_image(case)
-        mask = load_prediction(folder, case)
+        mask = load_prediction(folder, case, image.shape[1:] if missing_as_empty else None)
         known = bool(image.meta.get("spacing_known", True))
         return Segmentation(
             image=pictures.with_flair(image.numpy()),

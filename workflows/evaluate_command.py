@@ -22,7 +22,7 @@ from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions,
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .masks import files_of_prediction, require_masks
+from .masks import files_there, require_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
 
@@ -33,6 +33,7 @@ IN_VALIDATION = (
     "Of {total} evaluated patients, {count} chose the saved weights, those that were best on them: the "
     "figures are a little too good."
 )
+MISSING_AS_EMPTY = "count as empty, of whole scans or of slices: {count} of {total} patients"
 
 
 def evaluate_command(
@@ -46,6 +47,7 @@ def evaluate_command(
     device: str = "auto",
     resize: bool = False,
     resume: bool = False,
+    missing_as_empty: bool = False,
 ) -> Evaluation:
     """Evaluate a model, or a folder of masks, on the cases of a data set and write figures and report.
 
@@ -60,21 +62,18 @@ def evaluate_command(
         device: see ``inferers.pick_device``.
         resize: accept a truth of another size than its scan; the protocol then says so.
         resume: take over what an evaluation that was cut off has measured, see ``measured.Measurements``.
+        missing_as_empty: of ``predictions``: where a scan or slice has no mask, nothing was found in it.
 
     Raises:
         InputError: something named cannot be used.
     """
-    if model is not None and predictions is not None:
-        raise InputError("Give either --model or --predictions: the figures are those of one or the other.")
+    _check_options(model, predictions, missing_as_empty)
     _check_output(output)
     datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
     sha256 = datalist["sha256"] if datalist else _fingerprint(cases, data)
     if predictions is not None:
-        predict = masks_as_predictions(predictions, _load_image)
-        require_masks(predictions, cases)
-        protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
-        protocol |= {"data_sha256": sha256, "predictions": str(predictions)}
+        predict, protocol = _predictions_of(predictions, cases, sha256, missing_as_empty)
     else:
         segmenter = open_segmenter(model, device)
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
@@ -99,8 +98,8 @@ def evaluate_command(
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     ways = versions() if predictions is not None else settings_of(segmenter)
-    masks = None if predictions is None else partial(files_of_prediction, predictions)
-    kept = Measurements(output, {**ways, "resize": resize}, resume, masks)
+    masks = None if predictions is None else partial(files_there, predictions)
+    kept = Measurements(output, {**ways, "resize": resize, "empty": missing_as_empty}, resume, masks)
     evaluation = _evaluate(cases, predict, protocol, resize, kept)
     files.write_json(output / "environment.json", describe_environment())
     write_evaluation(
@@ -113,6 +112,7 @@ def evaluate_command(
             output,
             model=model,
             predictions=predictions,
+            missing_as_empty=missing_as_empty,
             section=None if section == "all" else section,
             split_file=split_file,
             device=None if device == "auto" else device,
@@ -121,6 +121,26 @@ def evaluate_command(
     )
     kept.clear()
     return evaluation
+
+
+def _check_options(model: Path | None, predictions: Path | None, missing_as_empty: bool) -> None:
+    if model is not None and predictions is not None:
+        raise InputError("Give either --model or --predictions: the figures are those of one or the other.")
+    if missing_as_empty and predictions is None:
+        raise InputError("--missing-as-empty speaks of masks in a folder; name it with --predictions.")
+
+
+def _predictions_of(
+    folder: Path, cases: Sequence[Mapping[str, Any]], data_sha256: str | None, missing_as_empty: bool
+) -> tuple[Predict, dict[str, Any]]:
+    """Return what takes masks from a folder, and the protocol of an evaluation of them."""
+    predict = masks_as_predictions(folder, _load_image, missing_as_empty)
+    lacking = require_masks(folder, cases, not missing_as_empty)
+    protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
+    protocol |= {"data_sha256": data_sha256, "predictions": str(folder)}
+    if missing_as_empty:
+        protocol["missing_masks"] = MISSING_AS_EMPTY.format(count=len(lacking), total=len(cases))
+    return predict, protocol
 
 
 def _evaluate(

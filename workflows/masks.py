@@ -41,7 +41,9 @@ def load_label(case: Mapping[str, Any]) -> MetaTensor:
     return _load(case[keys.LABEL])
 
 
-def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
+def load_prediction(
+    folder: Path, case: Mapping[str, Any], empty: Sequence[int] | None = None
+) -> npt.NDArray[np.uint8]:
     """Find and load the masks that a folder holds for a record.
 
     A mask of slice ``TCGA_XX_1_7.tif`` may be called ``TCGA_XX_1_7_mask.tif``, ``TCGA_XX_1_7_pred.tif`` or
@@ -51,6 +53,8 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
     Args:
         folder: of the masks.
         case: the record whose scan they belong to.
+        empty: shape of the scan, ``(H, W, D)``, where a scan or slice without a mask counts as one in which
+            nothing was found; None refuses it.
 
     Returns:
         ``(H, W, D)`` uint8, 0/1.
@@ -67,9 +71,22 @@ def load_prediction(folder: Path, case: Mapping[str, Any]) -> npt.NDArray[np.uin
         if whole is not None and Path(whole).is_file():
             require_same_place(mask.affine, volume, nib.load(whole).affine, whole)
         return np.asarray(mask.numpy(), dtype=np.uint8)
+    if empty is not None:
+        return _with_empty(folder, case, empty)
     if whole := _whole(case):
         raise _missing(folder, str(case[keys.PATIENT]), Path(whole).name)
     return np.asarray(_load([find_slice(folder, case, Path(name)) for name in scan]).numpy(), dtype=np.uint8)
+
+
+def _with_empty(folder: Path, case: Mapping[str, Any], shape: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Return the masks of the slices that have one, and 0 for all others."""
+    found = files_there(folder, case)
+    if not found:
+        return np.zeros(tuple(shape), dtype=np.uint8)
+    masks = _load(found).numpy()
+    whole = np.zeros((*masks.shape[:2], len(case[keys.IMAGE])), dtype=np.uint8)
+    whole[..., [_slice_file(folder, case, Path(name)) is not None for name in case[keys.IMAGE]]] = masks
+    return whole
 
 
 def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
@@ -86,18 +103,30 @@ def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
     Raises:
         InputError: there is none.
     """
-    names = [f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem]
-    found = _first_file(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix))
+    found = _slice_file(folder, case, scan)
     if found is None:
         raise _missing(folder, str(case[keys.PATIENT]), scan.name)
     return found
 
 
-def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
+def _slice_file(folder: Path, case: Mapping[str, Any], scan: Path) -> str | None:
+    names = [f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem]
+    return _first_file(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix))
+
+
+def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them: bool = True) -> list[str]:
     """Refuse a folder that lacks masks of some records, before any are measured.
 
+    Args:
+        folder: of the masks.
+        cases: the records.
+        all_of_them: False accepts a folder that has any mask of any record.
+
+    Returns:
+        The patients who lack masks, of all slices or of some.
+
     Raises:
-        InputError: it does; the first one is told, the others are named.
+        InputError: masks are lacking; the first one is told, the others are named.
     """
     lacking: list[tuple[str, InputError]] = []
     for case in cases:
@@ -105,8 +134,8 @@ def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
             _require_mask(folder, case)
         except InputError as error:
             lacking.append((str(case[keys.PATIENT]), error))
-    if not lacking:
-        return
+    if not lacking or (not all_of_them and any(files_there(folder, case) for case in cases)):
+        return [patient for patient, _ in lacking]
     others = [patient for patient, _ in lacking[1:]]
     shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
     more = f" Of {len(cases)} patients {len(lacking)} lack masks, also {shown}." if others else ""
@@ -128,6 +157,15 @@ def files_of_prediction(folder: Path, case: Mapping[str, Any]) -> list[str]:
     if volume is not None or _whole(case):
         return [volume] if volume is not None else []
     return [find_slice(folder, case, Path(name)) for name in scan]
+
+
+def files_there(folder: Path, case: Mapping[str, Any]) -> list[str]:
+    """Return the files of ``files_of_prediction`` that are there, in the order of the slices."""
+    volume, scan = find_volume(folder, case), case[keys.IMAGE]
+    if volume is not None or _whole(case):
+        return [volume] if volume is not None else []
+    found = (_slice_file(folder, case, Path(name)) for name in scan)
+    return [name for name in found if name is not None]
 
 
 def _whole(case: Mapping[str, Any]) -> str | None:

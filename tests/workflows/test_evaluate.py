@@ -10,6 +10,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from monai.bundle import ConfigWorkflow
 from PIL import Image
@@ -214,6 +215,31 @@ def test_a_missing_mask_is_named_with_the_names_it_could_have(phantom_data: Path
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 
+def test_missing_masks_count_as_empty_where_that_is_asked_for(phantom_data: Path, tmp_path: Path) -> None:
+    first, second, *others = load_cases(phantom_data)
+    for case in (second, *others):
+        for label in case["label"]:
+            shutil.copy(label, tmp_path)
+    lesion = next(path for path in map(Path, second["label"]) if np.asarray(Image.open(path)).any())
+    (tmp_path / lesion.name).unlink()
+    evaluate_command(phantom_data, tmp_path / "out", predictions=tmp_path, missing_as_empty=True)
+    table = pd.read_csv(tmp_path / "out" / "per_patient.csv", index_col="patient")
+    assert table.loc[first["patient"], "dice"] == 0
+    assert table.loc[first["patient"], "missed"]
+    assert 0 < table.loc[second["patient"], "dice"] < 1
+    assert (table.loc[[case["patient"] for case in others], "dice"] == 1).all()
+    said = f"count as empty, of whole scans or of slices: 2 of {len(table)} patients"
+    assert metrics_of(tmp_path / "out")["protocol"]["missing_masks"] == said
+    assert "--missing-as-empty" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_has_no_missing_masks(phantom_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="--missing-as-empty speaks of masks in a folder; name it with --pred"
+    ):
+        evaluate_command(phantom_data, tmp_path / "out", missing_as_empty=True)
+
+
 def test_a_run_is_not_written_over(smoke_run: Path, phantom_data: Path) -> None:
     before = {name: (smoke_run / name).read_bytes() for name in ("metrics.json", "report.html")}
     with pytest.raises(
@@ -371,9 +397,8 @@ def test_a_case_whose_file_changed_or_whose_measurement_is_broken_is_measured_ag
     shutil.copytree(phantom_data, data)
     patients = cut_off(counted, data, tmp_path / "out", smoke_run)
     os.utime(load_cases(data)[1]["label"][0], ns=(10**18, 10**18))
-    kept = Measurements(
-        tmp_path / "out", {**settings_of(Segmenter.from_name(smoke_run, "cpu")), "resize": False}
-    )
+    settings = settings_of(Segmenter.from_name(smoke_run, "cpu"))
+    kept = Measurements(tmp_path / "out", {**settings, "resize": False, "empty": False})
     broken = kept._path(load_cases(data)[3])
     broken.write_bytes(damage(broken.read_bytes()))
     evaluate_command(data, tmp_path / "out", model=smoke_run, device="cpu", resume=True)
@@ -467,11 +492,11 @@ def test_of_masks_those_that_changed_are_measured_again(
     asked: list[str] = []
     load = evaluate.load_prediction
 
-    def counting(folder: Path, case: dict) -> np.ndarray:
+    def counting(folder: Path, case: dict, empty: Any) -> np.ndarray:
         if len(asked) == 5:
             raise KeyboardInterrupt
         asked.append(case["patient"])
-        return load(folder, case)
+        return load(folder, case, empty)
 
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "load_prediction", counting)

@@ -212,3 +212,35 @@ def test_classes_are_one_mask(tmp_path: Path, dtype: type) -> None:
     write_volume(tmp_path / "v_mask.nii.gz", mask.astype(dtype))
     loaded = load_prediction(tmp_path, {"patient": "v", "image": "v.nii.gz"})
     np.testing.assert_array_equal(loaded, mask != 0)
+
+
+def test_slices_without_mask_are_empty_where_that_is_asked_for(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    write_picture(tmp_path / f"{PATIENT}_{NUMBERS[1]}_mask.tif", slice_mask(NUMBERS[1]))
+    mask = load_prediction(tmp_path, stack(), EXPECTED.shape)
+    assert np.array_equal(mask[..., 1], EXPECTED[..., 1])
+    assert mask[..., [0, 2]].sum() == 0
+    assert (mask.shape, mask.dtype) == (EXPECTED.shape, np.uint8)
+
+
+@pytest.mark.parametrize("case", [stack(), volume()])
+def test_a_patient_without_any_mask_is_empty_where_that_is_asked_for(
+    tmp_path: Path, case: dict[str, Any]
+) -> None:
+    mask = load_prediction(tmp_path, case, (2, 3, 3))
+    assert (mask.shape, mask.dtype, mask.sum()) == ((2, 3, 3), np.uint8, 0)
+
+
+def test_a_folder_with_some_masks_is_accepted_where_that_is_asked_for(tmp_path: Path) -> None:
+    cases = [
+        {"patient": "a", "image": ["a_1.png", "a_2.png"], "slices": [1, 2]},
+        {"patient": "b", "image": ["b_1.png"], "slices": [1]},
+        {"patient": "c", "image": "c.nii.gz"},
+    ]
+    with pytest.raises(InputError, match=r"no mask for a_1.png of patient a .* 3 lack masks, also b, c\.$"):
+        require_masks(tmp_path, cases, all_of_them=False)
+    (tmp_path / "a_1_mask.png").touch()
+    assert require_masks(tmp_path, cases, all_of_them=False) == ["a", "b", "c"]
+    (tmp_path / "c.nii.gz").touch()
+    assert require_masks(tmp_path, cases, all_of_them=False) == ["a", "b"]
