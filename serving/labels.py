@@ -12,9 +12,10 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from ..transforms import LoadStudyd, keys
+from ..transforms.load import turned_like
+from ..transforms.space import AFFINE_TOLERANCE_MM
 from ..workflows.causes import root_cause
 from ..workflows.files import InputError
-from ..workflows.masks import AFFINE_TOLERANCE
 from ..workflows.slices import ENDINGS as SLICE_ENDINGS
 from .studies import write_nifti
 
@@ -43,12 +44,14 @@ def standard_label(scan: Path, label: Path) -> Path:
             f"Expected a label of one channel, got {drawn.shape[0]} in {label.name}; save one segment alone."
         )
     _require_label(drawn.numpy(), label.name)
-    mask = np.asarray(drawn.numpy()[0] != 0, dtype=np.uint8)
     if scan.suffix.lower() in SLICE_ENDINGS:
         is_picture = label.suffix.lower() in SLICE_ENDINGS
+        mask = np.asarray(drawn.numpy()[0] != 0, dtype=np.uint8)
         columns_first = not is_picture and _columns_first(np.asarray(drawn.affine))
         return _write_picture(scan, _flat(mask, image, columns_first, label.name))
+    drawn = turned_like(drawn, image)
     _require_same_place(image, drawn, label.name)
+    mask = np.asarray(drawn.numpy()[0] != 0, dtype=np.uint8)
     target = _temporary(".nii.gz")
     write_nifti(target, mask, np.asarray(image.affine, dtype=np.float64))
     return target
@@ -84,7 +87,7 @@ def _require_same_place(scan: MetaTensor, label: MetaTensor, name: str) -> None:
             f"{tuple(label.shape[1:])}; export it with the scan as reference."
         )
     theirs, ours = np.asarray(label.affine), np.asarray(scan.affine)
-    if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE):
+    if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE_MM):
         raise InputError(
             f"A label lies where its scan does, but the affine of {name} differs by up to "
             f"{abs(theirs - ours).max():.3g}; export it with the scan as reference."

@@ -18,15 +18,16 @@ from tqdm import tqdm
 
 from ..transforms import FillMissingSequencesd, LoadStudyd, keys
 from ..transforms.intensity import require_usable
+from ..transforms.load import turned_like
 from ..transforms.nifti import SIZE_UNKNOWN, is_nifti
-from ..transforms.space import check_axial
+from ..transforms.space import AFFINE_TOLERANCE_MM, check_axial
 from ..workflows import files
 from ..workflows.causes import root_cause
 from ..workflows.dicom_folder import REFUSED
 from ..workflows.files import InputError
 from ..workflows.findings import amount
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
-from ..workflows.masks import AFFINE_TOLERANCE, load_label
+from ..workflows.masks import load_label
 from ..workflows.studies import Record
 
 FINAL = Path("labels") / "final"
@@ -125,7 +126,8 @@ def _prepare(record: Record, name: str, store: Path, done: Prepared) -> None:
         return
     if REFUSED in record:
         raise InputError(str(record[REFUSED]))
-    scan, label = _load(record), _label_of(record)
+    scan = _load(record)
+    label = _label_of(record, scan)
     if label is not None:
         _require_one_grid(scan, label, place_of(record))
     picture = _is_picture(record)
@@ -165,12 +167,12 @@ def _require_segmentable(scan: MetaTensor, place: str) -> None:
         check_axial(np.asarray(scan.affine, dtype=np.float64), place)
 
 
-def _label_of(record: Record) -> MetaTensor | None:
-    return load_label(record) if record.get(keys.LABEL) else None
+def _label_of(record: Record, scan: MetaTensor) -> MetaTensor | None:
+    return turned_like(load_label(record), scan) if record.get(keys.LABEL) else None
 
 
 def _require_one_grid(scan: MetaTensor, label: MetaTensor, place: str) -> None:
-    same = scan.shape[1:] == label.shape and np.allclose(scan.affine, label.affine, atol=AFFINE_TOLERANCE)
+    same = scan.shape[1:] == label.shape and np.allclose(scan.affine, label.affine, atol=AFFINE_TOLERANCE_MM)
     if not same:
         raise InputError(
             f"A mask lies on the grid of its scan, but in {place} the scan is {tuple(scan.shape[1:])} and "

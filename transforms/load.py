@@ -23,6 +23,7 @@ from PIL import Image
 from . import keys
 from .dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly, read_series
 from .nifti import is_nifti, read_nifti
+from .space import turn_like
 from .volume import Volume, compact, join
 
 # MONAI makes every reader it knows of. Where pydicom is installed, NVIDIA's reader of DICOM warns each time,
@@ -112,7 +113,8 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
     in one sentence, anything else through the reader that MONAI picks. Several volumes are laid over each
     other on the grid of FLAIR; what each shows stands under ``keys.SEQUENCES``, by default ``keys.CHANNELS``.
     The scan keeps the values of its files, integers as uint8, int16 or int32; the label becomes uint8 with 1
-    where the file is not zero, ``(1, H, W, D)``. Affines are kept as read, in mm.
+    where the file is not zero, ``(1, H, W, D)``. Affines are kept as read, in mm; a label whose file has its
+    axes in another order than its scan, or the other way round, is turned to lie like that.
 
     Args:
         keys: which of ``image`` and ``label`` to load.
@@ -148,7 +150,9 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
             loaded[key] = self._load(_as_list(loaded[key]), sequences, reader)
         label = loaded.get(self.label_key)
         if self.label_key in self.keys and isinstance(label, MetaTensor):
-            loaded[self.label_key] = (label != 0).to(torch.uint8)
+            label = (label != 0).to(torch.uint8)
+            image = loaded.get(keys.IMAGE)
+            loaded[self.label_key] = turned_like(label, image) if isinstance(image, MetaTensor) else label
         return loaded
 
     def _load(
@@ -161,6 +165,22 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
             return _as_tensor(join([read_series(part) for part in split_series(names)], sequences))
         loaded: Any = self._loader(names, reader)
         return _computable(loaded[0] if isinstance(loaded, tuple) else loaded)  # MONAI Label asks for pairs
+
+
+def turned_like(label: MetaTensor, image: MetaTensor) -> MetaTensor:
+    """Turn a volume by flips and swaps of its axes to lie as another does, if that one knows how it lies.
+
+    Args:
+        label: ``(X, Y, Z)`` or ``(C, X, Y, Z)``.
+        image: whose affine counts.
+    """
+    if not image.meta.get("spacing_known", True):
+        return label
+    values, affine = turn_like(label.numpy(), np.asarray(label.affine), np.asarray(image.affine))
+    if values.shape == label.shape and np.array_equal(affine, np.asarray(label.affine)):
+        return label
+    meta = {**label.meta, "affine": torch.as_tensor(affine), "spatial_shape": np.asarray(values.shape[-3:])}
+    return MetaTensor(torch.from_numpy(values.copy()), meta=meta)
 
 
 def split_series(names: Sequence[str]) -> list[list[str]]:

@@ -16,6 +16,9 @@ from . import keys
 Affine = npt.NDArray[np.float64]
 """``(4, 4)``, voxel indices to mm in RAS."""
 
+AFFINE_TOLERANCE_MM = 1e-2
+"""Largest difference of two affines that rounding in a header may explain."""
+
 SPACING_LIMITS_MM = (0.01, 100.0)
 """A voxel outside these is no voxel of a head; a header that says so is damaged."""
 
@@ -106,6 +109,34 @@ def to_slices(volume: npt.NDArray[Any], affine: npt.NDArray[Any]) -> npt.NDArray
 def from_slices(slices: npt.NDArray[Any], affine: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Undo ``to_slices``; ``affine`` is still that of the volume, not of the slices."""
     return _turn(slices, _slice_ornt(), _ornt(affine))
+
+
+def turn_like(
+    volume: npt.NDArray[Any], affine: npt.NDArray[Any], like: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], Affine]:
+    """Turn a volume by flips and swaps alone, so that its axes point the way those of another one do.
+
+    Two programs that store one grid in different orders of axes mean the same places; this shows it.
+
+    Args:
+        volume: ``(..., X, Y, Z)``; leading axes stay.
+        affine: of the volume.
+        like: affine of the other one.
+
+    Returns:
+        A view of the volume, and its affine.
+
+    Example:
+        >>> values, affine = turn_like(np.arange(3).reshape(3, 1, 1), np.diag([-2.0, 1, 1, 1]), np.eye(4))
+        >>> values.ravel().tolist(), affine[0].tolist()
+        ([2, 1, 0], [2.0, 0.0, 0.0, -4.0])
+    """
+    own = np.asarray(affine, dtype=np.float64)
+    start, end = _ornt(own), _ornt(like)
+    if np.array_equal(start, end, equal_nan=True) or not np.isfinite([start, end]).all():
+        return volume, own
+    turn = orientations.ornt_transform(start, end)
+    return _turn(volume, start, end), own @ orientations.inv_ornt_aff(turn, volume.shape[-3:])
 
 
 def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:

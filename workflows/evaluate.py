@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.resize import nearest_mask
-from ..transforms.space import axial_spacing, to_slices
+from ..transforms.space import axial_spacing, to_slices, turn_like
 from . import animation, files, pictures
 from .ensemble import Ensemble
 from .environment import describe_environment
@@ -109,12 +109,15 @@ def pool_evaluations(parts: Sequence[Evaluation], protocol: Mapping[str, Any]) -
 def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: int) -> Measured:
     """Measure a case; it is animated if its lesion has more than ``largest`` voxels."""
     label = load_label(case)
-    truth = np.asarray(label.numpy(), dtype=np.uint8)
     segmentation = predict(case)
+    truth, affine = np.asarray(label.numpy(), dtype=np.uint8), np.asarray(label.affine)
+    placed = isinstance(case[keys.LABEL], str) and segmentation.spacing_mm is not None
+    if placed:
+        truth, affine = turn_like(truth, affine, segmentation.affine)
     if resize:
-        truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
-    elif isinstance(case[keys.LABEL], str) and segmentation.spacing_mm is not None:
-        require_same_place(label.affine, case[keys.LABEL], segmentation.affine, place_of(case))
+        truth = nearest_mask(torch.from_numpy(truth.copy()), segmentation.mask.shape[:2]).numpy()
+    elif placed:
+        require_same_place(affine, case[keys.LABEL], segmentation.affine, place_of(case))
     segmentation, truth = in_slices(segmentation, truth)
     frames: list[npt.NDArray[np.uint8]] = []
     if truth.sum() > largest:

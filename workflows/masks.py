@@ -8,21 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
 
 from ..transforms import LoadStudyd, keys
+from ..transforms.nifti import read_geometry
 from ..transforms.plain import plain
+from ..transforms.space import AFFINE_TOLERANCE_MM, turn_like
 from .files import InputError
 from .sequence_files import volume_of
 
 SLICE_MASK_ENDINGS = (".tif", ".tiff", ".png")
-AFFINE_TOLERANCE = 1e-2
-"""Largest difference of two affines, in mm, that rounding in a header may explain."""
-
 MOST_CLASSES = 20
 """More values than that in one mask are no classes."""
 
@@ -47,8 +45,9 @@ def load_prediction(
     """Find and load the masks that a folder holds for a record.
 
     A mask of slice ``TCGA_XX_1_7.tif`` may be called ``TCGA_XX_1_7_mask.tif``, ``TCGA_XX_1_7_pred.tif`` or
-    just ``TCGA_XX_1_7.tif`` (or ``.png``). A volume is called after the patient, or like the scan. Both may
-    lie in the folder itself or in one named after the patient. Any value but 0 counts as abnormal.
+    just ``TCGA_XX_1_7.tif`` (or ``.png``). A volume is called after the patient, or like the scan; its axes
+    may be in another order than those of the scan, as its affine says. Both may lie in the folder itself or
+    in one named after the patient. Any value but 0 counts as abnormal.
 
     Args:
         folder: of the masks.
@@ -66,16 +65,23 @@ def load_prediction(
     scan = case[keys.IMAGE]
     volume = find_volume(folder, case)
     if volume is not None:
-        mask = _load(volume)
-        whole = volume_of(case)
-        if whole is not None and Path(whole).is_file():
-            require_same_place(mask.affine, volume, nib.load(whole).affine, whole)
-        return np.asarray(mask.numpy(), dtype=np.uint8)
+        return _on_the_grid_of(volume_of(case), _load(volume), volume)
     if empty is not None:
         return _with_empty(folder, case, empty)
     if whole := _whole(case):
         raise _missing(folder, str(case[keys.PATIENT]), Path(whole).name)
     return np.asarray(_load([find_slice(folder, case, Path(name)) for name in scan]).numpy(), dtype=np.uint8)
+
+
+def _on_the_grid_of(scan: str | None, mask: MetaTensor, name: str) -> npt.NDArray[np.uint8]:
+    """Return a mask turned to lie as its scan, if that is a volume that says how it lies."""
+    values, affine = mask.numpy(), np.asarray(mask.affine)
+    if scan is not None and Path(scan).is_file():
+        target, known = read_geometry(scan)
+        if known:
+            values, affine = turn_like(values, affine, target)
+        require_same_place(affine, name, target, scan)
+    return np.asarray(values, dtype=np.uint8)
 
 
 def _with_empty(folder: Path, case: Mapping[str, Any], shape: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -196,7 +202,7 @@ def require_same_place(mask_affine: Any, mask: str, scan_affine: Any, scan: str)
         InputError: the affines differ by more than rounding.
     """
     theirs, ours = np.asarray(mask_affine), np.asarray(scan_affine)
-    if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE):
+    if not np.allclose(theirs, ours, atol=AFFINE_TOLERANCE_MM):
         raise InputError(
             f"The mask {mask} lies elsewhere in space than its scan {scan}: the affines differ by up to "
             f"{abs(theirs - ours).max():.3g}; write it with the scan's own header."

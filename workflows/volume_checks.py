@@ -15,9 +15,6 @@ from .nifti_folder import read_volume
 from .slice_checks import Fault, digest_of, gather, shortened
 from .studies import Study
 
-AFFINE_TOLERANCE_MM = 1e-3
-"""How far the entries of two affines may differ. Headers are rounded to float32 by many tools."""
-
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
 
@@ -53,7 +50,7 @@ def inspect_volume(study: Study) -> VolumeFacts:
     if label is not None and study.label:
         faults += _label_faults(study.label, label[0])
     if image is not None and label is not None and study.label:
-        faults += _pair_faults(study.label, label, image)
+        faults += _pair_faults(study.label, _as_it_lies(study, label, image), image)
     if study.volume is None and study.label:
         faults.append(Fault("mask-without-image", study.label, f"{study.label} has no image."))
     lesion = _slices_with_lesion(label) if label is not None else 0
@@ -187,6 +184,8 @@ def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
 
 
 def _pair_faults(file: str, label: Volume, image: Volume) -> Iterator[Fault]:
+    from ..transforms.space import AFFINE_TOLERANCE_MM  # as above
+
     shape, own = image[0].shape[:3], label[0].shape
     if own not in (shape, (*shape, 1)):
         yield Fault("label-shape", file, f"{file} is {_by(own)} voxels, its image is {_by(shape)}.")
@@ -195,6 +194,18 @@ def _pair_faults(file: str, label: Volume, image: Volume) -> Iterator[Fault]:
         yield Fault(
             "affine", file, f"{file} lies elsewhere than its image: their affines differ by {offset:g}."
         )
+
+
+def _as_it_lies(study: Study, label: Volume, image: Volume) -> Volume:
+    """Return the label turned to lie as its image, as it is when it is loaded."""
+    from ..transforms.nifti import read_geometry
+    from ..transforms.space import turn_like
+
+    try:
+        _, known = read_geometry(str(study.volume))
+    except ValueError:  # said by _geometry_faults
+        return label
+    return turn_like(*label, image[1]) if known and label[0].ndim == 3 else label
 
 
 def _whole_study(study: Study, is_blank: bool) -> Iterator[Finding]:

@@ -76,6 +76,14 @@ def test_the_mask_of_a_picture_that_a_viewer_asked_for_comes_back_upright(
     assert np.array_equal(found, mask[..., 0] * np.uint8(255))
 
 
+def test_a_label_with_its_axes_in_another_order_is_turned(head, scan: Path, tmp_path: Path) -> None:
+    other = nib.Nifti1Image(head.lesion, head.affine).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    drawn = write_nifti(tmp_path / "l.nii.gz", np.asarray(other.dataobj), other.affine)
+    found = nib.load(standard_label(scan, drawn))
+    assert np.array_equal(found.dataobj, head.lesion)
+    assert np.array_equal(found.affine, nib.load(scan).affine)
+
+
 def test_a_label_of_another_shape_is_refused(head, scan: Path, tmp_path: Path) -> None:
     drawn = write_nifti(tmp_path / "l.nii.gz", head.lesion[:-1], head.affine)
     with pytest.raises(

@@ -149,6 +149,16 @@ def test_a_study_that_cannot_be_used_does_not_stop_the_others(head, tmp_path: Pa
     assert not list((tmp_path / "store/labels/final").iterdir())
 
 
+def test_a_mask_with_its_axes_in_another_order_is_turned(head, tmp_path: Path) -> None:
+    other = nib.Nifti1Image(head.lesion, head.affine).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    write_nifti(tmp_path / "in/a.nii.gz", head.scan, head.affine)
+    write_nifti(tmp_path / "in/a_mask.nii.gz", np.asarray(other.dataobj), other.affine)
+    assert prepare_studies(tmp_path / "in", tmp_path / "store").labelled == 1
+    found = nib.load(tmp_path / "store/labels/final/a.nii.gz")
+    assert np.array_equal(found.dataobj, head.lesion)
+    assert np.array_equal(found.affine, nib.load(tmp_path / "in/a.nii.gz").affine)
+
+
 def test_two_studies_of_one_name_are_told(head, tmp_path: Path) -> None:
     for folder in ("x", "y"):
         write_nifti(tmp_path / "in" / folder / "a_flair.nii.gz", head.scan[..., 1], head.affine)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from gliomaseg.transforms import LoadStudyd, SliceStackReader, keys
+from gliomaseg.transforms.nifti import SIZE_UNKNOWN
 
 SaveSlice = Callable[..., str]
 
@@ -188,3 +189,36 @@ def test_a_loader_that_was_asked_for_pairs_still_gives_the_image(tmp_path: Path)
     loader = LoadStudyd(keys="image")
     loader._loader.image_only = False  # MONAI Label sets this on every loader
     assert loader({"image": [str(tmp_path / "one_1.tif")]})["image"].shape == (3, 6, 8, 1)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Return a function that writes a scan, and its label with the axes in another order."""
+
+    def write(codes: str, words: str = "") -> dict[str, str]:
+        values = np.random.default_rng(0).integers(0, 2, (3, 4, 5)).astype(np.uint8)
+        scan = nib.Nifti1Image(values, np.array([[0, -2, 0, 5], [1, 0, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1.0]]))
+        scan.header["descrip"] = words.encode()
+        start, end = nib.io_orientation(scan.affine), nib.orientations.axcodes2ornt(codes)
+        label = scan.as_reoriented(nib.orientations.ornt_transform(start, end))
+        names = {keys.IMAGE: str(tmp_path / "scan.nii.gz"), keys.LABEL: str(tmp_path / "label.nii.gz")}
+        nib.save(scan, names[keys.IMAGE])
+        nib.save(label, names[keys.LABEL])
+        return names
+
+    return write
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "SPL", "ALI"])
+def test_a_label_is_turned_to_lie_as_its_scan(pair: Callable[..., dict[str, str]], codes: str) -> None:
+    loaded = LoadStudyd()(pair(codes))
+    assert torch.equal(loaded[keys.LABEL].as_tensor(), loaded[keys.IMAGE].as_tensor())
+    assert torch.equal(loaded[keys.LABEL].affine, loaded[keys.IMAGE].affine)
+    assert tuple(loaded[keys.LABEL].meta["spatial_shape"]) == (3, 4, 5)
+
+
+def test_a_label_is_left_as_it_is_where_the_scan_does_not_know_how_it_lies(
+    pair: Callable[..., dict[str, str]],
+) -> None:
+    loaded = LoadStudyd()(pair("SPL", SIZE_UNKNOWN))
+    assert loaded[keys.LABEL].shape[1:] != loaded[keys.IMAGE].shape[1:]

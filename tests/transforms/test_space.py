@@ -16,6 +16,7 @@ from gliomaseg.transforms.space import (
     resample_to,
     spacing_of,
     to_slices,
+    turn_like,
     voxel_volume_mm3,
 )
 
@@ -43,6 +44,29 @@ def test_slices_and_back_is_the_volume_in_every_orientation(codes: str) -> None:
     turn = nib.orientations.ornt_transform(nib.io_orientation(affine), where)
     expected = nib.orientations.apply_orientation(volume[0], turn)
     assert np.array_equal(slices[0], expected)
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_a_volume_is_turned_to_lie_as_another_in_every_orientation(codes: str) -> None:
+    lying = nib.Nifti1Image(np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.int16), affine_like(codes))
+    lying.affine[:3, 3] = 7, -8, 9
+    turned = lying.as_reoriented(
+        nib.orientations.ornt_transform(
+            nib.io_orientation(lying.affine), nib.orientations.axcodes2ornt("ASR")
+        )
+    )
+    values, affine = turn_like(np.asarray(turned.dataobj), turned.affine, lying.affine)
+    assert np.array_equal(values, np.asarray(lying.dataobj))
+    assert np.array_equal(affine, lying.affine)
+    several, _ = turn_like(np.stack([np.asarray(turned.dataobj)] * 2), turned.affine, lying.affine)
+    assert np.array_equal(several, np.stack([values] * 2))
+
+
+def test_a_volume_that_lies_so_already_or_nowhere_is_left_as_it_is() -> None:
+    volume, affine = np.zeros((2, 3, 4)), affine_like("LPS")
+    assert turn_like(volume, affine, affine_like("LPS", (3, 3, 3)))[0] is volume
+    flat = np.diag([1.0, 1.0, 0.0, 1.0])
+    assert turn_like(volume, flat, affine)[0] is volume
 
 
 def test_the_spacing_follows_the_axes() -> None:

@@ -434,6 +434,14 @@ def test_a_label_that_lies_elsewhere_is_found(volumes: Path):
     assert found.what == f"{volumes}/v_seg.nii.gz lies elsewhere than its image: their affines differ by 2.5."
 
 
+def test_a_label_with_its_axes_in_another_order_is_none_that_lies_elsewhere(volumes: Path):
+    before = check_data(volumes)
+    label = nibabel.load(volumes / "v_seg.nii.gz").as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    save_volume(volumes / "v_seg.nii.gz", np.asarray(label.dataobj), label.affine)
+    assert label.shape == (4, 5, 4)
+    assert check_data(volumes) == before
+
+
 def test_a_label_of_another_shape_is_found(volumes: Path):
     save_volume(volumes / "v_seg.nii.gz", np.ones((4, 4, 6), np.uint8))
     found = only(check_data(volumes), "label-shape")

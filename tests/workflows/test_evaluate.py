@@ -167,6 +167,19 @@ def test_figures_do_not_depend_on_how_a_volume_is_stored(
     assert all(one == found[0] for one in found[1:])
 
 
+@pytest.mark.parametrize("resize", [False, True])
+def test_truth_and_masks_may_be_stored_otherwise_than_their_scan(
+    turned: Callable[[str], tuple[Path, Path]], tmp_path: Path, resize: bool
+) -> None:
+    data, masks = turned("LPS")
+    evaluate_command(data, tmp_path / "a", predictions=masks, resize=resize)
+    shutil.copy(turned("ASR")[0] / "anna_mask.nii.gz", data / "anna_mask.nii.gz")
+    shutil.copy(turned("SPL")[1] / "anna.nii.gz", masks / "anna.nii.gz")
+    assert [found.code for found in check_data(data).findings] == ["grey"]
+    evaluate_command(data, tmp_path / "b", predictions=masks, resize=resize)
+    assert metrics_of(tmp_path / "a")["dice"] == metrics_of(tmp_path / "b")["dice"]
+
+
 def test_doctor_counts_axial_slices_however_a_volume_is_stored(
     turned: Callable[[str], tuple[Path, Path]],
 ) -> None:
@@ -179,8 +192,9 @@ def test_a_truth_that_lies_elsewhere_than_its_scan_is_refused(
     turned: Callable[[str], tuple[Path, Path]], tmp_path: Path
 ) -> None:
     data, masks = turned("LPS")
-    other, _ = turned("RAS")
-    shutil.copy(other / "anna_mask.nii.gz", data / "anna_mask.nii.gz")
+    truth = nib.load(data / "anna_mask.nii.gz")
+    shifted = truth.affine + np.eye(4, k=3) * 2
+    nib.save(nib.Nifti1Image(np.asarray(truth.dataobj), shifted), data / "anna_mask.nii.gz")
     with pytest.raises(
         InputError,
         match=r"anna_mask.nii.gz lies elsewhere in space than its scan \S+anna.nii.gz: the affines",

@@ -158,9 +158,27 @@ def test_a_mask_that_lies_elsewhere_than_its_scan_is_refused(tmp_path: Path) -> 
     nib.save(nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), scan), tmp_path / "x.nii.gz")
     assert load_prediction(tmp_path, case).shape == (4, 4, 3)
     nib.save(nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), flipped), tmp_path / "x.nii.gz")
-    words = r"x\.nii\.gz lies elsewhere in space .* differ by up to 2; write it with"
+    words = r"x\.nii\.gz lies elsewhere in space .* differ by up to 3; write it with"
     with pytest.raises(InputError, match=words):
         load_prediction(tmp_path, case)
+
+
+def test_a_mask_with_its_axes_in_another_order_is_turned(tmp_path: Path) -> None:
+    scan = nib.Nifti1Image(np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(np.int16), np.diag([1.0, 2, 5, 1]))
+    nib.save(scan, tmp_path / "one.nii.gz")
+    mask = nib.Nifti1Image((np.asarray(scan.dataobj) > 30).astype(np.uint8), scan.affine)
+    nib.save(mask.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])), tmp_path / "x.nii.gz")
+    found = load_prediction(tmp_path, {"patient": "x", "image": str(tmp_path / "one.nii.gz")})
+    assert np.array_equal(found, np.asarray(mask.dataobj))
+
+
+def test_a_mask_is_measured_in_the_units_of_its_header(tmp_path: Path) -> None:
+    for name, unit, size in (("one", "mm", 1.0), ("x", "meter", 1e-3)):
+        image = nib.Nifti1Image(np.ones((4, 4, 3), np.uint8), np.diag([size, size, 5 * size, 1]))
+        image.header.set_xyzt_units(unit)
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+    case = {"patient": "x", "image": str(tmp_path / "one.nii.gz")}
+    assert load_prediction(tmp_path, case).all()
 
 
 def test_all_patients_without_masks_are_named_at_once(tmp_path: Path) -> None:
