@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -31,6 +31,7 @@ from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .callers import refusal_of
 from .jobs import OUR_FAULT, FullError, Job, Jobs
+from .meters import CONTENT_TYPE, Meters
 from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
 from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
@@ -133,11 +134,13 @@ class Served:
         segmenter: outlines.
         settings: of the server.
         jobs: queue and results.
+        meters: count them.
     """
 
     segmenter: Segmenter | Ensemble
     settings: ServeSettings
     jobs: Jobs
+    meters: Meters
 
 
 def create_app(segmenter: Segmenter | Ensemble, settings: ServeSettings, folder: Path) -> FastAPI:
@@ -148,7 +151,12 @@ def create_app(segmenter: Segmenter | Ensemble, settings: ServeSettings, folder:
         settings: of the server.
         folder: for what is uploaded and found.
     """
-    jobs = Jobs(folder, Outliner(segmenter), settings.waiting, settings.keep_minutes * 60)
+    version = version_of("gliomaseg") or "unknown"
+    meters = Meters(segmenter.network_name, segmenter.sha256, version)
+    jobs = Jobs(
+        folder, Outliner(segmenter), settings.waiting, settings.keep_minutes * 60, on_end=meters.count
+    )
+    meters.watch(jobs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -158,14 +166,14 @@ def create_app(segmenter: Segmenter | Ensemble, settings: ServeSettings, folder:
 
     app = FastAPI(
         title="gliomaseg",
-        version=version_of("gliomaseg") or "unknown",
+        version=version,
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url="/api/openapi.json",
         docs_url=None,  # FastAPI's own loads its program from elsewhere
         redoc_url=None,
     )
-    app.state.served = Served(segmenter, settings, jobs)
+    app.state.served = Served(segmenter, settings, jobs, meters)
     app.add_exception_handler(InputError, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_wrong)
     app.add_exception_handler(Exception, _answer_fault)
@@ -244,6 +252,12 @@ def ready(served: Here, response: Response) -> Health:
         return Health(status="ok")
     response.status_code = 503
     return Health(status="not ready")
+
+
+@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+def metrics(served: Here) -> Response:
+    """Return what was done and what waits, in the text form of Prometheus."""
+    return Response(served.meters.text(), media_type=CONTENT_TYPE)
 
 
 @router.get("/api/model", tags=["model"])

@@ -106,6 +106,7 @@ class Jobs:
         waiting: most jobs that wait or are being uploaded.
         keep_seconds: after which a finished job is deleted.
         clock: seconds that never go back.
+        on_end: told of each job that ended, and of the seconds that it took since its turn.
     """
 
     def __init__(
@@ -115,12 +116,14 @@ class Jobs:
         waiting: int = 16,
         keep_seconds: float = 3600,
         clock: Callable[[], float] = time.monotonic,
+        on_end: Callable[[Job, float], None] | None = None,
     ) -> None:
         self.folder = folder
         self.waiting = waiting
         self.keep_seconds = keep_seconds
         self._work = work
         self._clock = clock
+        self._on_end = on_end
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._stopping = False
@@ -204,6 +207,11 @@ class Jobs:
             order = [other for state in ("running", "waiting") for other in self._in(state)]
         return order.index(job) if job in order else 0
 
+    def count(self, state: State) -> int:
+        """Return how many jobs are in a state."""
+        with self._changed:
+            return len(self._in(state))
+
     def _in(self, state: State) -> list[Job]:
         return [job for job in self._jobs.values() if job.state == state]
 
@@ -248,6 +256,7 @@ class Jobs:
         return None
 
     def _do(self, job: Job) -> None:
+        begun = self._clock()
         try:
             if self._lost:
                 raise InputError(self._lost)
@@ -265,6 +274,8 @@ class Jobs:
         with self._changed:
             job.finished = self._clock()
             job.state = "done" if job.results.get("studies") and job.error != OUR_FAULT else "failed"
+        if self._on_end is not None:
+            self._on_end(job, job.finished - begun)
 
     def _require_going(self, job: Job) -> None:
         if job.deleted or self._stopping:

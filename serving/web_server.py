@@ -20,7 +20,12 @@ from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .settings import ServeSettings
 
-PACKAGES: Final = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+PACKAGES: Final = {
+    "fastapi": "fastapi",
+    "uvicorn": "uvicorn",
+    "python_multipart": "python-multipart",
+    "prometheus_client": "prometheus-client",
+}
 """Module -> package of the extra ``serve``."""
 
 PREFIX: Final = "gliomaseg-serve-"

@@ -245,6 +245,18 @@ def test_the_model_and_the_health_are_told(client: TestClient, bright_segmenter:
     assert client.get("/health/ready").json() == client.get("/health/live").json() == {"status": "ok"}
 
 
+def test_what_was_done_is_told_to_prometheus(client: TestClient, phantom_data: Path) -> None:
+    done(client, slices_of(phantom_data))
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    assert 'gliomaseg_jobs_ended_total{state="done"} 1.0' in lines
+    assert 'gliomaseg_studies_total{state="done"} 1.0' in lines
+    assert 'gliomaseg_jobs{state="waiting"} 0.0' in lines
+    assert "gliomaseg_ready 1.0" in lines
+    assert "TCGA" not in answer.text
+
+
 @pytest.mark.parametrize("address", ["/", "/api/docs"])
 def test_pages_say_that_they_are_not_for_diagnosis_and_load_nothing_from_elsewhere(
     address: str, client: TestClient

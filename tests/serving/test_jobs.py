@@ -110,6 +110,22 @@ def test_a_job_ends_as_its_work_did(
     assert (job.state, job.error) == (state, words)
 
 
+def test_who_asked_is_told_of_each_job_that_ended_and_how_long_it_took(tmp_path: Path) -> None:
+    clock, told = Clock(), []
+
+    def work(job: Job, goes: Goes) -> None:
+        clock.now += 7.0
+        job.results = {"studies": [{"patient": "one"}], "failed": []}
+
+    jobs = Jobs(tmp_path, work, clock=clock, on_end=lambda job, seconds: told.append((job, seconds)))
+    job = opened(jobs)
+    assert jobs.count("waiting") == 1
+    clock.now = 100.0  # it waits, which does not count
+    finish(jobs)
+    assert told == [(job, 7.0)]
+    assert (job.state, jobs.count("done"), jobs.count("waiting")) == ("done", 1, 0)
+
+
 def test_after_the_gpu_has_stopped_working_nothing_is_tried_again(tmp_path: Path) -> None:
     gate = Gate(RuntimeError("CUDA error: unspecified launch failure"), results=False)
     jobs = at_once(tmp_path, gate)
