@@ -107,6 +107,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 STUBBORN = """
 import signal, sys, threading
+from types import SimpleNamespace
 from gliomaseg.serving import api
 from gliomaseg.serving.listening import bound_socket
 from gliomaseg.serving.web_server import BUSY, PREFIX, sweep_earlier
@@ -131,7 +132,8 @@ def work(job, goes):
 api.Outliner = lambda segmenter: work
 bound = bound_socket("127.0.0.1", 0)
 print(f"The page is at http://127.0.0.1:{bound.getsockname()[1]},", flush=True)
-run_server(None, ServeSettings(), bound, lambda words: print(words, flush=True))
+model = SimpleNamespace(network_name="stubborn", sha256="none")
+run_server(model, ServeSettings(), bound, lambda words: print(words, flush=True))
 """
 """A server whose study never ends."""
 
