@@ -25,6 +25,7 @@ from .fingerprints import settings_of, versions
 from .masks import files_there, require_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
+from .slices import person_of
 
 logger = logging.getLogger(__name__)
 
@@ -174,11 +175,10 @@ def note_on_choice(
     """
     if datalist is None:
         return None
-    chose = {str(case[keys.PATIENT]) for case in datalist["validation"]}
+    chose = _persons(datalist["validation"])
     patients = {str(case[keys.PATIENT]) for case in cases}
-    return (
-        IN_VALIDATION.format(total=len(patients), count=len(patients & chose)) if patients & chose else None
-    )
+    count = sum(person_of(patient) in chose for patient in patients)
+    return IN_VALIDATION.format(total=len(patients), count=count) if count else None
 
 
 def leak_of(
@@ -198,9 +198,9 @@ def leak_of(
     """
     if datalist is None:
         return None
-    trained = {str(case[keys.PATIENT]) for case in datalist["training"]}
+    trained = _persons(datalist["training"])
     patients = {str(case[keys.PATIENT]) for case in cases}
-    both = sorted(patients & trained)
+    both = sorted(patient for patient in patients if person_of(patient) in trained)
     names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
     warning = IN_TRAINING.format(total=len(patients), count=len(both), names=names) if both else None
     return {"method": method_of(cases, datalist), "warning": warning, "compared_with": name}
@@ -218,10 +218,14 @@ def method_of(cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Any] | 
     """
     if datalist is None:
         return "given"
-    kept = {str(case[keys.PATIENT]) for side in ("validation", "test") for case in datalist[side]}
-    kept -= {str(case[keys.PATIENT]) for case in datalist["training"]}
-    all_kept = all(str(case[keys.PATIENT]) in kept for case in cases)
+    kept = _persons([*datalist["validation"], *datalist["test"]]) - _persons(datalist["training"])
+    all_kept = all(person_of(str(case[keys.PATIENT])) in kept for case in cases)
     return str(datalist["split"].get("method", "given")) if all_kept else "given"
+
+
+def _persons(cases: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return whom the cases are of: another study of a person who trained is no new patient."""
+    return {person_of(str(case[keys.PATIENT])) for case in cases}
 
 
 def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:

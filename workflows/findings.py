@@ -75,6 +75,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "label-shape": Kind(
         "error", "Labels of another shape than their image", "Resample the label to its image."
     ),
+    "two-labels": Kind(
+        "error",
+        "Several labels for one scan",
+        "Keep the one that outlines the abnormality, and move masks of the brain and the like elsewhere.",
+    ),
     "affine": Kind(
         "error",
         "Labels that lie elsewhere than their image",

@@ -7,7 +7,8 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,44 @@ def _volumes(folder: Path) -> list[Path]:
 
 def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> Iterator[Study]:
     """Yield the studies of one folder; ``masks`` are further labels, whatever they are called."""
+    volumes = [(stem_of(name), folder / name) for name in names if is_volume(name)]
+    drawn = [(stem, path) for stem, path in volumes if is_label(stem)]
+    drawn += [(stem_of(path.name), path) for path in masks]
+    images, twice = _first_of_each((stem, path) for stem, path in volumes if not is_label(stem))
+    for stem, path in twice:  # beside the other of that name, for whoever counts names
+        yield _volume(stem, path, None)
+    labels, more = _first_of_each((_scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
+    for study in _paired(folder, images, labels):
+        repeated = tuple(str(path) for name, path in more if study.label and str(labels[name]) == study.label)
+        if repeated:
+            logger.warning("%s is not used: %s is a label of the same scan", repeated[0], study.label)
+        yield replace(study, repeated=repeated) if repeated else study
+
+
+def _first_of_each(
+    named: Iterable[tuple[str, Path]],
+) -> tuple[dict[str, Path], list[tuple[str, Path]]]:
+    """Return the first of each name, and all that have the name of an earlier one."""
+    first: dict[str, Path] = {}
+    others: list[tuple[str, Path]] = []
+    for name, path in named:
+        if name in first:
+            others.append((name, path))
+        else:
+            first[name] = path
+    return first, others
+
+
+def _brain_last(drawn: tuple[str, Path]) -> tuple[bool, str]:
+    """Sort labels so that a mask of nobody knows what comes behind those that say what they are of."""
+    stem = drawn[0].lower()
+    return stem.endswith(("_mask", "-mask")) and not stem.endswith("_lesion_mask"), stem
+
+
+def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> Iterator[Study]:
+    """Yield the studies that scans and labels make, each by the name of its scan."""
     from .sequence_files import join_sequences  # the transforms bring MONAI along: for volumes only
 
-    volumes = {stem_of(name): folder / name for name in names if is_volume(name)}
-    labels = {_scan_name(stem): path for stem, path in volumes.items() if is_label(stem)}
-    labels |= {_scan_name(stem_of(path.name)): path for path in masks}
-    images = {stem: path for stem, path in volumes.items() if not is_label(stem)}
     joined = list(join_sequences(folder, images, labels))
     for study, stems in joined:
         yield study

@@ -28,7 +28,7 @@ UNKNOWN = "unknown"
 
 _SLICE = re.compile(r"(?:(?P<patient>.+)_)?(?P<number>\d{1,5})(?P<mask>_mask)?", re.IGNORECASE)
 _TCGA = re.compile(r"(TCGA[_-](?P<institution>[A-Z0-9]{2})[_-][A-Z0-9]{4})(?:[_-].*)?", re.IGNORECASE)
-_BIDS = re.compile(r"(sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+(?:_.*)?")
+_BIDS = re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?")
 _BRATS = re.compile(r"(BraTS-[A-Z]{2,4}-\d{5})-\d{3}", re.IGNORECASE)
 
 
@@ -59,13 +59,17 @@ def parse_name(name: str) -> SliceName | None:
 def person_of(patient: str) -> str:
     """Return who a study is of: the code of TCGA, BIDS or BraTS without the date, else the name itself.
 
+    A code of TCGA comes in capitals with underscores, however it was written.
+
     Example:
         >>> person_of("TCGA_CS_4941_19960909"), person_of("patient7")
         ('TCGA_CS_4941', 'patient7')
-        >>> person_of("sub-07_ses-2"), person_of("BraTS-GLI-00005-101")
-        ('sub-07', 'BraTS-GLI-00005')
+        >>> person_of("tcga-cs-4941"), person_of("sub-07_run-2"), person_of("BraTS-GLI-00005-101")
+        ('TCGA_CS_4941', 'sub-07', 'BraTS-GLI-00005')
     """
-    match = _TCGA.fullmatch(patient) or _BIDS.fullmatch(patient) or _BRATS.fullmatch(patient)
+    if code := _TCGA.fullmatch(patient):
+        return code[1].upper().replace("-", "_")
+    match = _BIDS.fullmatch(patient) or _BRATS.fullmatch(patient)
     return match[1] if match else patient
 
 

@@ -40,7 +40,7 @@ class Study:
         slices: in numeric order; empty for a volume.
         volume: path of the scan when it is NIfTI; of several files that of FLAIR.
         label: path of the label of ``volume``, if there is one.
-        repeated: further files that claim a slice number already taken.
+        repeated: further files that claim a slice number already taken, or further labels of ``volume``.
         ignored: picture files in the folder whose names are not those of slices.
         site: institution, where it is not to be read from the name.
         parts: the files of all sequences, ``volume`` among them, where each has its own.

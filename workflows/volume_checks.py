@@ -51,6 +51,9 @@ def inspect_volume(study: Study) -> VolumeFacts:
         faults += _label_faults(study.label, label[0])
     if image is not None and label is not None and study.label:
         faults += _pair_faults(study.label, _as_it_lies(study, label, image), image)
+    for file in study.repeated:
+        what = f"{file} and {study.label} are both labels of {study.volume}."
+        faults.append(Fault("two-labels", file, what))
     if study.volume is None and study.label:
         faults.append(Fault("mask-without-image", study.label, f"{study.label} has no image."))
     lesion = _slices_with_lesion(label) if label is not None else 0

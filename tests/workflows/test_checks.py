@@ -442,6 +442,27 @@ def test_a_label_with_its_axes_in_another_order_is_none_that_lies_elsewhere(volu
     assert check_data(volumes) == before
 
 
+@pytest.mark.parametrize(
+    ("other", "taken", "left"), [("v_mask", "v_seg", "v_mask"), ("v_lesion", "v_lesion", "v_seg")]
+)
+def test_of_two_labels_the_one_that_is_no_mask_of_anything_is_taken_and_both_are_named(
+    volumes: Path, other: str, taken: str, left: str, caplog: pytest.LogCaptureFixture
+):
+    save_volume(volumes / f"{other}.nii.gz", np.ones((4, 4, 5), np.uint8))
+    found = only(check_data(volumes), "two-labels")
+    assert found.what == (
+        f"{volumes}/{left}.nii.gz and {volumes}/{taken}.nii.gz are both labels of {volumes}/v.nii.gz."
+    )
+    assert f"{left}.nii.gz is not used: " in caplog.text
+
+
+def test_two_volumes_of_one_name_are_found(volumes: Path):
+    save_volume(volumes / "v.nii", noise(4, 4, 5, 3) + 1)
+    found = [one for one in check_data(volumes).errors if one.code == "same-name"]
+    assert len(found) == 1
+    assert "v" in found[0].what
+
+
 def test_a_label_of_another_shape_is_found(volumes: Path):
     save_volume(volumes / "v_seg.nii.gz", np.ones((4, 4, 6), np.uint8))
     found = only(check_data(volumes), "label-shape")
