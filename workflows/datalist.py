@@ -174,7 +174,10 @@ def load_cases(source: PathLike, section: str = "validation") -> list[Record]:
 
 
 def join_cases(cases: Iterable[Record]) -> list[Record]:
-    """Join the parts of each patient that a split by slice took apart, slices in numeric order."""
+    """Join the parts of each patient that a split by slice took apart, slices in numeric order.
+
+    A patient with slices that have no mask comes without ``label``.
+    """
     joined: dict[str, list[Record]] = {}
     for case in cases:
         joined.setdefault(case["patient"], []).append(case)
@@ -184,8 +187,10 @@ def join_cases(cases: Iterable[Record]) -> list[Record]:
 def _join(parts: list[Record]) -> Record:
     numbers = [number for part in parts for number in part["slices"]]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    whole = {key: [file for part in parts for file in part[key]] for key in ("image", "label", "slices")}
-    return {**parts[0], **{key: [values[index] for index in order] for key, values in whole.items()}}
+    there = [key for key in ("image", "label", "slices") if all(key in part for part in parts)]
+    whole = {key: [file for part in parts for file in part[key]] for key in there}
+    shared = {key: value for key, value in parts[0].items() if key != "label"}
+    return {**shared, **{key: [values[index] for index in order] for key, values in whole.items()}}
 
 
 def _require_root(datalist: Datalist, source: PathLike) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .files import InputError
 from .nifti_folder import is_volume
-from .slices import institution_of, parse_name
+from .slices import institution_of, is_tcga, parse_name
 from .split import SECTIONS
 from .studies import Record
 
@@ -43,18 +44,56 @@ def read_plain(content: Any, file: Path) -> dict[str, list[Record]]:
 
     Returns:
         Cases with absolute paths. An item is ``{"image": file or files, "label": the same, "patient":
-        name}``; without a name it is that of the volume, or of the folder of the slices.
+        name}``; without a name it is that of the volume, or of the folder of the slices, or, where that
+        holds several patients or codes of TCGA, what the slices are called before their numbers. Slices come
+        in the order of their numbers. Channels are named as ``dataset.json`` does, see
+        ``sequence_files.channel_names``.
 
     Raises:
         InputError: an item is none, or its label has another number of files than its image.
     """
     listed = {"test": content} if isinstance(content, list) else _by_section(content, file)
     root = file.absolute().parent
-    sections = {
-        section: _whole([_case(item, root, file) for item in listed.get(section, ())]) for section in SECTIONS
-    }
+    cases = {section: [_case(item, root, file) for item in listed.get(section, ())] for section in SECTIONS}
+    every = [case for section in SECTIONS for case in cases[section]]
+    if isinstance(content, Mapping):
+        _name_channels(every, content)
+    _name_patients(every)
+    sections = {section: _whole(cases[section], file) for section in SECTIONS}
     _require_names(sections, file)
     return sections
+
+
+def _name_channels(cases: Iterable[Record], content: Mapping[str, Any]) -> None:
+    """Say what the channels of volumes show, where the list has a word for each."""
+    if not {"modality", "channel_names"} & set(content):
+        return
+    from .sequence_files import channel_count, channel_names  # the transforms bring MONAI along
+
+    channels = channel_names(content)
+    for case in cases:
+        image = case["image"]
+        if "sequences" not in case and isinstance(image, str) and channel_count(image) == len(channels) > 1:
+            case["sequences"] = [channels[index] for index in sorted(channels)]
+
+
+def _name_patients(cases: Sequence[Record]) -> None:
+    """Name the patients of slices that have no name."""
+    prefixes: dict[Path, set[str | None]] = defaultdict(set)
+    nameless = [case for case in cases if not case["patient"]]
+    for case in nameless:
+        prefixes[Path(case["image"][0]).parent].add(_prefix(case))
+    for case in nameless:
+        folder, prefix = Path(case["image"][0]).parent, _prefix(case)
+        by_prefix = prefix is not None and (len(prefixes[folder]) > 1 or is_tcga(prefix))
+        case["patient"] = prefix if by_prefix and prefix else folder.name
+        if case["institution"] is None:
+            case["institution"] = institution_of(case["patient"])
+
+
+def _prefix(case: Record) -> str | None:
+    parsed = parse_name(Path(case["image"][0]).name)
+    return parsed.patient if parsed else None
 
 
 def _by_section(content: Mapping[str, Any], file: Path) -> dict[str, list[Any]]:
@@ -71,8 +110,8 @@ def _by_section(content: Mapping[str, Any], file: Path) -> dict[str, list[Any]]:
     return sections
 
 
-def _whole(cases: list[Record]) -> list[Record]:
-    """Put the slices of a patient together where each was an item of its own."""
+def _whole(cases: list[Record], file: Path) -> list[Record]:
+    """Put the slices of a patient together where each was an item of its own, and into their order."""
     whole: list[Record] = []
     stacks: dict[tuple[str, bool], Record] = {}
     for case in cases:
@@ -82,11 +121,27 @@ def _whole(cases: list[Record]) -> list[Record]:
             if "slices" in case:
                 stacks[key] = case
             continue
-        for part in ("image", "label"):
+        for part in ("image", "label", "slices"):
             if part in case:
                 stacks[key][part] = [*stacks[key][part], *case[part]]
-        stacks[key]["slices"] = _numbers(stacks[key]["image"])
+    for stack in stacks.values():
+        _put_in_order(stack, file)
     return whole
+
+
+def _put_in_order(stack: Record, file: Path) -> None:
+    """Sort the slices of a stack by their numbers: those that were given, else those in their names."""
+    numbers = stack["slices"] or _numbers(stack["image"])
+    if len(numbers) != len(stack["image"]) or len(set(numbers)) != len(numbers):
+        raise InputError(
+            f"Every slice has a number of its own, but {stack['patient']} in {file} has "
+            f"{len(stack['image'])} images and the numbers {str(numbers)[:80]}; "
+            'correct "slices", or leave it out.'
+        )
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    for part, values in (("image", stack["image"]), ("label", stack.get("label")), ("slices", numbers)):
+        if values is not None:
+            stack[part] = [values[index] for index in order]
 
 
 def _require_names(sections: Mapping[str, list[Record]], file: Path) -> None:
@@ -123,16 +178,23 @@ def _case(item: Any, root: Path, file: Path) -> Record:
                 "list."
             )
     else:
-        named = Path(files[0]).parent.name
+        named = ""  # see _name_patients
     patient = str(item.get("patient") or named)
-    case: Record = {"patient": patient, "institution": item.get("institution") or institution_of(patient)}
-    case |= paths
-    if shown:
-        case["sequences"] = list(shown)
-    if not is_volume(files[0]):
-        case["slices"] = list(item.get("slices") or _numbers(files))
-        _require_pairs(case, file)
+    site = item.get("institution") or (institution_of(patient) if patient else None)
+    case: Record = {"patient": patient, "institution": site, **paths}
+    if is_volume(files[0]):
+        return {**case, "sequences": list(shown)} if shown else case
+    case["slices"] = _given_numbers(item.get("slices"), file)
+    _require_pairs(case, file)
     return case
+
+
+def _given_numbers(given: Any, file: Path) -> list[int]:
+    """Return the numbers of slices that an item gives, none where it gives none."""
+    numbers = [given] if isinstance(given, int) else list(given or ())
+    if not all(isinstance(number, int) for number in numbers):
+        raise InputError(f'"slices" are whole numbers, but {file} has {str(given)[:80]}; correct the list.')
+    return numbers
 
 
 def _are_files(value: Any) -> bool:
@@ -155,7 +217,8 @@ def _numbers(files: list[str]) -> list[int]:
 def _require_pairs(case: Record, file: Path) -> None:
     """Refuse a stack with more masks than slices, or fewer."""
     if "label" in case and len(case["label"]) != len(case["image"]):
+        name = case["patient"] or Path(case["image"][0]).parent.name
         raise InputError(
-            f"Every slice has one mask, but {case['patient']} in {file} has {len(case['image'])} images and "
+            f"Every slice has one mask, but {name} in {file} has {len(case['image'])} images and "
             f"{len(case['label'])} labels; correct the list."
         )

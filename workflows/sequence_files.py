@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..transforms.keys import CHANNELS
 from ..transforms.nifti import is_nifti
 from .files import InputError
-from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .sequences import FLAIR, OTHER, UNKNOWN, sequence_of_name
 from .studies import Study
 
 File = str | os.PathLike[str]
@@ -121,18 +121,21 @@ def _is_one_patient(part: Parts, images: Mapping[str, Path], labels: Mapping[str
 
 
 def sequences_of(
-    files: Sequence[str], shown: Sequence[str] | None, source: str
+    files: Sequence[str], shown: Sequence[str] | str | None, source: str
 ) -> tuple[str, str | list[str], list[str]]:
     """Return whose volumes a list names, those that are used, and what they or their channels show.
 
     Args:
         files: NIfTI files of one patient.
-        shown: what they show, if the list says so; else their names tell.
+        shown: what they or their channels show, if the list says so, in our words or as files are called;
+            else the names of the files tell.
         source: the list, for messages.
 
     Raises:
-        InputError: of several files nothing tells which one is FLAIR, or there is not a word for each.
+        InputError: of several files nothing tells which one is FLAIR, there is not a word for each, or a word
+            is not known.
     """
+    shown = _known_words(shown, source)
     told = [sequence_of_name(_stem(file)) for file in files]
     folder = Path(files[0]).parent.name
     if len(files) == 1:
@@ -152,6 +155,18 @@ def sequences_of(
     if len(ordered) == 1:
         return told[0][0] or folder, used[FLAIR], []
     return told[0][0] or folder, [used[name] for name in ordered], ordered
+
+
+def _known_words(shown: Sequence[str] | str | None, source: str) -> list[str]:
+    """Return our words for sequences."""
+    words = [shown] if isinstance(shown, str) else [str(word) for word in shown or ()]
+    known = [word if word in (*CHANNELS, OTHER) else sequence_of_name(word)[1] for word in words]
+    if UNKNOWN in known:
+        raise InputError(
+            f"A sequence is {', '.join(CHANNELS)} or {OTHER}, or called as files are (FLAIR, T1, T1CE, T2), "
+            f'but "sequences" in {source} has {words[known.index(UNKNOWN)]!r}; correct the list.'
+        )
+    return known
 
 
 def _stem(file: str) -> str:
