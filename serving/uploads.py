@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Protocol
 
 from ..workflows.files import InputError
+from ..workflows.results import TAKEN
 from .settings import ServeSettings
 
 BLOCK: Final = 1 << 20
@@ -18,9 +19,6 @@ LONGEST_NAME: Final = 200
 
 DEEPEST: Final = 16
 """Folders within folders."""
-
-RESERVED: Final = ("overlays", "results.csv", "results.json")
-"""Names that results have; a study of that name gets an underscore behind it."""
 
 SKIPPED: Final = ("dataset.json", "thumbs.db", "desktop.ini")
 """Files that are no scans; the first could name scans that lie elsewhere on this machine."""
@@ -153,7 +151,7 @@ def safe_name(name: str) -> PurePosixPath:
             "The name of an uploaded file is that of a file, with folders of the same upload at most, got "
             f"{name[:LONGEST_NAME]!a}; give it another one."
         )
-    return PurePosixPath(*(f"{part}_" if part.lower() in RESERVED else part for part in cleaned))
+    return PurePosixPath(*(f"{part}_" if TAKEN.fullmatch(part) else part for part in cleaned))
 
 
 def _is_wrong(part: str) -> bool:

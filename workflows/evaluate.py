@@ -119,11 +119,12 @@ def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: i
     elif placed:
         require_same_place(affine, case[keys.LABEL], segmentation.affine, place_of(case))
     segmentation, truth = in_slices(segmentation, truth)
+    figures = figures_of(case, segmentation, truth)  # before the pictures: it says what does not fit
     frames: list[npt.NDArray[np.uint8]] = []
     if truth.sum() > largest:
         frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
     strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
-    return Measured(figures_of(case, segmentation, truth), strip, frames)
+    return Measured(figures, strip, frames)
 
 
 def _require_truth(cases: Sequence[Mapping[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions,
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .masks import files_there, require_masks
+from .masks import files_there, require_masks, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
 from .slices import person_of
@@ -34,7 +34,7 @@ IN_VALIDATION = (
     "Of {total} evaluated patients, {count} chose the saved weights, those that were best on them: the "
     "figures are a little too good."
 )
-MISSING_AS_EMPTY = "count as empty, of whole scans or of slices: {count} of {total} patients"
+MISSING_AS_EMPTY = "count as empty: {scans} of {total} scans, and {slices} slices of others"
 
 
 def evaluate_command(
@@ -136,12 +136,27 @@ def _predictions_of(
 ) -> tuple[Predict, dict[str, Any]]:
     """Return what takes masks from a folder, and the protocol of an evaluation of them."""
     predict = masks_as_predictions(folder, _load_image, missing_as_empty)
-    lacking = require_masks(folder, cases, not missing_as_empty)
+    lacking = set(require_masks(folder, cases, not missing_as_empty))
     protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
     protocol |= {"data_sha256": data_sha256, "predictions": str(folder)}
     if missing_as_empty:
-        protocol["missing_masks"] = MISSING_AS_EMPTY.format(count=len(lacking), total=len(cases))
+        protocol["missing_masks"] = _describe_missing(folder, cases, lacking)
     return predict, protocol
+
+
+def _describe_missing(folder: Path, cases: Sequence[Mapping[str, Any]], lacking: set[str]) -> str:
+    """Say how much counts as empty; the log mentions masks that nobody has, which may only be misnamed."""
+    there = {str(case[keys.PATIENT]): len(files_there(folder, case)) for case in cases}
+    whole = [patient for patient in lacking if not there[patient]]
+    parts = [case for case in cases if str(case[keys.PATIENT]) in lacking.difference(whole)]
+    slices = sum(len(case[keys.IMAGE]) - there[str(case[keys.PATIENT])] for case in parts)
+    said = MISSING_AS_EMPTY.format(scans=len(whole), total=len(cases), slices=slices)
+    if lacking and (unclaimed := unclaimed_masks(folder, cases)):
+        logger.warning(
+            "Missing masks %s, but %d files in %s are called like no scan, such as %s; are they masks?",
+            said, len(unclaimed), folder, unclaimed[0],
+        )  # fmt: skip
+    return said
 
 
 def _evaluate(

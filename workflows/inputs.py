@@ -6,6 +6,7 @@ Slices, patient folders, NIfTI volumes, DICOM files, or folders with any of them
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture, may_be_dicom
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import ENDINGS, is_label, is_volume, stem_of
+from .nifti_folder import ENDINGS, find_volume_studies, is_label, is_volume, stem_of
 from .sequence_files import channel_count
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
@@ -154,8 +155,12 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
+    labels: dict[str, str] = {}
     if any(UNKNOWN not in parts for parts in volumes.values()):
-        named = [_named_by_sequence(*item) for item in sorted(volumes.items())]
+        labels = _labels_of(folder, without)
+        volumes = _without_labels(volumes, set(labels.values()))
+    if any(UNKNOWN not in parts for parts in volumes.values()):
+        named = [_with_label(_named_by_sequence(*item), labels) for item in sorted(volumes.items())]
         studies = find_slice_studies(folder.absolute(), without)
         stacks = [study.record() for study in studies if study.has_images]
         return [*found, *named, *_scans_beside(found, stacks)]
@@ -209,6 +214,41 @@ def _collect_volumes(
             key = (place, case) if sequence != UNKNOWN else (place, stem)
             parts = volumes.setdefault(key, {})
             parts[TWICE if sequence in parts and sequence in keys.CHANNELS else sequence] = place / name
+
+
+def _labels_of(folder: Path, without: Path | None) -> dict[str, str]:
+    """Return the labels of volumes as training pairs them, by each file of the scan; none where it cannot.
+
+    A label without its scan stands for itself.
+    """
+    try:
+        studies = find_volume_studies(folder.absolute(), without)
+    except InputError:
+        return {}
+    return {
+        os.path.abspath(file): os.path.abspath(study.label)  # noqa: PTH100 - resolve() would follow links
+        for study in studies
+        if study.label
+        for file in study.parts or (study.volume or study.label,)
+    }
+
+
+def _without_labels(
+    volumes: Mapping[tuple[Path, str], Mapping[str, Path]], labels: set[str]
+) -> dict[tuple[Path, str], dict[str, Path]]:
+    """Leave out what is the label of another volume, whatever it is called."""
+    kept = {
+        place: {name: path for name, path in parts.items() if os.path.abspath(path) not in labels}  # noqa: PTH100
+        for place, parts in volumes.items()
+    }
+    return {place: parts for place, parts in kept.items() if parts}
+
+
+def _with_label(record: Record, labels: Mapping[str, str]) -> Record:
+    image = record[keys.IMAGE]
+    files = [os.path.abspath(path) for path in ([image] if isinstance(image, str) else image)]  # noqa: PTH100
+    label = next((labels[file] for file in files if file in labels), None)
+    return record if label is None or REFUSED in record else {**record, keys.LABEL: label}
 
 
 PICTURES = tuple(ending for ending in PICTURE_ENDINGS if ending != ".dcm")

@@ -174,6 +174,15 @@ def files_there(folder: Path, case: Mapping[str, Any]) -> list[str]:
     return [name for name in found if name is not None]
 
 
+def unclaimed_masks(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the files of a folder, and of patients' folders in it, that could be masks and are nobody's."""
+    claimed = {name for case in cases for name in files_there(folder, case)}
+    places = [folder, *(folder / str(case[keys.PATIENT]) for case in cases)]
+    there = [path for place in places if place.is_dir() for path in sorted(place.iterdir())]
+    endings = (*VOLUME_ENDINGS, *SLICE_MASK_ENDINGS)
+    return [str(path) for path in there if path.name.lower().endswith(endings) and str(path) not in claimed]
+
+
 def _whole(case: Mapping[str, Any]) -> str | None:
     """Return the file of a scan that is a volume, None for slices."""
     scan = case[keys.IMAGE]
@@ -185,7 +194,8 @@ def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:
 
 
 def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[str]) -> str | None:
-    paths = (place / f"{name}{end}" for place, name, end in itertools.product(places, names, endings))
+    both = dict.fromkeys(written for end in endings for written in (end, end.upper()))
+    paths = (place / f"{name}{end}" for place, name, end in itertools.product(places, names, both))
     return next((str(path) for path in paths if path.is_file()), None)
 
 

@@ -37,6 +37,9 @@ LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "trut
 _CHANNEL = re.compile(r"_\d{4}$")
 
 
+NOT_A_NUMBER = "it holds no number a voxel"
+
+
 def is_volume(name: str) -> bool:
     """Return whether a file name is that of a NIfTI volume."""
     return name.lower().endswith(ENDINGS)
@@ -191,8 +194,6 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
     labels, more = _first_of_each((_scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
     for study in _paired(folder, images, labels):
         repeated = tuple(str(path) for name, path in more if study.label and str(labels[name]) == study.label)
-        if repeated:
-            logger.warning("%s is not used: %s is a label of the same scan", repeated[0], study.label)
         yield replace(study, repeated=repeated) if repeated else study
 
 
@@ -283,6 +284,9 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
 
     try:
         volume = nibabel.load(path)
+        kind = volume.get_data_dtype()
+        if kind.kind not in "biuf":
+            raise TypeError(f"{NOT_A_NUMBER}, but {kind}")
         return np.asanyarray(volume.dataobj), np.asarray(volume.affine, dtype=np.float64)
     except Exception as error:  # nibabel and gzip: ImageFileError, EOFError, zlib.error, HeaderDataError, ...
         raise OSError(f"{type(error).__name__}: {error}") from error

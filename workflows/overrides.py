@@ -22,7 +22,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     """Split ``ID=VALUE`` and read the value as YAML, with numbers such as 1e-4 as numbers.
 
     Raises:
-        InputError: there is no ``=``, or the value is not YAML.
+        InputError: there is no ``=``, or the value is not YAML or holds a ``#``.
 
     Example:
         >>> parse_setting("learning_rate=1e-4")
@@ -33,6 +33,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     name, equals, value = setting.partition("=")
     if not equals or not name.strip():
         raise InputError(f"Expected --set ID=VALUE, got {setting!r}; for instance --set epochs=40.")
+    refuse_hash(name.strip(), value)  # before YAML takes what follows for a comment
     try:
         return name.strip().replace("#", _SEPARATOR), _with_numbers(yaml.safe_load(value))
     except yaml.YAMLError as error:

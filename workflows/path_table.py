@@ -123,8 +123,8 @@ def _with_sequences(path: Path, patient: str, row: Row) -> Study:
 def _stack(path: Path, patient: str, lines: list[tuple[int, Row]], site: str | None) -> Study:
     slices: dict[int, Slice] = {}
     repeated = []
-    for position, (line, row) in enumerate(lines, start=1):
-        number = _number(path, line, row, position)
+    numbers = _numbers(path, lines)
+    for number, (_, row) in zip(numbers, lines, strict=True):
         image = _absolute(path, row["image"])
         if number in slices and image:
             repeated.append(image)
@@ -134,17 +134,23 @@ def _stack(path: Path, patient: str, lines: list[tuple[int, Row]], site: str | N
     return Study(patient, str(path.parent), ordered, repeated=tuple(repeated), site=site)
 
 
-def _number(path: Path, line: int, row: Row, position: int) -> int:
-    written = row.get("slice", "")
-    if written:
-        if not written.isdecimal():
-            raise InputError(
-                f"The column slice of {path} must hold whole numbers, "
-                f"but line {line} has {written!r}; correct it."
-            )
-        return int(written)
-    parsed = parse_name(Path(row["image"]).name)
-    return parsed.number if parsed else position
+def _numbers(path: Path, lines: list[tuple[int, Row]]) -> list[int]:
+    """Return the numbers of a patient's rows: those written, else those in the names, else their order."""
+    if any(row.get("slice") for _, row in lines):
+        return [_number(path, line, row) for line, row in lines]
+    parsed = [parse_name(Path(row["image"] or row["label"]).name) for _, row in lines]
+    told = [one.number for one in parsed if one is not None]
+    return told if len(told) == len(lines) else list(range(1, len(lines) + 1))
+
+
+def _number(path: Path, line: int, row: Row) -> int:
+    written = row.get("slice", "").removesuffix(".0")  # as pandas writes a column with an empty field
+    if not written.isdecimal():
+        raise InputError(
+            f"The column slice of {path} must hold whole numbers, in every row of a patient or in none, "
+            f"but line {line} has {written!r}; correct it."
+        )
+    return int(written)
 
 
 def _absolute(table: Path, written: str) -> str | None:

@@ -21,7 +21,7 @@ from .files import InputError, OurFaultError, require_folder
 from .fingerprints import paths_of
 from .finished import Finished
 from .inputs import LISTS, find_studies_to_predict, is_dicom_study, place_of
-from .results import COLUMNS, describe, places_to_write, results_name, write_masks, write_results
+from .results import COLUMNS, TAKEN, describe, places_to_write, results_name, write_masks, write_results
 from .segment import Segmentation, Segmenter
 from .shard import Shard
 
@@ -252,6 +252,11 @@ def _check_studies(
             raise InputError(
                 f"Every study needs a name of its own, but {seen[patient]} and {place} are both {patient}; "
                 "segment them one after the other, each with its own --output."
+            )
+        if TAKEN.fullmatch(patient):
+            raise InputError(
+                f"The results have files and folders of their own, and {place} would be called {patient} "
+                "like one of them; rename its files or its folder."
             )
         seen[patient] = place
         scans = {Path(path).resolve().parent for path in paths_of(case[keys.IMAGE])}

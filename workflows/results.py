@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ COLUMNS = (
     "version",
 )
 """Columns of results.csv and keys of results.json, one row or object a study."""
+
+TAKEN = re.compile(r"overlays|results(-\d+-of-\d+)?\.(csv|json)", re.IGNORECASE)
+"""Names within the output that no study may have."""
 
 KINDS = ("mask", "probability")
 """Of what is written of a study, and how the names of the files end."""

@@ -98,6 +98,14 @@ def distinct_studies(root: PathLike, without: Path | None = None) -> list[Study]
             "%d patients are there twice with equal content; used once, for example %s and not %s",
             len(doubles.copies), first.folder, second.folder,
         )  # fmt: skip
+    repeated = [(study.patient, file) for study in doubles.kept for file in study.repeated]
+    if repeated:
+        patient, file = repeated[0]
+        logger.warning(
+            "%d files are not used, such as %s: another file of %s is taken in its place; `gliomaseg doctor "
+            "%s` lists them all",
+            len(repeated), file, patient, root,
+        )  # fmt: skip
     with_images = [study for study in doubles.kept if study.has_images]
     if not with_images:
         raise NothingFoundError(

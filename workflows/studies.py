@@ -157,17 +157,23 @@ def find_slice_studies(root: Path, without: Path | None = None) -> list[Study]:
 def _with_masks_beside(studies: Sequence[Study], root: Path) -> list[Study]:
     """Give the stacks in ``images`` their masks, which were found in ``masks`` as stacks of their own."""
 
-    def place(study: Study) -> tuple[Path, str]:
+    def places(study: Study) -> list[tuple[Path, str | None]]:
+        """By what the files are called before the number; the only stack of a folder by that folder too."""
         folder = Path(study.folder)
-        return folder.parent, "" if study.patient == folder.name else study.patient
+        parsed = parse_name(Path(study.files()[0]).name)
+        by_name = (folder.parent, parsed.patient if parsed else None)
+        return [by_name, (folder.parent, "")] if study.patient == folder.name else [by_name]
 
     def lies_in(study: Study, names: Sequence[str]) -> bool:
         return Path(study.folder).name.lower() in names and Path(study.folder) != root
 
-    masks = {place(study): study for study in studies if lies_in(study, LABEL_FOLDERS)}
+    drawn = [study for study in studies if lies_in(study, LABEL_FOLDERS)]
+    masks = {place: study for study in drawn for place in places(study)}
     joined, used = [], set()
     for study in studies:
-        own = masks.get(place(study)) if lies_in(study, IMAGE_FOLDERS) and not study.has_masks else None
+        own = None
+        if lies_in(study, IMAGE_FOLDERS) and not study.has_masks:
+            own = next((masks[place] for place in places(study) if place in masks), None)
         if own is not None:
             used.add(id(own))
             study = _joined(study, own)

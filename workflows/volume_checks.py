@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
-from .nifti_folder import read_volume
+from .nifti_folder import NOT_A_NUMBER, read_volume
 from .slice_checks import Fault, digest_of, gather, shortened
 from .studies import Study
 
@@ -73,6 +73,8 @@ def _read(file: str | None, faults: list[Fault]) -> Volume | None:
     path = Path(file)
     if not path.exists():
         faults.append(Fault("missing-file", file, f"{file} is not there."))
+    elif path.is_dir():
+        faults.append(Fault("unreadable", file, f"{file} is a folder."))
     elif path.stat().st_size == 0:
         faults.append(Fault("empty-file", file, f"{file} has zero bytes."))
     else:
@@ -84,9 +86,12 @@ def _read(file: str | None, faults: list[Fault]) -> Volume | None:
 
 
 def _read_fault(path: Path, reason: str) -> Fault:
-    with path.open("rb") as stream:
-        begins_well = stream.read(4).startswith(_MAGIC)
-    if begins_well:
+    try:
+        with path.open("rb") as stream:
+            begins_well = stream.read(4).startswith(_MAGIC)
+    except OSError:
+        begins_well = False  # nobody may read it, as the reason says
+    if begins_well and NOT_A_NUMBER not in reason:
         length = path.stat().st_size
         return Fault("truncated", str(path), f"{path} ends early or is damaged, at {length} bytes.")
     return Fault("unreadable", str(path), f"{path} cannot be read: {reason}.")

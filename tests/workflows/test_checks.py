@@ -9,7 +9,7 @@ from PIL import Image
 
 from gliomaseg.transforms.nifti import SIZE_UNKNOWN
 from gliomaseg.workflows.checks import check_data, format_findings, raise_on_errors
-from gliomaseg.workflows.datalist import build_datalist, write_datalist
+from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.findings import KINDS, DataReport, Finding, finding
 
@@ -453,7 +453,19 @@ def test_of_two_labels_the_one_that_is_no_mask_of_anything_is_taken_and_both_are
     assert found.what == (
         f"{volumes}/{left}.nii.gz and {volumes}/{taken}.nii.gz are both labels of {volumes}/v.nii.gz."
     )
-    assert f"{left}.nii.gz is not used: " in caplog.text
+    (case,) = find_cases(volumes)
+    assert case["label"] == f"{volumes}/{taken}.nii.gz"
+    assert f"1 files are not used, such as {volumes}/{left}.nii.gz: another file of v is taken" in caplog.text
+
+
+def test_a_volume_in_colour_and_a_folder_called_like_one_are_faults(volumes: Path):
+    colour = np.zeros((4, 4, 5), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    nibabel.save(nibabel.Nifti1Image(colour, np.eye(4)), volumes / "v.nii.gz")
+    found = only(check_data(volumes), "unreadable")
+    assert "v.nii.gz cannot be read: TypeError: it holds no number a voxel, but " in found.what
+    (volumes / "w.nii").mkdir()
+    (volumes / "paths.csv").write_text("patient,image,label\nw,w.nii,\n", encoding="utf-8")
+    assert check_data(volumes / "paths.csv").errors[0].what == f"{volumes}/w.nii is a folder."
 
 
 def test_two_volumes_of_one_name_are_found(volumes: Path):

@@ -714,6 +714,28 @@ def table(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("masked", [("anna",), ("anna", "bert")])
+def test_masks_in_a_folder_of_their_own_are_paired_by_name_though_there_is_one_patient(
+    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None], masked: tuple[str, ...]
+):
+    for folder, names in (("images", ("anna", "bert")), ("masks", masked)):
+        for name in (f"{name}_{number}" for name in names for number in (1, 2)):
+            write_picture(tmp_path / folder / f"{name}.png", np.zeros((4, 4), np.uint8))
+    assert [(case["patient"], "label" in case) for case in find_cases(tmp_path)] == [
+        ("anna", True),
+        ("bert", "bert" in masked),
+    ]
+
+
+def test_masks_of_the_only_patient_are_paired_whatever_they_are_called(
+    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None]
+):
+    for name in ("images/scan_1", "images/scan_2", "masks/drawn_1", "masks/drawn_2"):
+        write_picture(tmp_path / "anna" / f"{name}.png", np.zeros((4, 4), np.uint8))
+    (case,) = find_cases(tmp_path)
+    assert (case["patient"], len(case["label"])) == ("anna", 2)
+
+
 def test_a_table_of_paths_lists_slices_and_volumes(tmp_path: Path):
     path = table(
         tmp_path,
@@ -732,6 +754,27 @@ def test_slice_numbers_of_a_table_come_from_the_names_else_from_the_rows(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("rows", "numbers"),
+    [
+        (["p_7.tif,,", "b.tif,,", "p_1.tif,,"], [1, 2, 3]),  # one name does not tell: their order counts
+        (["p_7.tif,,3.0", "p_8.tif,,2.0", "p_9.tif,,1.0"], [1, 2, 3]),  # as pandas writes them
+        (["p_7.tif,,", "p_9.tif,,", "p_8.tif,,"], [7, 8, 9]),
+    ],
+)
+def test_every_row_of_a_table_keeps_its_slice(tmp_path: Path, rows: list[str], numbers: list[int]):
+    lines = "".join(f"p,{row}\n" for row in rows)
+    (case,) = find_cases(table(tmp_path, f"patient,image,label,slice\n{lines}"))
+    assert (case["slices"], len(case["image"])) == (numbers, 3)
+
+
+def test_a_slice_of_a_table_that_another_row_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = table(tmp_path, "patient,image,label\np,t0/1.tif,\np,t1/1.tif,\n")
+    (case,) = find_cases(path)
+    assert case["image"] == [str(tmp_path / "t0/1.tif")]
+    assert f"1 files are not used, such as {tmp_path}/t1/1.tif: another file of p is taken" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (
@@ -741,7 +784,8 @@ def test_slice_numbers_of_a_table_come_from_the_names_else_from_the_rows(tmp_pat
         ("", "but has none; add patient, image, label"),
         ("patient,image,label\n", "lists nothing: its first line is the only one"),
         ("patient,image,label\np,,m.tif\n", "needs a patient and an image, but line 2 lacks one"),
-        ("patient,image,label,slice\np,a.tif,,two\n", "must hold whole numbers, but line 2 has 'two'"),
+        ("patient,image,label,slice\np,a.tif,,two\n", r"whole numbers, in every row .* line 2 has 'two'"),
+        ("patient,image,label,slice\np,a.tif,,1\np,b.tif,,\n", r"in every row .* but line 3 has ''"),
         ("patient,image,label\np,a.nii,\np,b.nii,\n", "but p in .*paths.csv has 2 rows, one of them 'a.nii'"),
     ],
 )

@@ -256,9 +256,35 @@ def test_missing_masks_count_as_empty_where_that_is_asked_for(phantom_data: Path
     assert table.loc[first["patient"], "missed"]
     assert 0 < table.loc[second["patient"], "dice"] < 1
     assert (table.loc[[case["patient"] for case in others], "dice"] == 1).all()
-    said = f"count as empty, of whole scans or of slices: 2 of {len(table)} patients"
+    said = f"count as empty: 1 of {len(table)} scans, and 1 slices of others"
     assert metrics_of(tmp_path / "out")["protocol"]["missing_masks"] == said
     assert "--missing-as-empty" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_masks_that_are_only_misnamed_are_told(
+    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *others = load_cases(phantom_data)
+    for case in others:
+        for label in case["label"]:
+            shutil.copy(label, tmp_path / Path(label).name.replace(".tif", ".TIF"))
+    shutil.copy(first["label"][0], tmp_path / "somebody.tif")
+    evaluate_command(phantom_data, tmp_path / "out", predictions=tmp_path, missing_as_empty=True)
+    said = f"count as empty: 1 of {len(others) + 1} scans, and 0 slices of others"
+    assert f"Missing masks {said}, but 1 files in {tmp_path} are called like no scan, " in caplog.text
+    assert f"such as {tmp_path}/somebody.tif; are they masks?" in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 60)])
+def test_masks_of_another_size_are_refused_in_a_sentence(
+    phantom_data: Path, tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    case = load_cases(phantom_data)[0]
+    for name in case["label"]:
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / Path(name).name)
+    words = r"Expected prediction and truth of one shape in case .*; bring the prediction back to the scan's"
+    with pytest.raises(InputError, match=words):
+        evaluate_command(Path(case["image"][0]).parent, tmp_path / "out", predictions=tmp_path)
 
 
 def test_a_model_has_no_missing_masks(phantom_data: Path, tmp_path: Path) -> None:

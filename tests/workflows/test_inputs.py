@@ -313,6 +313,28 @@ def test_files_named_by_hand_are_put_together_as_in_their_folder(tmp_path: Path)
     assert plain == {"patient": "plain", "image": str(files[5])}
 
 
+@pytest.mark.parametrize(
+    ("scans", "labels"),
+    [
+        ("imagesTr/{0}_flair_0000", "labelsTr/{0}_flair"),
+        ("images/{0}_flair", "masks/{0}_flair"),
+        ("{0}/{0}_flair", "{0}/{0}_seg"),
+        ("{0}_flair", "{0}_flair_seg"),
+    ],
+)
+def test_labels_of_volumes_named_by_sequence_are_no_studies_and_go_with_their_scans(
+    tmp_path: Path, scans: str, labels: str
+) -> None:
+    for name in ("anna", "bert"):
+        volume(tmp_path / f"{scans.format(name)}.nii.gz")
+        volume(tmp_path / f"{labels.format(name)}.nii.gz")
+    found = find_studies_to_predict([tmp_path])
+    assert [record["patient"].split("_")[0] for record in found] == ["anna", "bert"]
+    assert [record["label"] for record in found] == [
+        str(tmp_path / f"{labels.format(name)}.nii.gz") for name in ("anna", "bert")
+    ]
+
+
 def test_a_table_and_a_datalist_name_studies(tmp_path: Path) -> None:
     for name in ("a", "b"):
         volume(tmp_path / f"{name}.nii.gz")

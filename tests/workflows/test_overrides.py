@@ -97,6 +97,12 @@ def test_an_unknown_id_names_the_nearest(parser: ConfigParser, name: str, neares
     assert list(all_ids(parser.get())) == before
 
 
+@pytest.mark.parametrize("setting", ["output_dir=runs/a #1", "output_dir=#1", 'output_dir="runs/#1"'])
+def test_what_follows_a_hash_is_not_lost(setting: str) -> None:
+    with pytest.raises(InputError, match=r"value of output_dir is .*; bundle configs cannot hold a '#'"):
+        parse_setting(setting)
+
+
 @pytest.mark.parametrize("value", ["runs/#3", ["a", "runs/#3"], {"a": ["runs/#3"]}])
 def test_a_value_with_a_hash_is_refused(parser: ConfigParser, value: Any) -> None:
     words = r"The value of network_name is 'runs/#3'; bundle configs cannot hold a '#'"

@@ -594,6 +594,16 @@ def test_what_is_written_is_found_again_for_an_evaluation(
     assert np.array_equal(load_prediction(tmp_path / "out", case), BrightIsAbnormal()(case).mask)
 
 
+@pytest.mark.parametrize("name", ["overlays", "Results.csv", "results-2-of-8.json"])
+def test_a_study_called_like_a_result_is_refused(
+    tmp_path: Path, write_picture: WritePicture, name: str
+) -> None:
+    write_picture(tmp_path / "scans" / f"{name}_1.png", bright(1))
+    with pytest.raises(InputError, match=f"would be called {name} like one of them; rename its files"):
+        predict([tmp_path / "scans" / f"{name}_1.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 # ---- One of several parts
 
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,14 @@ def test_a_volume_is_closed_above_and_below():
 def test_there_is_no_distance_in_mm_to_an_empty_volume(empty):
     pred, truth = (mask(*[] if none else [(1, 1, 1)], shape=(3, 3, 3)) for none in empty)
     assert hd95_mm(pred, truth, (1, 1, 1)) is None
+
+
+def test_a_stray_voxel_far_away_takes_no_map_of_the_head():
+    shape = (400, 400, 160)
+    pred, truth = mask((1, 1, 1), shape=shape), mask((1, 1, 1), (399, 399, 159), shape=shape)
+    tracemalloc.start()
+    distance = hd95_mm(pred, truth, (1, 1, 2))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert distance == pytest.approx(0.95 * (2 * 398**2 + 316**2) ** 0.5)
+    assert peak < 8 * pred.nbytes  # a map of distances alone would be as many, for either mask
