@@ -228,7 +228,7 @@ def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> I
         labels = {stem: path for stem, path in labels.items() if str(path) != study.label}
     if len(joined) == 1:
         images, labels = _without_extras(folder, joined[0][0], images, labels)
-    if len(images) == len(labels) == 1:  # one scan and one label belong together, whatever they are called
+    if not joined and len(images) == len(labels) == 1:  # they belong together, whatever they are called
         labels = dict(zip(images, labels.values(), strict=True))
     for patient in sorted({*images, *labels}):
         yield _volume(patient, images.get(patient), labels.get(patient))

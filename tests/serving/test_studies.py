@@ -159,6 +159,16 @@ def test_a_mask_with_its_axes_in_another_order_is_turned(head, tmp_path: Path) -
     assert np.array_equal(found.affine, nib.load(tmp_path / "in/a.nii.gz").affine)
 
 
+def test_a_study_with_a_file_a_sequence_keeps_its_label(head, tmp_path: Path) -> None:
+    for index, name in enumerate(("t1", "flair", "t1ce")):
+        write_nifti(tmp_path / f"in/p1/p1_{name}.nii.gz", head.scan[..., index], head.affine)
+    write_nifti(tmp_path / "in/p1/p1_seg.nii.gz", head.lesion, head.affine)
+    done = prepare_studies(tmp_path / "in", tmp_path / "store")
+    assert (done.added, done.labelled) == (["p1"], 1)
+    found = nib.load(tmp_path / "store/labels/final/p1.nii.gz")
+    assert np.array_equal(found.dataobj, head.lesion)
+
+
 def test_two_studies_of_one_name_are_told(head, tmp_path: Path) -> None:
     for folder in ("x", "y"):
         write_nifti(tmp_path / "in" / folder / "a_flair.nii.gz", head.scan[..., 1], head.affine)

@@ -468,6 +468,15 @@ def test_a_volume_in_colour_and_a_folder_called_like_one_are_faults(volumes: Pat
     assert check_data(volumes / "paths.csv").errors[0].what == f"{volumes}/w.nii is a folder."
 
 
+def test_a_scan_and_a_label_that_others_leave_over_are_no_pair(tmp_path: Path):
+    for name in ("anna_flair", "anna_t1", "bert", "carl_seg"):
+        save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5))
+    assert [(case["patient"], "label" in case) for case in find_cases(tmp_path)] == [
+        ("anna", False),
+        ("bert", False),
+    ]
+
+
 def test_two_volumes_of_one_name_are_found(volumes: Path):
     save_volume(volumes / "v.nii", noise(4, 4, 5, 3) + 1)
     found = [one for one in check_data(volumes).errors if one.code == "same-name"]
