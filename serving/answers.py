@@ -50,7 +50,7 @@ def write_answer(
     """Write a mask as a temporary file that the caller removes.
 
     Without wishes it is byte for byte what ``gliomaseg predict`` writes: for a picture one of the same kind,
-    for a volume a NIfTI file of 0 and 1, on the grid of the scan.
+    for a volume a NIfTI file of 0 and 1, on the grid of the scan. A stack of pictures is a volume here.
 
     Args:
         case: of ``record_of``.
@@ -65,14 +65,14 @@ def write_answer(
     folder = Path(tempfile.mkdtemp(prefix="gliomaseg-"))
     try:
         written = write_masks(case, segmentation, folder)
-        if written.is_dir():
-            (written,) = written.iterdir()
-        own = ".nii.gz" if is_nifti(written.name) else written.suffix
-        if ending in (None, own) and dtype in (None, "uint8"):
-            return _moved_out(written, own)
-        wished = written.with_name(f"wished{ending or own}")
+        files = sorted(written.iterdir()) if written.is_dir() else [written]
+        own = ".nii.gz" if is_nifti(files[0].name) or len(files) > 1 else files[0].suffix
+        wish = own if ending is None or ending == own.lower() else ending
+        if len(files) == 1 and wish == own and dtype in (None, "uint8"):
+            return _moved_out(files[0], own)
+        wished = folder / f"wished{wish}"
         _write_as(wished, segmentation, dtype or "uint8")
-        return _moved_out(wished, ending or own)
+        return _moved_out(wished, wish)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -105,7 +105,7 @@ def _check_wishes(ending: str | None, dtype: str | None) -> None:
 
 def _write_as(path: Path, segmentation: Segmentation, dtype: str) -> None:
     """Write 0 and 1 with ITK on the grid of the scan; pictures cannot hold a grid."""
-    if path.suffix in SLICE_ENDINGS:
+    if path.suffix.lower() in SLICE_ENDINGS:
         raise InputError(
             f"A volume has no place in a picture such as {path.suffix}; leave result_extension and "
             "result_dtype out."

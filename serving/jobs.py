@@ -275,7 +275,10 @@ class Jobs:
             job.finished = self._clock()
             job.state = "done" if job.results.get("studies") and job.error != OUR_FAULT else "failed"
         if self._on_end is not None:
-            self._on_end(job, job.finished - begun)
+            try:
+                self._on_end(job, job.finished - begun)
+            except Exception:  # the next job has to be done all the same
+                logger.exception("job %s", job.id)
 
     def _require_going(self, job: Job) -> None:
         if job.deleted or self._stopping:

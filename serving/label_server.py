@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ from .workspace import Workspace
 
 PYTHON: Final = (3, 11)
 """Of the environment: MONAI Label 0.8.5 and what it pins were tested with it."""
+
+KINDLY_SECONDS: Final = 10.0
+"""That a server and its children have to end by themselves."""
+
+LOOK_SECONDS: Final = 0.05
 
 OFFLINE: Final = {
     "MONAI_LABEL_TRACKING_ENABLED": "false",
@@ -153,9 +159,13 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(server.pid, number)
-            server.wait(timeout=10)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+            for _ in range(round(KINDLY_SECONDS / LOOK_SECONDS)):
+                server.poll()  # takes note of its end, without which the group would live on
+                os.killpg(server.pid, 0)
+                time.sleep(LOOK_SECONDS)
+        except ProcessLookupError:  # nobody is left
+            break
+    server.poll()
 
 
 def _has_monailabel(python: Path) -> bool:

@@ -180,9 +180,7 @@ def _stored(dataset: Any, frames: int, name: str) -> npt.NDArray[Any]:
     pixels = compact(_without_overlay(pixels, dataset))
     pixels = _without_padding(pixels, dataset)
     if str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1":
-        signed = int(dataset.get("PixelRepresentation", 0)) == 1
-        top = -1 if signed else (1 << int(dataset.BitsStored)) - 1
-        pixels = compact(top - pixels.astype(np.int64).astype(np.int32))
+        pixels = compact(_top(dataset) - pixels.astype(np.int64).astype(np.int32))
     return pixels
 
 
@@ -198,11 +196,20 @@ def _without_overlay(pixels: npt.NDArray[Any], dataset: Any) -> npt.NDArray[Any]
 
 
 def _without_padding(pixels: npt.NDArray[Any], dataset: Any) -> npt.NDArray[Any]:
-    """Give the fill value around a picture the smallest value of the picture."""
+    """Give the fill value around a picture the value of the least signal in it; all fill is all air."""
     fill = dataset.get("PixelPaddingValue")
     if not isinstance(fill, int):
         return pixels
     filled = pixels == fill
-    if not filled.any() or filled.all():
+    if not filled.any():
         return pixels
-    return np.where(filled, pixels[~filled].min(), pixels)
+    inverted = str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1"
+    if filled.all():
+        return np.full_like(pixels, _top(dataset) if inverted else 0)
+    return np.where(filled, pixels[~filled].max() if inverted else pixels[~filled].min(), pixels)
+
+
+def _top(dataset: Any) -> int:
+    """Return what stored values of MONOCHROME1, which are dark for much signal, are taken from."""
+    signed = int(dataset.get("PixelRepresentation", 0)) == 1
+    return -1 if signed else (1 << int(dataset.BitsStored)) - 1

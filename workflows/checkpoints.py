@@ -174,6 +174,7 @@ def _check_epoch_length(state: Mapping[str, Any], engine: Engine, folder: Path) 
 
 
 def _load(name: str, value: Any, states: Mapping[str, Any], folder: Path) -> None:
+    asked = _asked_of(value)
     try:
         _unwrapped(value).load_state_dict(states[name])
     except (RuntimeError, ValueError, KeyError) as error:
@@ -182,6 +183,18 @@ def _load(name: str, value: Any, states: Mapping[str, Any], folder: Path) -> Non
             f"The checkpoint in {folder} does not fit the {name} of this config ({reason}); resume with the "
             "config that the run was started with, or start a new run."
         ) from error
+    for group, settings in zip(value.param_groups if asked else (), asked, strict=True):
+        group.update(settings)
+
+
+def _asked_of(value: Any) -> list[dict[str, Any]]:
+    """Return the settings of an optimiser, such as its weight decay: those of the config count.
+
+    Its learning rate alone is of the position in the run, see ``schedule.WarmupCosine``.
+    """
+    if not isinstance(value, torch.optim.Optimizer):
+        return []
+    return [{key: group[key] for key in group if key not in ("params", "lr")} for group in value.param_groups]
 
 
 def _unwrapped(value: Any) -> Any:

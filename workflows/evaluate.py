@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from monai.data import MetaTensor
 from tqdm import tqdm
 
 from ..transforms import keys
@@ -110,6 +111,29 @@ def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: i
     """Measure a case; it is animated if its lesion has more than ``largest`` voxels."""
     label = load_label(case)
     segmentation = predict(case)
+    segmentation, truth = in_slices(segmentation, on_grid_of(segmentation, label, case, resize))
+    figures = figures_of(case, segmentation, truth)  # before the pictures: it says what does not fit
+    frames: list[npt.NDArray[np.uint8]] = []
+    if truth.sum() > largest:
+        frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
+    strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
+    return Measured(figures, strip, frames)
+
+
+def on_grid_of(
+    segmentation: Segmentation, label: MetaTensor, case: Mapping[str, Any], resize: bool = False
+) -> npt.NDArray[np.uint8]:
+    """Return the truth of a case as it lies beside its segmentation, on the grid of the files.
+
+    Args:
+        segmentation: of the case.
+        label: of ``masks.load_label``.
+        case: the record.
+        resize: bring a truth of another size to the scan's.
+
+    Raises:
+        InputError: the truth lies elsewhere in space than the scan.
+    """
     truth, affine = np.asarray(label.numpy(), dtype=np.uint8), np.asarray(label.affine)
     placed = isinstance(case[keys.LABEL], str) and segmentation.spacing_mm is not None
     if placed:
@@ -118,13 +142,7 @@ def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: i
         truth = nearest_mask(torch.from_numpy(truth.copy()), segmentation.mask.shape[:2]).numpy()
     elif placed:
         require_same_place(affine, case[keys.LABEL], segmentation.affine, place_of(case))
-    segmentation, truth = in_slices(segmentation, truth)
-    figures = figures_of(case, segmentation, truth)  # before the pictures: it says what does not fit
-    frames: list[npt.NDArray[np.uint8]] = []
-    if truth.sum() > largest:
-        frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
-    strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
-    return Measured(figures, strip, frames)
+    return truth
 
 
 def _require_truth(cases: Sequence[Mapping[str, Any]]) -> None:

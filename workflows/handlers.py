@@ -183,13 +183,24 @@ class BestModel:
         self.without_gain = 0
 
     def attach(self, engine: Engine) -> None:
-        """Listen for finished epochs; attach after the ValidationHandler."""
+        """Listen for finished epochs; attach after the ValidationHandler, and after what resumes."""
+        engine.add_event_handler(Events.STARTED, self.stay_ended)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
+    def stay_ended(self, engine: Engine) -> None:
+        """Train no further in a resumed run whose patience was at its end."""
+        if self.patience and self.without_gain >= self.patience:
+            engine.terminate()
+
     def __call__(self, engine: Engine) -> None:
-        """Compare, save, and stop the training when patience is at its end."""
+        """Compare, save, and stop the training when patience is at its end.
+
+        Raises:
+            InputError: the weights are no numbers any more.
+        """
         if self.evaluator.state.epoch != engine.state.epoch:
             return
+        self._require_finite(engine)
         score = float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
         if score > self.score:
             self.score, self.epoch, self.without_gain = score, engine.state.epoch, 0
@@ -200,6 +211,15 @@ class BestModel:
         if self.patience and self.without_gain >= self.patience:
             logger.warning("No gain in %d validations; the training ends early.", self.without_gain)
             engine.terminate()
+
+    def _require_finite(self, engine: Engine) -> None:
+        weights = unwrap(self.network).state_dict().values()
+        if not all(bool(torch.isfinite(one).all()) for one in weights if one.is_floating_point()):
+            raise files.InputError(
+                f"The training has run away: after epoch {engine.state.epoch} weights are infinite or no "
+                "numbers any more. Lower the learning rate, for instance --set learning_rate=1e-4; with "
+                "--resume it goes on from the epoch before."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far, its epoch, and the validations since."""

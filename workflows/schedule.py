@@ -16,8 +16,10 @@ class WarmupCosine(WarmupCosineSchedule):  # type: ignore[misc]
     """
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take the position over from a checkpoint and keep the shape of the curve."""
-        shape = {
-            name: getattr(self, name) for name in ("t_total", "warmup_steps", "warmup_multiplier", "end_lr")
-        }
+        """Take the position over from a checkpoint and keep shape and height of the curve."""
+        kept = ("t_total", "warmup_steps", "warmup_multiplier", "end_lr", "base_lrs")
+        shape = {name: getattr(self, name) for name in kept}
         super().load_state_dict({**state_dict, **shape})
+        if shape["base_lrs"] != state_dict["base_lrs"]:  # else the optimiser brings the very number
+            for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+                group["lr"] = rate

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from tqdm import tqdm
 
-from ..transforms.resize import nearest_mask
-from .evaluate import Predict
+from ..transforms import keys
+from .evaluate import Predict, on_grid_of
+from .files import InputError
 from .fitting import count_logits, fit_temperature, fit_threshold
 from .masks import load_label
 from .segment import Segmentation, Segmenter
@@ -82,7 +82,10 @@ def tune_run(
 
 
 def _truth(case: Mapping[str, Any], segmentation: Segmentation, resize: bool) -> npt.NDArray[np.uint8]:
-    truth = np.asarray(load_label(case).numpy(), dtype=np.uint8)
-    if resize:
-        truth = nearest_mask(torch.from_numpy(truth), segmentation.mask.shape[:2]).numpy()
+    truth = on_grid_of(segmentation, load_label(case), case, resize)
+    if truth.shape != segmentation.mask.shape:
+        raise InputError(
+            f"Expected a truth of the scan's shape in case {case[keys.PATIENT]}, got {truth.shape} and "
+            f"{segmentation.mask.shape}; bring the label to the scan's own grid."
+        )
     return truth

@@ -76,6 +76,30 @@ def test_what_viewers_ask_for_lies_where_the_scan_does(
     assert np.allclose(loaded.affine, nib.load(volume).affine, atol=1e-4)
 
 
+@pytest.mark.parametrize("wish", [None, ".nii.gz", ".nrrd"])
+def test_the_mask_of_a_stack_of_pictures_is_a_volume(
+    wish: str | None, head, bright_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    for number in range(1, 4):
+        pixels = np.ascontiguousarray(head.scan[:, :, number].transpose(1, 0, 2))
+        (tmp_path / "stack").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "stack" / f"s_{number}.tif")
+    written, segmentation = ask(bright_segmenter, tmp_path / "stack", wish)
+    assert written.name.endswith(wish or ".nii.gz")
+    loaded = LoadStudyd(keys.IMAGE)({keys.IMAGE: str(written)})[keys.IMAGE]
+    assert np.array_equal(loaded.numpy()[0], segmentation.mask)
+    with pytest.raises(InputError, match=r"A volume has no place in a picture such as \.tif"):
+        ask(bright_segmenter, tmp_path / "stack", ".tif")
+
+
+def test_the_own_ending_of_a_picture_in_capitals_can_be_asked_for(
+    bright_segmenter: Segmenter, picture: Path
+) -> None:
+    capital = picture.rename(picture.with_suffix(".TIF"))
+    written, _ = ask(bright_segmenter, capital, ".tif")
+    assert sha256_of(written) == sha256_of(ask(bright_segmenter, capital)[0])
+
+
 def test_only_the_answer_is_left_behind(
     bright_segmenter: Segmenter, volume: Path, own_temporary_folder: Path
 ) -> None:

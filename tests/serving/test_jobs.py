@@ -126,6 +126,19 @@ def test_who_asked_is_told_of_each_job_that_ended_and_how_long_it_took(tmp_path:
     assert (job.state, jobs.count("done"), jobs.count("waiting")) == ("done", 1, 0)
 
 
+def test_who_asked_and_fails_keeps_nobody_from_the_next_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(job: Job, seconds: float) -> None:
+        raise RuntimeError("no meter")
+
+    jobs = at_once(tmp_path, Gate(), on_end=fail)
+    first, second = opened(jobs), opened(jobs)
+    finish(jobs)
+    assert (first.state, second.state) == ("done", "done")
+    assert "no meter" in caplog.text
+
+
 def test_after_the_gpu_has_stopped_working_nothing_is_tried_again(tmp_path: Path) -> None:
     gate = Gate(RuntimeError("CUDA error: unspecified launch failure"), results=False)
     jobs = at_once(tmp_path, gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -194,6 +195,25 @@ def test_an_interrupt_stops_the_server_and_what_it_started(
     monkeypatch.setattr(label_server.subprocess, "Popen", Interrupted)
     assert serve(options(tmp_path, port=0), Path(sys.executable)) == 0
     assert started[0].returncode is not None
+
+
+def test_what_the_server_started_has_time_to_end_by_itself(tmp_path: Path) -> None:
+    child = (
+        "import pathlib, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (signal.sigtimedwait([], 1), "
+        "pathlib.Path('saved').touch(), sys.exit()))\n"
+        "pathlib.Path('ready').touch()\n"
+        "while True: signal.pause()"
+    )
+    (tmp_path / "child.py").write_text(child)
+    parent = "import signal, subprocess, sys; subprocess.Popen([sys.executable, 'child.py']); signal.pause()"
+    server = subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "ready").exists():
+        assert server.poll() is None
+        signal.sigtimedwait([], 0.01)
+    label_server._stop(server)
+    assert server.returncode == -signal.SIGTERM
+    assert (tmp_path / "saved").exists()
 
 
 def test_listening_to_the_world_is_warned_of(

@@ -87,6 +87,31 @@ def test_padding_becomes_the_smallest_value(tmp_path: Path) -> None:
     assert (read[0, 0, 0] <= 20).all()
 
 
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_slice_of_nothing_but_padding_is_air(tmp_path: Path, kind: str) -> None:
+    values = VALUES + 10
+    values[..., 0] = 4000
+    tags = {"PixelPaddingValue": 4000, "PhotometricInterpretation": kind, "BitsStored": 12, "HighBit": 11}
+    write_dicom(tmp_path, values, AFFINE, tags)
+    read = read_series([str(file) for file in tmp_path.iterdir()]).values
+    assert (
+        sorted(np.unique(slice_).tolist() == [0] for slice_ in np.moveaxis(read[0], -1, 0)).count(True) == 1
+    )
+    assert read.max() == (VALUES.max() + 10 if kind == "MONOCHROME2" else 4095 - 10 - VALUES[..., 1:].min())
+
+
+@pytest.mark.parametrize("fill", [0, 4095])
+def test_padding_of_an_inverted_picture_is_as_dark_as_air(tmp_path: Path, fill: int) -> None:
+    values = 4095 - VALUES
+    values[0, 0] = fill
+    tags = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    write_dicom(tmp_path, values, AFFINE, {**tags, "PixelPaddingValue": fill})
+    read = read_series([str(file) for file in tmp_path.iterdir()]).values
+    assert read.max() == VALUES.max()
+    padded = read[0, 0, 0]
+    assert (padded <= 20).all()
+
+
 def test_a_picture_that_is_there_twice_is_used_once(tmp_path: Path) -> None:
     files = series(tmp_path)
     (tmp_path / "copy.dcm").write_bytes(Path(files[0]).read_bytes())

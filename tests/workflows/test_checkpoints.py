@@ -198,6 +198,15 @@ def test_fresh_objects_get_the_state_of_the_saved_ones(run: Run, tmp_path: Path)
     assert (again.trainer.state.iteration, again.trainer.state.epoch) == (4, 1)
 
 
+def test_settings_of_the_optimiser_are_those_that_are_asked_for_now(run: Run, tmp_path: Path) -> None:
+    again = Run(tmp_path, resume=True)
+    again.optimizer.param_groups[0]["weight_decay"] = 0.5
+    again.trainer.state.epoch_length = 4
+    again.checkpoint.restore(again.trainer)
+    (group,) = again.optimizer.param_groups
+    assert (group["weight_decay"], group["lr"]) == (0.5, run.optimizer.param_groups[0]["lr"])
+
+
 def test_all_three_generators_go_on(run: Run, tmp_path: Path) -> None:
     run.checkpoint.save(run.trainer)
     expected = (torch.rand(3).tolist(), np.random.random(3).tolist(), random.random())

@@ -17,6 +17,7 @@ from torch import nn
 
 from gliomaseg.workflows import handlers
 from gliomaseg.workflows.draws import DrawSampler
+from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.handlers import (
     Attached,
     BestModel,
@@ -245,6 +246,30 @@ def test_patience_ends_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert last == 5
     assert best.epoch == 3
     assert "No gain in 2 validations; the training ends early." in caplog.messages
+
+
+def test_a_resumed_run_whose_patience_was_at_its_end_trains_no_further(tmp_path: Path) -> None:
+    best, _ = train_with_scores([0.5, 0.4, 0.3], tmp_path / "model.pt", patience=2)
+    engine, begun = engine_of(), []
+    again = BestModel(best.evaluator, best.network, str(tmp_path / "model.pt"), patience=2)
+    engine.add_event_handler(Events.STARTED, lambda _: again.load_state_dict(best.state_dict()))
+    again.attach(engine)
+    engine.add_event_handler(Events.EPOCH_STARTED, lambda engine: begun.append(engine.state.epoch))
+    engine.run([0.0], max_epochs=9)
+    assert begun == []
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_end_the_run_and_are_not_saved(tmp_path: Path, wrong: float) -> None:
+    evaluator = SimpleNamespace(state=SimpleNamespace(epoch=1, metrics={"dice": 0.0}, key_metric_name="dice"))
+    best = BestModel(evaluator, linear(wrong), str(tmp_path / "model.pt"))  # type: ignore[arg-type]
+    engine = engine_of()
+    best.attach(engine)
+    with pytest.raises(
+        InputError, match=r"has run away: after epoch 1 .* --set learning_rate=1e-4; with --res"
+    ):
+        engine.run([0.0], max_epochs=1)
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_without_patience_the_run_goes_to_its_end(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ def rates(scheduler: WarmupCosine, optimizer: torch.optim.Optimizer, steps: int)
     return found
 
 
-def build(total: int) -> tuple[WarmupCosine, torch.optim.Optimizer]:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+def build(total: int, peak: float = 1.0) -> tuple[WarmupCosine, torch.optim.Optimizer]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak)
     return WarmupCosine(optimizer, warmup_steps=2, t_total=total, warmup_multiplier=0.5), optimizer
 
 
@@ -45,3 +45,12 @@ def test_a_run_resumed_for_longer_follows_the_longer_curve() -> None:
     second.load_state_dict(first.state_dict())
     rates(second, second_optimizer, 1)
     assert rates(second, second_optimizer, 14) == pytest.approx(rates(*build(20), steps=19)[5:], abs=1e-9)
+
+
+def test_a_run_resumed_with_another_rate_follows_its_curve_at_once() -> None:
+    first, first_optimizer = build(10)
+    rates(first, first_optimizer, 4)
+    second, second_optimizer = build(10, peak=0.01)
+    second_optimizer.load_state_dict(first_optimizer.state_dict())
+    second.load_state_dict(first.state_dict())
+    assert rates(second, second_optimizer, 6) == pytest.approx(rates(*build(10, peak=0.01), steps=10)[4:])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -72,6 +73,39 @@ def test_too_sure_a_model_gets_a_higher_temperature(smoke_run: Path) -> None:
     honest = tune(cases, segmenter, segmenter.temperature, 0.5).temperature
     found = tune(cases, surer(segmenter, 2.0), segmenter.temperature, 0.5).temperature
     assert found == pytest.approx(2 * honest, rel=0.05)
+
+
+def test_a_label_with_its_axes_in_another_order_fits_the_same(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    affine = np.diag([-1.0, -1.0, 4.0, 1.0])
+    truth = (generator.random((12, 14, 6)) > 0.7).astype(np.uint8)
+    scan = nib.Nifti1Image(generator.normal(100, 10, truth.shape).astype(np.float32), affine)
+    label = nib.Nifti1Image(truth, affine)
+    found = []
+    for name, lying in (
+        ("same", label),
+        ("turned", label.as_reoriented(np.array([[1, -1], [0, 1], [2, -1]]))),
+    ):
+        nib.save(scan, tmp_path / f"{name}.nii.gz")
+        nib.save(lying, tmp_path / f"{name}_seg.nii.gz")
+        case = {"patient": name, "image": str(tmp_path / f"{name}.nii.gz")}
+        case["label"] = str(tmp_path / f"{name}_seg.nii.gz")
+        probability = np.clip(0.2 + 0.6 * truth + generator.normal(0, 0.0, truth.shape), 0.01, 0.99)
+        said = Segmentation(
+            np.zeros((3, *truth.shape)), truth, probability.astype(np.float32), affine, (1.0, 1.0, 4.0), 1.0
+        )
+        found.append(tune([case], lambda _, said=said: said, 1.0))
+    assert found[0] == found[1]
+
+
+def test_a_label_of_another_shape_is_refused(tmp_path: Path) -> None:
+    for name, shape in (("a", (6, 4, 3)), ("a_seg", (4, 6, 3))):
+        nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    case = {"patient": "a", "image": str(tmp_path / "a.nii.gz"), "label": str(tmp_path / "a_seg.nii.gz")}
+    empty = np.zeros((6, 4, 3))
+    said = Segmentation(np.zeros((3, 6, 4, 3)), empty, empty, np.eye(4), (1.0, 1.0, 1.0), 1.0)
+    with pytest.raises(InputError, match=r"case a, got \(4, 6, 3\) and \(6, 4, 3\); bring the label"):
+        tune([case], lambda _: said, 1.0)
 
 
 def test_what_is_kept_is_kept(run: Path) -> None:
