@@ -198,9 +198,9 @@ class BestModel:
         Raises:
             InputError: the weights are no numbers any more.
         """
+        self._require_finite(engine)
         if self.evaluator.state.epoch != engine.state.epoch:
             return
-        self._require_finite(engine)
         score = float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
         if score > self.score:
             self.score, self.epoch, self.without_gain = score, engine.state.epoch, 0
@@ -217,8 +217,8 @@ class BestModel:
         if not all(bool(torch.isfinite(one).all()) for one in weights if one.is_floating_point()):
             raise files.InputError(
                 f"The training has run away: after epoch {engine.state.epoch} weights are infinite or no "
-                "numbers any more. Lower the learning rate, for instance --set learning_rate=1e-4; with "
-                "--resume it goes on from the epoch before."
+                "numbers any more. Begin anew with a lower learning rate, for instance --set "
+                "learning_rate=1e-4."
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -266,7 +266,7 @@ def test_weights_that_are_no_numbers_end_the_run_and_are_not_saved(tmp_path: Pat
     engine = engine_of()
     best.attach(engine)
     with pytest.raises(
-        InputError, match=r"has run away: after epoch 1 .* --set learning_rate=1e-4; with --res"
+        InputError, match=r"has run away: after epoch 1 .* a lower learning rate, for instance --set "
     ):
         engine.run([0.0], max_epochs=1)
     assert not (tmp_path / "model.pt").exists()
