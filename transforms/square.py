@@ -1,8 +1,9 @@
 """Slices of any size in, squares that show a head at the scale of training out, and the way back.
 
 The network was trained on square pictures that show about 22 to 26 cm. A slice is never squashed: what is
-not square is padded with air, a picture of a much larger field is cut around the head, and one of a smaller
-field is padded. ``Square`` knows both ways, so that what the network says lands on the pixels it came from.
+not square is padded with air. In validation and use a picture of a much larger field is cut around the head,
+and one of a smaller field is padded; training shows both as they are, and ``gliomaseg doctor`` tells of them.
+``Square`` knows both ways, so that what the network says lands on the pixels it came from.
 """
 
 from __future__ import annotations
