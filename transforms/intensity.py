@@ -276,13 +276,14 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
 
 
 def _steps(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Count in ``_BINS`` steps; a few voxels so bright that all others would share some steps are clipped."""
+    """Count in ``_BINS`` steps; a few voxels so bright or dark that all others share some steps are clipped."""
     counts, edges = np.histogram(flat, bins=_BINS)
     for _ in range(_ROUNDS):
-        nearly_all = int(np.searchsorted(np.cumsum(counts), NEARLY_ALL * flat.size))
-        if nearly_all >= _BINS // 100:
+        share = np.cumsum(counts) / flat.size
+        first, last = (int(np.searchsorted(share, part)) for part in (1 - NEARLY_ALL, NEARLY_ALL))
+        if last - first >= _BINS // 100:
             break
-        flat = np.minimum(flat, edges[nearly_all + 1])
+        flat = np.clip(flat, edges[first], edges[last + 1])
         counts, edges = np.histogram(flat, bins=_BINS)
     return counts, edges
 

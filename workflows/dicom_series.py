@@ -69,7 +69,7 @@ class Series:
         if normal is None or abs(normal).argmax() == 2:
             return True
         thickness = self.header.get("SpacingBetweenSlices") or self.header.get("SliceThickness")
-        return bool(thickness and float(thickness) <= COARSEST_MM)
+        return bool(thickness and abs(float(thickness)) <= COARSEST_MM)  # some write the direction too
 
     def is_called(self, word: str) -> bool:
         """Return whether a person may mean this series by a word."""

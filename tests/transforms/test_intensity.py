@@ -287,10 +287,11 @@ def test_a_scan_below_zero_is_measured_as_the_same_scan_above() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_a_speck_hides_nothing(dtype: type) -> None:
+@pytest.mark.parametrize("specks", [(1e7,), (-1e7,), (-1e6, 1e7)])
+def test_a_speck_hides_nothing(dtype: type, specks: tuple[float, ...]) -> None:
     image = head(dtype)
     expected = foreground_statistics(image)[0]
-    image[0, 0, 0, 0] = 1e7
+    image[0, 0, 0, : len(specks)] = specks
     np.testing.assert_allclose(foreground_statistics(image)[0], expected, rtol=0.01)
 
 
