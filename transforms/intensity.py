@@ -276,7 +276,7 @@ def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDA
 
 
 def _steps(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Count in ``_BINS`` steps; a few voxels so bright or dark that all others share some steps are clipped."""
+    """Count in ``_BINS`` steps; a few voxels so far away that all others would share some are clipped."""
     counts, edges = np.histogram(flat, bins=_BINS)
     for _ in range(_ROUNDS):
         share = np.cumsum(counts) / flat.size
