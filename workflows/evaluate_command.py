@@ -26,6 +26,7 @@ from .masks import files_there, require_masks, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
 from .slices import person_of
+from .sources import and_more
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +154,8 @@ def _describe_missing(folder: Path, cases: Sequence[Mapping[str, Any]], lacking:
     said = MISSING_AS_EMPTY.format(scans=len(whole), total=len(cases), slices=slices)
     if lacking and (unclaimed := unclaimed_masks(folder, cases)):
         logger.warning(
-            "Missing masks %s, but %d files in %s are called like no scan, such as %s; are they masks?",
-            said, len(unclaimed), folder, unclaimed[0],
+            "Missing masks %s; but %s%s may be masks, and are called like no scan",
+            said, unclaimed[0], and_more(len(unclaimed)),
         )  # fmt: skip
     return said
 

@@ -189,11 +189,12 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
     drawn = [(stem, path) for stem, path in volumes if is_label(stem)]
     drawn += [(stem_of(path.name), path) for path in masks]
     images, twice = _first_of_each((stem, path) for stem, path in volumes if not is_label(stem))
-    for stem, path in twice:  # beside the other of that name, for whoever counts names
-        yield _volume(stem, path, None)
     labels, more = _first_of_each((_scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
     for study in _paired(folder, images, labels):
-        repeated = tuple(str(path) for name, path in more if study.label and str(labels[name]) == study.label)
+        own = {*study.parts, study.volume, study.label}
+        taken = [(str(images[name]), path) for name, path in twice]
+        taken += [(str(labels[name]), path) for name, path in more]
+        repeated = tuple(str(path) for first, path in taken if first in own)
         yield replace(study, repeated=repeated) if repeated else study
 
 
@@ -212,7 +213,7 @@ def _first_of_each(
 
 
 def _brain_last(drawn: tuple[str, Path]) -> tuple[bool, str]:
-    """Sort labels so that a mask of nobody knows what comes behind those that say what they are of."""
+    """Sort what is only called a mask, which may be that of the brain, behind what is called a lesion."""
     stem = drawn[0].lower()
     return stem.endswith(("_mask", "-mask")) and not stem.endswith("_lesion_mask"), stem
 

@@ -102,9 +102,8 @@ def distinct_studies(root: PathLike, without: Path | None = None) -> list[Study]
     if repeated:
         patient, file = repeated[0]
         logger.warning(
-            "%d files are not used, such as %s: another file of %s is taken in its place; `gliomaseg doctor "
-            "%s` lists them all",
-            len(repeated), file, patient, root,
+            "Not used: %s%s, since another file of %s is taken; `gliomaseg doctor %s` lists all such",
+            file, and_more(len(repeated)), patient, root,
         )  # fmt: skip
     with_images = [study for study in doubles.kept if study.has_images]
     if not with_images:
@@ -113,6 +112,15 @@ def distinct_studies(root: PathLike, without: Path | None = None) -> list[Study]
             "Put the images beside them."
         )
     return with_images
+
+
+def and_more(count: int) -> str:
+    """Return the words behind the first of several.
+
+    >>> and_more(1), and_more(3)
+    ('', ' and 2 more')
+    """
+    return f" and {count - 1} more" if count > 1 else ""
 
 
 def _no_folder(path: Path) -> InputError:

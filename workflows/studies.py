@@ -40,7 +40,8 @@ class Study:
         slices: in numeric order; empty for a volume.
         volume: path of the scan when it is NIfTI; of several files that of FLAIR.
         label: path of the label of ``volume``, if there is one.
-        repeated: further files that claim a slice number already taken, or further labels of ``volume``.
+        repeated: further files that claim a slice number already taken, or are called like a volume, or are
+            labels of ``volume`` too.
         ignored: picture files in the folder whose names are not those of slices.
         site: institution, where it is not to be read from the name.
         parts: the files of all sequences, ``volume`` among them, where each has its own.

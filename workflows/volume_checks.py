@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
-from .nifti_folder import NOT_A_NUMBER, read_volume
+from .nifti_folder import NOT_A_NUMBER, read_volume, stem_of
 from .slice_checks import Fault, digest_of, gather, shortened
 from .studies import Study
 
@@ -52,8 +52,7 @@ def inspect_volume(study: Study) -> VolumeFacts:
     if image is not None and label is not None and study.label:
         faults += _pair_faults(study.label, _as_it_lies(study, label, image), image)
     for file in study.repeated:
-        what = f"{file} and {study.label} are both labels of {study.volume}."
-        faults.append(Fault("two-labels", file, what))
+        faults.append(_repeated_fault(study, file))
     if study.volume is None and study.label:
         faults.append(Fault("mask-without-image", study.label, f"{study.label} has no image."))
     lesion = _slices_with_lesion(label) if label is not None else 0
@@ -218,6 +217,16 @@ def _pair_faults(file: str, label: Volume, image: Volume) -> Iterator[Fault]:
         yield Fault(
             "affine", file, f"{file} lies elsewhere than its image: their affines differ by {offset:g}."
         )
+
+
+def _repeated_fault(study: Study, file: str) -> Fault:
+    name = stem_of(Path(file).name)
+    twin = next(
+        (one for one in study.files() if stem_of(Path(one).name) == name and one != study.label), None
+    )
+    if twin is not None:
+        return Fault("same-name", file, f"{file} and {twin} have one name.")
+    return Fault("two-labels", file, f"{file} and {study.label} are both labels of {study.volume}.")
 
 
 def _as_it_lies(study: Study, label: Volume, image: Volume) -> Volume:

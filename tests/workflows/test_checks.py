@@ -481,7 +481,7 @@ def test_of_two_labels_the_one_that_is_no_mask_of_anything_is_taken_and_both_are
     )
     (case,) = find_cases(volumes)
     assert case["label"] == f"{volumes}/{taken}.nii.gz"
-    assert f"1 files are not used, such as {volumes}/{left}.nii.gz: another file of v is taken" in caplog.text
+    assert f"Not used: {volumes}/{left}.nii.gz, since another file of v is taken; " in caplog.text
 
 
 def test_a_volume_in_colour_and_a_folder_called_like_one_are_faults(volumes: Path):
@@ -503,11 +503,13 @@ def test_a_scan_and_a_label_that_others_leave_over_are_no_pair(tmp_path: Path):
     ]
 
 
-def test_two_volumes_of_one_name_are_found(volumes: Path):
+def test_two_volumes_of_one_name_are_found(volumes: Path, caplog: pytest.LogCaptureFixture):
     save_volume(volumes / "v.nii", noise(4, 4, 5, 3) + 1)
-    found = [one for one in check_data(volumes).errors if one.code == "same-name"]
-    assert len(found) == 1
-    assert "v" in found[0].what
+    found = only(check_data(volumes), "same-name")
+    assert found.what == f"{volumes}/v.nii.gz and {volumes}/v.nii have one name."
+    (case,) = find_cases(volumes)
+    assert (case["image"], case["label"]) == (f"{volumes}/v.nii", f"{volumes}/v_seg.nii.gz")
+    assert f"Not used: {volumes}/v.nii.gz, since another file of v is taken; " in caplog.text
 
 
 def test_a_label_of_another_shape_is_found(volumes: Path):

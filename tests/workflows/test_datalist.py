@@ -771,7 +771,7 @@ def test_a_slice_of_a_table_that_another_row_has_is_told(tmp_path: Path, caplog:
     path = table(tmp_path, "patient,image,label\np,t0/1.tif,\np,t1/1.tif,\n")
     (case,) = find_cases(path)
     assert case["image"] == [str(tmp_path / "t0/1.tif")]
-    assert f"1 files are not used, such as {tmp_path}/t1/1.tif: another file of p is taken" in caplog.text
+    assert f"Not used: {tmp_path}/t1/1.tif, since another file of p is taken; " in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -271,8 +271,8 @@ def test_masks_that_are_only_misnamed_are_told(
     shutil.copy(first["label"][0], tmp_path / "somebody.tif")
     evaluate_command(phantom_data, tmp_path / "out", predictions=tmp_path, missing_as_empty=True)
     said = f"count as empty: 1 of {len(others) + 1} scans, and 0 slices of others"
-    assert f"Missing masks {said}, but 1 files in {tmp_path} are called like no scan, " in caplog.text
-    assert f"such as {tmp_path}/somebody.tif; are they masks?" in caplog.text
+    words = f"Missing masks {said}; but {tmp_path}/somebody.tif may be masks, and are called like no scan"
+    assert words in caplog.text
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (64, 60)])
