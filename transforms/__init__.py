@@ -21,7 +21,7 @@ from .picture import LargestSliced, PictureMaskd
 from .resize import ResizeStudyd
 from .sample import RandSlicesd, SliceIndicesd
 from .shrink import ShrinkStudyd
-from .square import LayInSquared, PadToSquared
+from .square import LayInSquared, PadOrCropToSquared, PadToSquared
 
 __all__ = [
     "ClipForegroundd",
@@ -33,6 +33,7 @@ __all__ = [
     "LoadStudyd",
     "NeighboursAsChannelsd",
     "NormalizeForegroundd",
+    "PadOrCropToSquared",
     "PadToSquared",
     "PictureMaskd",
     "RandNumbersd",

@@ -5,7 +5,6 @@ Affines are ``(4, 4)`` float64 and map voxel indices to mm in RAS.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -145,18 +144,6 @@ def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:
     axes = orientations.ornt_transform(_ornt(affine), _slice_ornt())[:, 0].astype(int)
     sizes = spacing_of(affine)
     height, width, depth = (sizes[int(np.flatnonzero(axes == target)[0])] for target in range(3))
-    return height, width, depth
-
-
-def axial_shape(shape: Sequence[int], affine: npt.NDArray[Any]) -> tuple[int, int, int]:
-    """Return the numbers of rows, columns and slices as ``to_slices`` lays them.
-
-    Example:
-        >>> axial_shape((2, 3, 4), np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]))
-        (2, 4, 3)
-    """
-    axes = orientations.ornt_transform(_ornt(affine), _slice_ornt())[:, 0].astype(int)
-    height, width, depth = (int(shape[int(np.flatnonzero(axes == target)[0])]) for target in range(3))
     return height, width, depth
 
 

@@ -1,17 +1,19 @@
 """Slices of any size in, squares that show a head at the scale of training out, and the way back.
 
 The network was trained on square pictures that show about 22 to 26 cm. A slice is never squashed: what is
-not square is padded with air. In validation and use a picture of a much larger field is cut around the head,
-and one of a smaller field is padded; training shows both as they are, and ``gliomaseg doctor`` tells of them.
-``Square`` knows both ways, so that what the network says lands on the pixels it came from.
+not square is padded with air. A picture of a much larger field is cut around the head, and one of a smaller
+field is padded, in training as in validation and use. ``Square`` knows both ways, so that what the network
+says lands on the pixels it came from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -122,29 +124,19 @@ def square_for(slices: Tensor, size: int, pixel_mm: tuple[float, float] | None =
             and the picture is shown whole.
     """
     shape = (int(slices.shape[-2]), int(slices.shape[-1]))
-    height, width = pixel_mm if pixel_mm is not None else (1.0, 1.0)
-    side = max(shape[0] * height, shape[1] * width)
-    if pixel_mm is None or side < SMALLEST_BELIEVED_MM:
-        return _laid(shape, (0, shape[0], 0, shape[1]), (height, width), side, size)
-    head: Box = (0, 0, 0, 0)
-    shown_mm = max(side, FIELD_MM[0])
-    if side > FIELD_MM[1]:
-        head = head_box(slices)
-        needed = max((head[1] - head[0]) * height, (head[3] - head[2]) * width)
-        shown_mm = min(side, max(FIELD_MM[1], needed))
-    rows = _window(head[:2], shape[0], round(shown_mm / height))
-    columns = _window(head[2:], shape[1], round(shown_mm / width))
-    return _laid(shape, (*rows, *columns), (height, width), shown_mm, size)
+    shown, side = _shown_of(slices, pixel_mm)
+    return _laid(shape, shown, pixel_mm or (1.0, 1.0), side, size)
 
 
-def head_box(slices: Tensor) -> Box:
+def head_box(slices: Tensor, air: float = -math.inf) -> Box:
     """Return the box around all that is brighter than air on FLAIR, speckles aside.
 
     Args:
         slices: ``(N, C, H, W)``.
+        air: largest value of air; its smallest one is the smallest there is.
     """
     flair = slices[:, keys.FLAIR if slices.shape[1] > keys.FLAIR else 0]
-    inside = flair > flair.amin()
+    inside = flair > max(float(flair.amin()), air)
     rows, columns = _extent(inside.sum(dim=(0, 2))), _extent(inside.sum(dim=(0, 1)))
     return (*rows, *columns)
 
@@ -162,11 +154,13 @@ def pixel_mm_of(volume: Tensor) -> tuple[float, float] | None:
     return None if affine is None else spacing_of(affine)[:2]
 
 
-class PadToSquared(MapTransform):  # type: ignore[misc]
-    """Pad slices that are not square with air, so that resizing to a square squashes nothing.
+class PadOrCropToSquared(MapTransform):  # type: ignore[misc]
+    """Pad slices with air, or cut them around the head, to the square that ``square_for`` would show.
 
-    Takes ``(C, H, W, D)`` of any number type, keeps dtype and depth; air is the smallest value of each
-    channel. Squares are left alone. The affine follows.
+    Training sees a head at the scale of validation and use by it, and resizing to a square squashes nothing.
+    Takes ``(C, H, W, D)`` of any number type, keeps dtype and depth. The image chooses the square, the label
+    follows; air is the smallest value of each channel. Slices that are shown as they are stay untouched. The
+    affine follows.
     """
 
     def __init__(self, keys: KeysCollection = (keys.IMAGE, keys.LABEL)) -> None:
@@ -175,9 +169,17 @@ class PadToSquared(MapTransform):  # type: ignore[misc]
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with square slices."""
         result = dict(data)
+        image = result[self.first_key(result)]
+        pixel_mm = pixel_mm_of(image)
+        shown, side = _shown_of(plain(image).movedim(-1, 0), pixel_mm, _darkest(result.get(keys.STATISTICS)))
+        lengths = [round(side / length) for length in pixel_mm or (1.0, 1.0)]
         for key in self.key_iterator(result):
-            result[key] = _padded(result[key])
+            result[key] = _framed(result[key], shown, lengths)
         return result
+
+
+PadToSquared = PadOrCropToSquared
+"""Its name in the configs of older run folders."""
 
 
 class LayInSquared(MapTransform):  # type: ignore[misc]
@@ -245,26 +247,57 @@ def square_of(volume: Tensor) -> Square | None:
     return Square.from_numbers(rows[0])
 
 
-def _padded(volume: Tensor) -> Tensor:
-    height, width = pixel_mm_of(volume) or (1.0, 1.0)
-    shape = (int(volume.shape[1]), int(volume.shape[2]))
-    side = max(shape[0] * height, shape[1] * width)
-    rows, columns = max(shape[0], round(side / height)), max(shape[1], round(side / width))
-    if (rows, columns) == shape:
+def _darkest(statistics: Any) -> float:
+    """Return up to where FLAIR is air once it is normalised, if the foreground was measured."""
+    if statistics is None:
+        return -math.inf
+    rows = np.asarray(statistics)
+    return float(rows[keys.FLAIR if len(rows) > keys.FLAIR else 0, 0])
+
+
+def _shown_of(
+    slices: Tensor, pixel_mm: tuple[float, float] | None, air: float = -math.inf
+) -> tuple[Box, float]:
+    """Return the part of ``(N, C, H, W)`` slices that is shown, and the side of the square that it fills.
+
+    The side is in mm, or in pixels where their size is not known.
+    """
+    rows, columns = int(slices.shape[-2]), int(slices.shape[-1])
+    height, width = pixel_mm if pixel_mm is not None else (1.0, 1.0)
+    side = max(rows * height, columns * width)
+    if pixel_mm is None or side < SMALLEST_BELIEVED_MM:
+        return (0, rows, 0, columns), side
+    head: Box = (0, 0, 0, 0)
+    shown_mm = max(side, FIELD_MM[0])
+    if side > FIELD_MM[1]:
+        head = head_box(slices, air)
+        needed = max((head[1] - head[0]) * height, (head[3] - head[2]) * width)
+        shown_mm = min(side, max(FIELD_MM[1], needed))
+    top, bottom = _window(head[:2], rows, round(shown_mm / height))
+    left, right = _window(head[2:], columns, round(shown_mm / width))
+    return (top, bottom, left, right), shown_mm
+
+
+def _framed(volume: Tensor, shown: Box, lengths: Sequence[int]) -> Tensor:
+    """Return the shown part of ``(C, H, W, D)`` in the middle of ``lengths`` rows and columns, or of more."""
+    top, bottom, left, right = shown
+    height, width = bottom - top, right - left
+    rows, columns = max(height, lengths[0]), max(width, lengths[1])
+    if (rows, columns) == tuple(volume.shape[1:3]) == (height, width):
         return volume
     pixels = plain(volume)
+    first, start = (rows - height) // 2, (columns - width) // 2
     air = pixels.flatten(1).amin(dim=1).reshape(-1, 1, 1, 1)
     canvas = air.repeat(1, rows, columns, pixels.shape[3])
-    top, left = (rows - shape[0]) // 2, (columns - shape[1]) // 2
-    canvas[:, top : top + shape[0], left : left + shape[1]] = pixels
+    canvas[:, first : first + height, start : start + width] = pixels[:, top:bottom, left:right]
     if not isinstance(volume, MetaTensor):
         return canvas
     moved = MetaTensor(canvas, meta=dict(volume.meta))
     shift = torch.eye(4, dtype=volume.affine.dtype)
-    shift[:2, 3] = torch.tensor([-top, -left])
+    shift[:2, 3] = torch.tensor([top - first, left - start])
     moved.affine = volume.affine @ shift
-    padded: Tensor = moved
-    return padded
+    framed: Tensor = moved
+    return framed
 
 
 def _laid(shape: tuple[int, int], shown: Box, pixel: tuple[float, float], side: float, size: int) -> Square:

@@ -108,11 +108,6 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Volumes whose axial slices are too coarse",
         "Give the axial FLAIR, or a 3-D FLAIR with voxels of at most 3 mm.",
     ),
-    "field": Kind(
-        "warning",
-        "Fields of view under 20 or over 28 cm",
-        "Cut or pad these volumes to about 24 cm: validation and use show the head so, training as it is.",
-    ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
     ),

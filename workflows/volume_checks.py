@@ -45,7 +45,7 @@ def inspect_volume(study: Study) -> VolumeFacts:
     label = _read(study.label, faults)
     if image is not None and study.volume:
         faults += _image_faults(study.volume, image[0], study)
-        faults += _geometry_faults(study.volume) or list(_field_faults(study.volume, image[0].shape))
+        faults += _geometry_faults(study.volume)
         faults += _other_sequences(study)
     if label is not None and study.label:
         faults += _label_faults(study.label, label[0])
@@ -176,21 +176,6 @@ def _geometry_faults(file: str) -> list[Fault]:
         rule, _, _ = str(error).partition("; ")
         return [Fault(code, file, f"{rule}.")]
     return []
-
-
-def _field_faults(file: str, shape: tuple[int, ...]) -> Iterator[Fault]:
-    """Tell of heads that training sees at another scale than validation and use do."""
-    from ..transforms.nifti import read_geometry
-    from ..transforms.space import axial_shape, axial_spacing
-    from ..transforms.square import FIELD_MM, SMALLEST_BELIEVED_MM
-
-    affine, known = read_geometry(file)
-    if not known or len(shape) < 3:
-        return
-    height, width, _ = np.multiply(axial_shape(shape[:3], affine), axial_spacing(affine))
-    side = max(height, width)
-    if side >= SMALLEST_BELIEVED_MM and not FIELD_MM[0] <= side <= FIELD_MM[1]:
-        yield Fault("field", file, f"{file} has slices of {height / 10:.1f} x {width / 10:.1f} cm.")
 
 
 def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:

@@ -4,7 +4,15 @@ import pytest
 import torch
 from monai.data import DataLoader, MetaTensor
 
-from gliomaseg.transforms import LayInSquared, PadToSquared, keys
+from gliomaseg.transforms import (
+    ForegroundStatisticsd,
+    LayInSquared,
+    NormalizeForegroundd,
+    PadOrCropToSquared,
+    PadToSquared,
+    ShrinkStudyd,
+    keys,
+)
 from gliomaseg.transforms.square import NO_LESION, head_box, pixel_mm_of, square_for, square_of
 
 
@@ -88,7 +96,7 @@ def test_training_pads_with_air_and_moves_the_affine_along() -> None:
     image[..., 0, 0, :] = 3
     label = MetaTensor(torch.ones(1, 2, 4, 1, dtype=torch.uint8), affine=torch.eye(4))
     label[..., 0, 0, :] = 0
-    padded = PadToSquared()({"image": image, "label": label})
+    padded = PadOrCropToSquared()({"image": image, "label": label})
     assert padded["image"][0, ..., 0].tolist() == [[3] * 4, [3, 9, 9, 9], [9] * 4, [3] * 4]
     assert padded["image"].dtype == torch.uint8
     assert padded["image"].affine[:3, 3].tolist() == [-1, 0, 0]
@@ -98,7 +106,49 @@ def test_training_pads_with_air_and_moves_the_affine_along() -> None:
 
 def test_training_leaves_squares_alone() -> None:
     image = MetaTensor(torch.zeros(3, 4, 4, 1), affine=torch.eye(4))
-    assert PadToSquared("image")({"image": image})["image"] is image
+    assert PadOrCropToSquared("image")({"image": image})["image"] is image
+
+
+@pytest.mark.parametrize(
+    ("pixels", "side", "head"),
+    [
+        ((24, 24), 10.0, (2, 22, 3, 21)),  # 24 cm, as it is
+        ((15, 15), 10.0, (2, 12, 3, 14)),  # 15 cm, padded
+        ((48, 48), 10.0, (6, 24, 20, 38)),  # 48 cm, cut around the head
+        ((48, 24), 10.0, (20, 40, 4, 22)),
+        ((24, 20), 10.0, (2, 22, 3, 18)),
+        ((44, 44), 10.0, (4, 38, 6, 40)),  # of a head that needs more than the usual
+        ((24, 24), 1.0, (2, 22, 3, 21)),  # not believed
+    ],
+)
+def test_training_shows_a_head_at_the_scale_of_use(
+    pixels: tuple[int, int], side: float, head: tuple[int, int, int, int]
+) -> None:
+    voxels = torch.randint(0, 4, (3, *pixels, 2))  # the noise of air reaches every corner
+    top, bottom, left, right = head
+    voxels[:, top:bottom, left:right] = torch.randint(100, 200, (3, bottom - top, right - left, 2))
+    affine = torch.diag(torch.tensor([side, side, 5.0, 1.0]))
+    case = {
+        "image": MetaTensor(voxels.to(torch.uint8), affine=affine),
+        "label": MetaTensor((voxels[:1] > 150).to(torch.uint8), affine=affine),
+    }
+    case = ForegroundStatisticsd(keys.IMAGE)(case)
+    squared = PadOrCropToSquared()(case)
+    assert torch.equal(squared["label"], squared["image"][:1] > 150)
+    assert torch.equal(squared["image"].affine, squared["label"].affine)
+    places = torch.nonzero(squared["image"][0].as_tensor() >= 100).float()
+    corner = squared["image"].affine.float() @ torch.tensor([*places.amin(dim=0).tolist(), 1.0])
+    assert corner[:2].tolist() == [top * side, left * side]  # the head is where it was in space
+
+    size = squared["image"].shape[1]
+    assert squared["image"].shape == (3, size, size, 2)
+    shown = NormalizeForegroundd(keys.IMAGE)(ShrinkStudyd(size=size)(squared))[keys.IMAGE]
+    used = LayInSquared(size=size)(NormalizeForegroundd(keys.IMAGE)(case))[keys.IMAGE]
+    assert torch.equal(shown, used.as_tensor())
+
+
+def test_older_configs_know_it_by_the_name_it_had() -> None:
+    assert PadToSquared is PadOrCropToSquared
 
 
 def test_slices_laid_in_know_how_it_was_done() -> None:
