@@ -416,6 +416,65 @@ def predict(
     typer.echo(f"Masks and {results_name(part)}.csv are in {output}, pictures in {output / 'overlays'}.")
 
 
+@app.command(epilog="Example: `gliomaseg convert HOSPITAL --output nifti`")
+def convert(
+    inputs: Annotated[list[Path], typer.Argument(help="Folders of DICOM studies.", show_default=False)],
+    *,
+    output: Output,
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            help="DICOM Segmentation (number or description) or NIfTI file that is the truth; or none.",
+            show_default=False,
+        ),
+    ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(help="A segment of it that counts, by label or number. Repeatable.", show_default="all"),
+    ] = None,
+    flair: Annotated[
+        str | None,
+        typer.Option(help="Series that is FLAIR, by number or description.", show_default=False),
+    ] = None,
+    pre: Annotated[
+        str | None, typer.Option(help="The same for pre-contrast T1; none leaves it out.", show_default=False)
+    ] = None,
+    post: Annotated[
+        str | None,
+        typer.Option(help="The same for post-contrast T1; none leaves it out.", show_default=False),
+    ] = None,
+    each_its_own: Annotated[
+        bool, typer.Option("--each-its-own", help="Take each study as a person, whatever PatientID says.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
+    ] = False,
+) -> None:
+    """Write DICOM studies, and the truth beside them, as NIfTI files to train on and to evaluate with."""
+    with _loading():
+        from ..transforms.keys import CHANNELS
+        from .convert import PAGE, ConvertOptions, convert_studies
+        from .findings import amount
+
+    named = zip(CHANNELS, (pre, flair, post), strict=True)
+    options = ConvertOptions(
+        {sequence: word for sequence, word in named if word is not None},
+        truth,
+        tuple(segment or ()),
+        each_its_own,
+    )
+    try:
+        rows = convert_studies(inputs, output, options, resume)
+    except KeyboardInterrupt as stop:
+        raise _with_resume("What is finished is kept.") from stop
+    drawn = sum(bool(row["truth"]) for row in rows)
+    typer.echo(f"{amount(len(rows), 'study')}, {drawn} with truth. {NOT_FOR_DIAGNOSIS}")
+    typer.echo(
+        f"Next: open {output / PAGE} and look whether each truth lies on its lesion; then gliomaseg doctor "
+        f"{shlex.quote(str(output))}"
+    )
+
+
 @app.command(epilog="Example: `gliomaseg report runs/first`")
 def report(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]) -> None:
     """Evaluate a trained run again and write its figures, report and animation."""

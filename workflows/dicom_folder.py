@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..transforms import keys
 from ..transforms.dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly
-from .dicom_series import Series, Wanted, choose_series
+from .dicom_series import Choice, Series, Wanted, choose_series
 from .files import InputError
 from .studies import Record
 
@@ -65,6 +65,17 @@ class DicomStudy:
         """The deepest folder that holds all of it."""
         return os.path.commonpath([str(Path(name).parent) for name in self.files])
 
+    @property
+    def place(self) -> str:
+        """Its folder, or its file if it has one alone, for messages."""
+        return self.files[0] if len(self.files) == 1 else self.folder
+
+    @property
+    def sorted_series(self) -> list[Series]:
+        """Its series in the order of their numbers."""
+        series = [Series(tuple(sorted(files)), header) for files, header in self.series.values()]
+        return sorted(series, key=_by_number)
+
 
 def has_picture(path: Path) -> bool:
     """Return whether a DICOM file holds a picture; a report or a note on how to show one holds none.
@@ -105,9 +116,37 @@ def find_dicom_studies(
     Raises:
         ValueError: pydicom is not installed.
     """
+    return [_record(name, study, wanted or {}) for name, study in sort_dicom(paths, root)]
+
+
+def sort_dicom(paths: Iterable[Path], root: Path | None = None) -> list[tuple[str, DicomStudy]]:
+    """Sort DICOM files into studies, each with a name of its own.
+
+    Args:
+        paths: as for ``find_dicom_studies``, and
+        root: likewise.
+
+    Raises:
+        ValueError: pydicom is not installed.
+    """
     studies = _sorted_into_studies([path.absolute() for path in paths])
-    names = _names(studies, root.absolute() if root else None)
-    return [_record(name, study, wanted or {}) for name, study in zip(names, studies, strict=True)]
+    return list(zip(_names(studies, root.absolute() if root else None), studies, strict=True))
+
+
+def choose(study: DicomStudy, wanted: Wanted) -> Choice:
+    """Choose the series of a study that the network looks at.
+
+    Raises:
+        InputError: a file of it is broken, it has no slices, or ``choose_series`` cannot decide.
+    """
+    if study.broken:
+        raise InputError(study.broken[0])
+    if not study.series:
+        raise InputError(
+            f"A study needs slices, but {study.place} holds {', '.join(sorted(study.others))} without any; "
+            "give the folder of the FLAIR series."
+        )
+    return choose_series(study.sorted_series, wanted, study.place)
 
 
 def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
@@ -155,18 +194,9 @@ def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
 
 
 def _record(name: str, study: DicomStudy, wanted: Wanted) -> Record:
-    place = study.files[0] if len(study.files) == 1 else study.folder
     record: Record = {keys.PATIENT: name, keys.IMAGE: sorted(study.files)}
     try:
-        if study.broken:
-            raise InputError(study.broken[0])
-        if not study.series:
-            raise InputError(
-                f"A study needs slices, but {place} holds {', '.join(sorted(study.others))} without any; "
-                "give the folder of the FLAIR series."
-            )
-        series = [Series(tuple(sorted(files)), header) for files, header in study.series.values()]
-        choice = choose_series(sorted(series, key=_by_number), wanted, place)
+        choice = choose(study, wanted)
     except InputError as error:
         return {**record, REFUSED: str(error)}
     return {
@@ -185,7 +215,7 @@ def _names(studies: Sequence[DicomStudy], root: Path | None) -> list[str]:
     """Return a name for each study: of its file, its folder or, where studies share one, its patient."""
     taken: set[str] = set()
     names = []
-    tops = _own_folders(studies, root) if root else [None] * len(studies)
+    tops = own_folders(studies, root) if root else [None] * len(studies)
     places = [top or Path(study.folder) for study, top in zip(studies, tops, strict=True)]
     for study, top, place in zip(studies, tops, places, strict=True):
         ideas = [_safe(idea) for idea in _ideas(study, top)]
@@ -211,7 +241,7 @@ def _ideas(study: DicomStudy, top: Path | None) -> list[str]:
     return [top.name, *single, person.strip("_")]
 
 
-def _own_folders(studies: Sequence[DicomStudy], root: Path) -> list[Path | None]:
+def own_folders(studies: Sequence[DicomStudy], root: Path) -> list[Path | None]:
     """Return for each study the highest folder, from ``root`` down, that holds files of it alone."""
     owners: dict[Path, set[int]] = defaultdict(set)
     for index, study in enumerate(studies):

@@ -10,7 +10,7 @@ from .doubles import refuse_conflicts, set_doubles_aside
 from .files import InputError, NothingFoundError
 from .nifti_folder import find_volume_studies
 from .path_table import read_path_table
-from .studies import Record, Study, find_slice_studies, nothing_found
+from .studies import Record, Study, find_slice_studies, holds_dicom, nothing_found
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     decathlon = (path / "imagesTr").is_dir()
     slices = [] if decathlon else find_slice_studies(path, without)
     studies = slices + find_volume_studies(path, without)
-    if not studies:
+    if not studies or (not any(study.has_images for study in studies) and holds_dicom(path)):
         raise nothing_found(path)
     return studies
 

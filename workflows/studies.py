@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,9 @@ from typing import Any, NamedTuple
 
 from .files import NothingFoundError
 from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, is_tcga, parse_name
+
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+"""Endings that DICOM files have, if they have any."""
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "scans", "flair", "volumes")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation", "segs", "seg")
@@ -139,6 +143,24 @@ def broken_links(root: Path) -> list[Path]:
     return [link for link in links if link.is_symlink() and not link.exists()]
 
 
+def holds_dicom(root: Path) -> bool:
+    """Return whether a folder holds DICOM files, at any depth."""
+    return any(_is_dicom(folder / name) for folder, names in walk(root) for name in names)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM; of a name that says something else it is not looked into."""
+    if path.suffix.lower() in DICOM_ENDINGS:
+        return True
+    if path.suffix and not path.suffix[1:].isdigit():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def _has_ending(name: str) -> bool:
     return name.lower().endswith((*PICTURE_ENDINGS, ".nii", ".nii.gz", ".json", ".csv", ".txt"))
 
@@ -230,6 +252,12 @@ def _stack(patient: str, folder: Path, members: list[tuple[SliceName, str]], ign
 def nothing_found(root: Path) -> NothingFoundError:
     """Return the sentence about a folder without any study: what is expected, what is there."""
     names = [name for _, files in walk(root) for name in files]
+    if holds_dicom(root):
+        return NothingFoundError(
+            f"Training and evaluation take slices and NIfTI volumes, but {root} holds DICOM; "
+            f"`gliomaseg convert {shlex.quote(str(root))} --output nifti` makes NIfTI of it, with the truth "
+            "beside it, and `gliomaseg predict` outlines it as it is."
+        )
     pictures = [name for name in names if name.lower().endswith(PICTURE_ENDINGS)]
     if not names:
         return NothingFoundError(

@@ -1,0 +1,492 @@
+"""DICOM studies become NIfTI that training takes: the right series, the truth where it lies, persons told."""
+
+import csv
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.transforms.dicom_mask import on_grid, read_segmentation
+from gliomaseg.workflows import convert
+from gliomaseg.workflows.cli import app
+from gliomaseg.workflows.convert import ConvertOptions, convert_studies
+from gliomaseg.workflows.dicom_seg import make_dicom_seg
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.inputs import find_studies_to_predict
+from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.slices import person_of
+from gliomaseg.workflows.sources import find_cases
+
+AXIAL = np.array([[-2, 0, 0, 5], [0, -1, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1]], np.float64)
+LEANING = AXIAL + np.array([[0, 0, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def values(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 1000, (12, 10, 6)).astype(np.int16)
+
+
+def mask_of(stored: np.ndarray) -> np.ndarray:
+    mask = (stored > 500).astype(np.uint8)
+    mask[..., 0] = 0
+    return mask
+
+
+def write_study(place: Path, affine: np.ndarray = AXIAL, person: str = "J7", **tags: Any) -> Path:
+    """Write FLAIR and both T1 of a made-up study."""
+    for number, (words, seed) in enumerate((("AX FLAIR", 0), ("T1 pre", 1), ("T1 POST GD", 2)), start=1):
+        of_series = {"SeriesDescription": words, "SeriesNumber": number, "PatientID": person, **tags}
+        write_dicom(place / words.replace(" ", "_"), values(seed), affine, of_series, study=place.name)
+    return place
+
+
+def write_truth(
+    place: Path,
+    mask: np.ndarray,
+    *,
+    number: int = 9,
+    description: str = "edited",
+    manufacturer: str = "Slicer",
+) -> Path:
+    """Write a DICOM Segmentation of the study's FLAIR, as another program would."""
+    (record,) = find_studies_to_predict([place])
+    seg = make_dicom_seg(record, mask, "unet", f"{number:02d}" * 32)
+    seg.Manufacturer, seg.SeriesNumber, seg.SeriesDescription = manufacturer, number, description
+    path = place / f"seg{number}.dcm"
+    seg.save_as(path)
+    return path
+
+
+def converted(inputs: Path, output: Path, **options: Any) -> list[dict[str, Any]]:
+    return convert_studies([inputs], output, ConvertOptions(options.pop("wanted", {}), **options))
+
+
+def table_of(output: Path) -> list[dict[str, str]]:
+    with (output / "convert.csv").open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def label_of(output: Path, name: str) -> np.ndarray:
+    return np.asarray(nib.load(output / name / f"{name}_seg.nii.gz").dataobj)
+
+
+@pytest.mark.parametrize("affine", [AXIAL, LEANING], ids=["axial", "leaning"])
+def test_what_comes_out_is_what_predict_and_training_see(tmp_path: Path, affine: np.ndarray) -> None:
+    study = write_study(tmp_path / "in" / "anna", affine)
+    (record,) = find_studies_to_predict([study])
+    write_truth(study, mask_of(values()))
+    (row,) = converted(study, tmp_path / "out")
+    assert (row["flair"], row["pre"], row["post"]) == ("1 (AX FLAIR)", "2 (T1 pre)", "3 (T1 POST GD)")
+    assert (row["truth"], row["segments"]) == ("9 (edited)", ["FLAIR abnormality"])
+    assert row["truth_voxels"] == mask_of(values()).sum()
+    (case,) = find_cases(tmp_path / "out")
+    assert case[keys.PATIENT] == "anna"
+    loaded, seen = LoadStudyd()(case), LoadStudyd(keys.IMAGE)(record)[keys.IMAGE]
+    assert np.array_equal(loaded[keys.IMAGE].numpy(), seen.numpy())
+    assert np.allclose(loaded[keys.IMAGE].affine, seen.affine, atol=1e-4)
+    assert np.array_equal(loaded[keys.LABEL][0].numpy(), mask_of(values()))
+    assert loaded[keys.IMAGE].meta["spacing_known"]
+
+
+def test_the_table_and_the_page_say_what_was_taken(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna&b")
+    write_truth(study, mask_of(values()))
+    converted(study, tmp_path / "out")
+    (row,) = table_of(tmp_path / "out")
+    assert list(row) == list(convert.COLUMNS)
+    assert (row["study"], row["shape"], row["spacing_mm"]) == ("anna_b", "12; 10; 6", "2.0; 1.0; 5.0")
+    assert float(row["truth_ml"]) == pytest.approx(mask_of(values()).sum() * 0.01)
+    page = (tmp_path / "out" / "convert.html").read_text(encoding="utf-8")
+    assert "Not for diagnosis" in page
+    assert "1 study, 1 with truth" in page
+    assert page.count("data:image/jpeg") == 1
+    assert "anna&b" not in page
+
+
+def test_a_segmentation_of_several_segments_is_joined_or_chosen_from(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    first, second = mask_of(values(3)), mask_of(values(4))
+    path = write_several(study, {"Edema": first, "Core": second})
+    (row,) = converted(study, tmp_path / "all")
+    assert row["segments"] == ["Edema", "Core"]
+    assert np.array_equal(label_of(tmp_path / "all", "anna"), first | second)
+    converted(study, tmp_path / "one", segments=("core",))
+    assert np.array_equal(label_of(tmp_path / "one", "anna"), second)
+    converted(study, tmp_path / "number", segments=("1",))
+    assert np.array_equal(label_of(tmp_path / "number", "anna"), first)
+    words = rf"label or number, but {path} has no Cyst; it holds 1 \(Edema\), 2 \(Core\)\."
+    with pytest.raises(InputError, match=words):
+        converted(study, tmp_path / "none", segments=("Cyst",))
+
+
+def moved_by(x: float) -> dict[str, Any]:
+    """Return how to move slices to the patient's left, in mm."""
+
+    def place(source: Any) -> list[float]:
+        return [float(source.ImagePositionPatient[0]) + x, *source.ImagePositionPatient[1:]]
+
+    return {"ImagePositionPatient": place}
+
+
+def write_several(study: Path, masks: dict[str, np.ndarray], kind: str = "BINARY", **changed: Any) -> Path:
+    """Write a segmentation with several segments, by highdicom itself."""
+    sources = [pydicom.dcmread(file) for file in (study / "AX_FLAIR").iterdir()]
+    sources.sort(key=lambda source: float(source.ImagePositionPatient[2]))
+    for source in sources:
+        source.PatientName, source.StudyDate, source.StudyTime, source.AccessionNumber = "", "", "", ""
+        source.PatientBirthDate = source.PatientSex = source.StudyID = ""
+        for tag, value in changed.items():
+            setattr(source, tag, value(source) if callable(value) else value)
+    codes = pydicom.sr.codedict.codes
+    pixels = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1)
+    seg = highdicom.seg.Segmentation(
+        source_images=sources,
+        pixel_array=pixels,
+        segmentation_type=kind,
+        segment_descriptions=[
+            highdicom.seg.SegmentDescription(
+                number, words, codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Lesion, "MANUAL"
+            )
+            for number, words in enumerate(masks, start=1)
+        ],
+        series_instance_uid=pydicom.uid.generate_uid(),
+        series_number=9,
+        sop_instance_uid=pydicom.uid.generate_uid(),
+        instance_number=1,
+        manufacturer="Slicer",
+        manufacturer_model_name="Slicer",
+        software_versions="5",
+        device_serial_number="1",
+        series_description="edited",
+    )
+    seg.save_as(study / "several.dcm")
+    return study / "several.dcm"
+
+
+def test_a_fractional_segmentation_counts_from_half(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    shares = np.random.default_rng(5).random((12, 10, 6)).astype(np.float32)
+    shares[np.abs(shares - 0.5) < 0.01] = 0
+    write_several(study, {"Lesion": shares}, "FRACTIONAL")
+    converted(study, tmp_path / "out")
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), shares >= 0.5)
+
+
+def test_a_label_map_is_read(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    first = mask_of(values(3))
+    second = mask_of(values(4)) & (1 - first)
+    write_several(study, {"Edema": first, "Core": second}, "LABELMAP")
+    converted(study, tmp_path / "out", segments=("Core",))
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), second)
+
+
+def test_a_segmentation_on_another_grid_is_resampled(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    block = np.zeros((12, 10, 6), np.uint8)
+    block[2:8, 2:8, 1:5] = 1
+    moved = {
+        "ImagePositionPatient": lambda s: [
+            float(s.ImagePositionPatient[0]) + 1.0,
+            *s.ImagePositionPatient[1:],
+        ]
+    }
+    path = write_several(study, {"Lesion": block}, **moved)  # half a pixel beside the scan
+    (row,) = converted(study, tmp_path / "out")
+    assert row["notes"] == [f"{path} was resampled to the grid of FLAIR."]
+    found = label_of(tmp_path / "out", "anna")
+    assert block[2:8].sum() <= found.sum() <= block.sum() * 7 / 6
+    assert np.array_equal(found[3:7], block[3:7])
+
+
+def test_what_lies_beside_the_scan_is_counted(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    mask = np.zeros((12, 10, 6), np.uint8)
+    mask[0:2, 4, 3] = 1
+    moved = {
+        "ImagePositionPatient": lambda s: [
+            float(s.ImagePositionPatient[0]) - 2.0,
+            *s.ImagePositionPatient[1:],
+        ]
+    }
+    path = write_several(study, {"Lesion": mask}, **moved)
+    (row,) = converted(study, tmp_path / "out")
+    assert row["notes"] == [f"Of 2 voxels of {path}, 1 lie beside FLAIR and were left out."]
+    assert label_of(tmp_path / "out", "anna").sum() == 1
+
+
+def test_a_truth_of_another_place_is_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    moved = {
+        "ImagePositionPatient": lambda s: [
+            float(s.ImagePositionPatient[0]) + 200,
+            *s.ImagePositionPatient[1:],
+        ]
+    }
+    write_several(study, {"Lesion": mask_of(values())}, **moved)
+    with pytest.raises(
+        InputError, match=r"A truth lies on its scan, but all of .*several\.dcm lies beside FLAIR"
+    ):
+        converted(study, tmp_path / "out")
+    assert not (tmp_path / "out" / "anna").exists()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_nifti_label_beside_the_study_is_its_truth(tmp_path: Path, turned: bool) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    mask, affine = mask_of(values()), AXIAL
+    if turned:
+        mask, affine = (
+            mask[::-1],
+            AXIAL @ np.array([[-1, 0, 0, 11], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
+        )
+    write_nifti(study / "drawn.nii.gz", mask, affine)
+    (row,) = converted(study, tmp_path / "out")
+    assert (row["truth"], row["notes"]) == ("drawn.nii.gz", [])
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), mask_of(values()))
+
+
+def test_a_nifti_label_on_another_grid_is_resampled_and_one_elsewhere_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    fine = AXIAL @ np.diag([0.5, 0.5, 1, 1]) + np.array([[0, 0, 0, 0.5], [0, 0, 0, 0.25], [0] * 4, [0] * 4])
+    label = write_nifti(study / "seg.nii.gz", np.repeat(np.repeat(mask_of(values()), 2, 0), 2, 1), fine)
+    (row,) = converted(study, tmp_path / "out")
+    assert row["notes"] == [f"{label} was laid over the grid of FLAIR by its header."]
+    far = AXIAL.copy()
+    far[:3, 3] += 500
+    write_nifti(label, mask_of(values()), far)
+    with pytest.raises(InputError, match=r"all of .*seg\.nii\.gz lies beside FLAIR"):
+        converted(study, tmp_path / "far")
+
+
+def test_segments_cannot_be_chosen_of_a_nifti_label(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_nifti(study / "seg.nii.gz", mask_of(values()), AXIAL)
+    with pytest.raises(InputError, match="--segment names parts of DICOM Segmentations; leave --segment out"):
+        converted(study, tmp_path / "out", segments=("Core",))
+
+
+def test_of_several_truths_one_is_named(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()), number=9, description="first")
+    write_truth(study, mask_of(values(3)), number=10, description="second")
+    write_nifti(study / "seg.nii.gz", mask_of(values(4)), AXIAL)
+    words = (
+        r"may be the truth: 9 \(first\), 10 \(second\), seg\.nii\.gz; name one with --truth 9, or .* none\."
+    )
+    with pytest.raises(InputError, match=words):
+        converted(study, tmp_path / "out")
+    for word, seed in (("10", 3), ("FIRST", 0), ("seg.nii.gz", 4), ("seg", 4)):
+        converted(study, tmp_path / "out", truth=word)
+        assert np.array_equal(label_of(tmp_path / "out", "anna"), mask_of(values(seed)))
+    with pytest.raises(
+        InputError, match=r"--truth names one mask, but 'x' fits 0 in .*, which has 9 \(first\)"
+    ):
+        converted(study, tmp_path / "out", truth="x")
+
+
+def test_a_truth_that_is_left_out_later_is_there_no_more(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    converted(study, tmp_path / "out")
+    (row,) = converted(study, tmp_path / "out", truth="none", wanted={keys.CHANNELS[0]: "none"})
+    assert row["truth"] is None
+    names = sorted(path.name for path in (tmp_path / "out" / "anna").iterdir())
+    assert names == ["anna_flair.nii.gz", "anna_t1ce.nii.gz"]
+
+
+def test_our_own_prediction_is_no_truth(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()), manufacturer="gliomaseg")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] is None
+    assert row["notes"] == ["Segmentation 9 (edited) is a prediction of gliomaseg, and no truth."]
+
+
+def test_a_segmentation_of_another_space_is_no_truth_unless_it_is_named(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_several(study, {"Lesion": mask_of(values())}, FrameOfReferenceUID="1.2.3")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] is None
+    assert row["notes"] == ["Segmentation 9 (edited) has another frame of reference than FLAIR."]
+    (row,) = converted(study, tmp_path / "named", truth="9")
+    assert row["truth_voxels"] == mask_of(values()).sum()
+
+
+def test_contours_are_told_of(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    contours = pydicom.dcmread(next((study / "AX_FLAIR").iterdir()))
+    for tag in ("Rows", "Columns", "PixelData"):
+        delattr(contours, tag)
+    contours.Modality = "RTSTRUCT"
+    contours.save_as(study / "contours.dcm")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["notes"] == ["Contours (RTSTRUCT) are not read; export them as a DICOM Segmentation."]
+
+
+def test_two_studies_of_one_person_are_told_to_be(tmp_path: Path) -> None:
+    write_study(tmp_path / "in" / "visit b", person="J7", StudyDate="20200101")
+    write_study(tmp_path / "in" / "visit a", person="J7", StudyDate="20210101")
+    write_study(tmp_path / "in" / "other", person="J8")
+    rows = converted(tmp_path / "in", tmp_path / "out")
+    names = {Path(row["input"]).name: row["study"] for row in rows}
+    assert names == {"visit b": "sub-visitb_ses-1", "visit a": "sub-visitb_ses-2", "other": "other"}
+    assert len({person_of(case[keys.PATIENT]) for case in find_cases(tmp_path / "out")}) == 2
+    rows = converted(tmp_path / "in", tmp_path / "apart", each_its_own=True)
+    assert sorted(row["study"] for row in rows) == ["other", "visit_a", "visit_b"]
+
+
+def test_names_that_tell_the_person_stay(tmp_path: Path) -> None:
+    for date in ("19960909", "19970101"):
+        write_study(tmp_path / "in" / f"TCGA-CS-4941_{date}", person="TCGA-CS-4941")
+    rows = converted(tmp_path / "in", tmp_path / "out")
+    assert [row["study"] for row in rows] == ["TCGA-CS-4941_19960909", "TCGA-CS-4941_19970101"]
+
+
+@pytest.mark.parametrize(("person", "told"), [("X", True), ("ANONYMOUS", False)])
+def test_one_id_for_everybody_is_asked_about(
+    tmp_path: Path, person: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b", "c"):
+        write_study(tmp_path / "in" / name, person=person)
+    with caplog.at_level(logging.WARNING):
+        rows = converted(tmp_path / "in", tmp_path / "out")
+    assert ("All 3 studies have one PatientID" in caplog.text) is told
+    assert (rows[0]["study"] == "sub-a_ses-1") is told
+
+
+def test_a_study_that_cannot_be_converted_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
+    write_study(tmp_path / "in" / "anna")
+    write_dicom(
+        tmp_path / "in" / "bert", values(), AXIAL, {"SeriesDescription": "T2", "PatientID": "B"}, study="b"
+    )
+    words = (
+        r"1 of 2 studies could not be converted, the first of them bert: No series .* is known as FLAIR.*csv"
+    )
+    with pytest.raises(InputError, match=words):
+        converted(tmp_path / "in", tmp_path / "out")
+    anna, bert = table_of(tmp_path / "out")
+    assert (anna["problem"], bert["problem"][:9]) == ("", "No series")
+    page = (tmp_path / "out" / "convert.html").read_text(encoding="utf-8")
+    assert "1 that could not be converted" in page
+    assert "Not converted." in page
+
+
+def test_what_is_finished_is_kept_and_what_changed_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anna", "bert"):
+        write_study(tmp_path / "in" / name, person=name)
+    write_truth(tmp_path / "in" / "anna", mask_of(values()))
+    first = converted(tmp_path / "in", tmp_path / "out")
+    write_nifti(tmp_path / "in" / "bert" / "seg.nii.gz", mask_of(values()), AXIAL)
+    done: list[str] = []
+    work = convert._convert
+    monkeypatch.setattr(convert, "_convert", lambda job, *rest: done.append(job.name) or work(job, *rest))
+    rows = convert_studies([tmp_path / "in"], tmp_path / "out", ConvertOptions({}), resume=True)
+    assert done == ["bert"]
+    assert {name: rows[0][name] for name in convert.COLUMNS} == {
+        name: first[0][name] for name in convert.COLUMNS
+    }
+    assert rows[1]["truth"] == "seg.nii.gz"
+    page = (tmp_path / "out" / "convert.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 2
+
+
+def test_an_output_below_the_input_is_no_input(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    converted(study, study / "nifti")
+    (row,) = converted(study, study / "nifti")
+    assert (row["truth"], row["input"]) == ("9 (edited)", str(study))
+
+
+def test_nothing_is_written_among_the_scans(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    with pytest.raises(
+        InputError, match=r"volumes of anna would lie among its DICOM files in .*anna; choose"
+    ):
+        converted(study, tmp_path / "in")
+    assert not list(study.rglob("*.nii.gz"))
+
+
+def test_the_series_can_be_named(tmp_path: Path) -> None:
+    write_study(tmp_path / "in" / "anna")
+    (row,) = converted(
+        tmp_path / "in" / "anna", tmp_path / "out", wanted={"FLAIR": "3", keys.CHANNELS[2]: "none"}
+    )
+    assert (row["flair"], row["post"]) == ("3 (T1 POST GD)", None)
+
+
+def test_a_slice_of_unknown_thickness_stays_one(tmp_path: Path) -> None:
+    place = tmp_path / "in" / "anna"
+    write_dicom(place, values()[..., :1], AXIAL, {"SliceThickness": None})
+    (row,) = converted(tmp_path / "in", tmp_path / "out")
+    assert (row["spacing_mm"], row["truth_ml"]) == (None, None)
+    (case,) = find_cases(tmp_path / "out")
+    assert not LoadStudyd(keys.IMAGE)(case)[keys.IMAGE].meta["spacing_known"]
+
+
+def test_inputs_without_dicom_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(
+        InputError, match=r"No DICOM files were found in .*in; NIfTI volumes and slices need no"
+    ):
+        converted(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(
+        InputError, match=r"takes folders with DICOM files, but .*nowhere is none; check the path"
+    ):
+        converted(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_two_folders_with_a_study_of_one_name_are_refused(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        write_study(tmp_path / place / "anna", person=place)
+        write_study(tmp_path / place / f"bert-{place}", person=place * 2)
+    with pytest.raises(
+        InputError, match="Every study needs a name of its own, but 2 of them are called anna"
+    ):
+        convert_studies([tmp_path / "a", tmp_path / "b"], tmp_path / "out", ConvertOptions({}))
+
+
+def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    said = CliRunner().invoke(app, ["convert", str(study), "--output", str(tmp_path / "out")])
+    assert said.exit_code == 0, said.output
+    assert "1 study, 1 with truth. Research software. Not for diagnosis." in said.output
+    assert f"then gliomaseg doctor {tmp_path / 'out'}" in said.output.replace("\n", " ")
+
+
+def test_training_points_from_dicom_to_it(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    with pytest.raises(
+        InputError, match=r"in holds DICOM; `gliomaseg convert .*in --output nifti` makes NIfTI"
+    ):
+        find_cases(tmp_path / "in")
+    write_nifti(study / "truth_seg.nii.gz", mask_of(values()), AXIAL)
+    for file in (study / "AX_FLAIR").iterdir():
+        file.rename(file.with_suffix(""))
+    shutil.rmtree(study / "T1_pre")
+    shutil.rmtree(study / "T1_POST_GD")
+    with pytest.raises(InputError, match="holds DICOM; `gliomaseg convert"):
+        find_cases(tmp_path / "in")
+
+
+def test_what_is_no_segmentation_is_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    slice_file = str(next((study / "AX_FLAIR").iterdir()))
+    with pytest.raises(ValueError, match=r"is no DICOM Segmentation; name one, or a NIfTI label\."):
+        read_segmentation(slice_file, (12, 10, 6), AXIAL)
+
+
+def test_a_mask_laid_over_its_own_grid_stays() -> None:
+    mask = mask_of(values())
+    assert np.array_equal(on_grid(mask, AXIAL, (12, 10, 6), AXIAL), mask)

@@ -1,0 +1,333 @@
+"""DICOM studies in, NIfTI files that training and evaluation take out, the truth beside them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from ..transforms import keys
+from ..transforms.dicom import read_series
+from ..transforms.nifti import SIZE_UNKNOWN
+from ..transforms.space import Affine, check_axial, spacing_of, to_slices, voxel_volume_mm3
+from ..transforms.volume import Volume, on_grid_of
+from . import files, pictures
+from .dicom_folder import DicomStudy, choose, may_be_dicom, own_folders, sort_dicom
+from .dicom_series import Choice, Wanted
+from .files import InputError, NothingFoundError, require_folder
+from .finished import Finished
+from .pages import page_template, version
+from .report_patients import jpeg_uri
+from .sequences import FLAIR, POST, PRE
+from .slices import person_of
+from .studies import walk
+from .truths import Truth, choose_truth, read_truth, volumes_in
+
+logger = logging.getLogger(__name__)
+
+ENDS: Final = {PRE: "t1", FLAIR: "flair", POST: "t1ce"}
+"""How the names of the files end, for each sequence."""
+
+TRUTH_END: Final = "seg"
+"""How the name of the truth ends."""
+
+TABLE: Final = "convert.csv"
+PAGE: Final = "convert.html"
+
+COLUMNS: Final = (
+    "study", "input", "flair", "pre", "post", "truth", "segments", "truth_voxels", "truth_ml",
+    "shape", "spacing_mm", "notes", "problem",
+)  # fmt: skip
+
+NOBODY: Final = frozenset(
+    (
+        "",
+        "anonymous",
+        "anonymized",
+        "anonymised",
+        "anon",
+        "unknown",
+        "none",
+        "0",
+        "patient",
+        "test",
+        "removed",
+    )
+)
+"""Values of PatientID that say nothing of who it is."""
+
+FEW: Final = 3
+"""From this many studies of one PatientID and of nobody else it is asked whether that can be right."""
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What a person asks for.
+
+    Attributes:
+        wanted: sequence -> series, see ``dicom_series``.
+        truth: which mask is the truth, see ``truths.choose_truth``.
+        segments: which segments of it count.
+        each_its_own: take every study as a patient of its own, whatever PatientID says.
+    """
+
+    wanted: Wanted
+    truth: str | None = None
+    segments: tuple[str, ...] = ()
+    each_its_own: bool = False
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A study that is to be converted: under which name, the folder that is its alone, NIfTI files there."""
+
+    name: str
+    study: DicomStudy
+    folder: Path
+    volumes: tuple[Path, ...]
+
+
+def convert_studies(
+    inputs: Sequence[Path], output: Path, options: ConvertOptions, resume: bool = False
+) -> list[dict[str, Any]]:
+    """Write the studies of DICOM folders as NIfTI, a file a sequence, with a table and a page to look at.
+
+    Args:
+        inputs: folders with DICOM files at any depth.
+        output: folder for everything; a study goes to ``output/<name>/<name>_flair.nii.gz`` and so on.
+        options: what a person asks for.
+        resume: keep what an earlier call has finished.
+
+    Returns:
+        The rows of ``convert.csv``.
+
+    Raises:
+        InputError: there is no DICOM study, an output lies among the inputs' files, or a study could not be
+            converted; that is said when all others are done.
+    """
+    require_folder(output)
+    jobs = _find(inputs, output, options)
+    settings = {"convert": 1, "truth": options.truth, "segments": options.segments, "wanted": options.wanted}
+    finished = Finished(output, settings, resume)
+    rows: list[dict[str, Any]] = []
+    bar = tqdm(jobs, "converting", unit="study", dynamic_ncols=True, disable=len(jobs) < 2)
+    for job in bar:
+        rows.append(_done_before(job, finished) or _convert(job, output, options, finished))
+        _write_table(output, rows)
+    _write_page(output, rows)
+    failed = [row for row in rows if row["problem"]]
+    if failed:
+        others = "" if len(failed) == len(rows) else "; the others are done"
+        raise InputError(
+            f"{len(failed)} of {len(rows)} studies could not be converted, the first of them "
+            f"{failed[0]['study']}: {failed[0]['problem']} {output / TABLE} lists them all{others}."
+        )
+    return rows
+
+
+def _find(inputs: Sequence[Path], output: Path, options: ConvertOptions) -> list[_Job]:
+    jobs: list[_Job] = []
+    for place in inputs:
+        if not place.is_dir():
+            raise InputError(f"convert takes folders with DICOM files, but {place} is none; check the path.")
+        dicom = [
+            folder / name for folder, names in walk(place, output) for name in names
+            if may_be_dicom(folder / name)
+        ]  # fmt: skip
+        found = sort_dicom(dicom, place) if dicom else []
+        tops = own_folders([study for _, study in found], place.absolute())
+        for (name, study), top in zip(found, tops, strict=True):
+            folder = top or Path(study.folder)
+            jobs.append(_Job(name, study, folder, tuple(volumes_in(folder, output))))
+    if not jobs:
+        raise NothingFoundError(
+            f"No DICOM files were found in {', '.join(map(str, inputs))}; NIfTI volumes and slices need no "
+            "converting."
+        )
+    names = [job.name for job in jobs] if options.each_its_own else _names_of_persons(jobs)
+    jobs = [replace(job, name=name) for name, job in zip(names, jobs, strict=True)]
+    _check_places(jobs, output)
+    return jobs
+
+
+def _check_places(jobs: Sequence[_Job], output: Path) -> None:
+    """Refuse what would be written over another study, or among the scans."""
+    names = [job.name for job in jobs]
+    for job in jobs:
+        if names.count(job.name) > 1:
+            raise InputError(
+                f"Every study needs a name of its own, but {names.count(job.name)} of them are called "
+                f"{job.name}; convert the folders one after the other, each with its own --output."
+            )
+        place = (output / job.name).resolve()
+        if any(Path(file).resolve().is_relative_to(place) for file in job.study.files):
+            raise InputError(
+                f"The volumes of {job.name} would lie among its DICOM files in {place}; choose another "
+                "--output."
+            )
+
+
+def _names_of_persons(jobs: Sequence[_Job]) -> list[str]:
+    """Return names by which two studies of one PatientID are told to be of one person."""
+    names = [job.name for job in jobs]
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, job in enumerate(jobs):
+        person = _tag(job.study, "PatientID")
+        if person.casefold() not in NOBODY:
+            groups[person].append(index)
+    if len(jobs) >= FEW and max(map(len, groups.values()), default=0) == len(jobs):
+        logger.warning(
+            "All %d studies have one PatientID, so they count as one person and no split can part them. If "
+            "that is for de-identification, give --each-its-own.",
+            len(jobs),
+        )
+    taken = set(names)
+    for members in groups.values():
+        if len({person_of(names[index]) for index in members}) < 2:
+            continue
+        members.sort(key=lambda index: (_tag(jobs[index].study, "StudyDate"), names[index]))
+        label = base = re.sub(r"[^A-Za-z0-9]", "", names[members[0]]) or "patient"
+        number = 2
+        while any(name.startswith(f"sub-{label}_") for name in taken):
+            label, number = f"{base}x{number}", number + 1
+        for session, index in enumerate(members, start=1):
+            names[index] = f"sub-{label}_ses-{session}"
+            taken.add(names[index])
+    return names
+
+
+def _tag(study: DicomStudy, tag: str) -> str:
+    values = (str(header[tag] or "").strip() for _, header in study.series.values())
+    return next((value for value in values if value), "")
+
+
+def _done_before(job: _Job, finished: Finished) -> dict[str, Any] | None:
+    row = finished.find(_case(job))
+    if row is None:
+        return None
+    return {**{name: row.get(name) for name in (*COLUMNS, "picture")}, "input": str(job.folder)}
+
+
+def _case(job: _Job) -> dict[str, Any]:
+    """Return a record whose files are all that decides what is written."""
+    return {
+        keys.PATIENT: job.name,
+        keys.IMAGE: sorted(job.study.files),
+        keys.LABEL: [str(path) for path in job.volumes],
+    }
+
+
+def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finished) -> dict[str, Any]:
+    """Write a study and return its row; one with a problem if it cannot be used."""
+    row: dict[str, Any] = dict.fromkeys((*COLUMNS, "picture"))
+    row |= {"study": job.name, "input": str(job.folder), "notes": [], "problem": ""}
+    try:
+        note = finished.place(_case(job))
+        choice = choose(job.study, options.wanted)
+        truth, said = choose_truth(job.study, job.volumes, choice.series[FLAIR], options.truth)
+        volumes = _read(choice)
+        found = None if truth is None else read_truth(truth, volumes[FLAIR], options.segments)
+    except (ValueError, OSError) as error:
+        return {**row, "problem": str(error)}
+    flair = volumes[FLAIR]
+    notes = [*choice.notes, *said, *(words for volume in volumes.values() for words in volume.notes)]
+    row |= _row(choice, truth, flair)
+    row["notes"] = list(dict.fromkeys([*notes, *(found.notes if found else ())]))
+    folder = output / job.name
+    paths = [folder / f"{job.name}_{ENDS[sequence]}.nii.gz" for sequence in volumes]
+    for path, volume in zip(paths, volumes.values(), strict=True):
+        _write(path, volume.values[0], volume.affine, known=volume.spacing_known)
+    label = folder / f"{job.name}_{TRUTH_END}.nii.gz"
+    if found is not None:
+        voxels = int(found.mask.sum())
+        row |= {"segments": list(found.segments), "truth_voxels": voxels}
+        if flair.spacing_known:
+            row["truth_ml"] = round(voxels * voxel_volume_mm3(flair.affine) / 1000, 3)
+        _write(label, found.mask, flair.affine, known=flair.spacing_known)
+        paths.append(label)
+    _remove_others(folder, job.name, paths)
+    row["picture"] = jpeg_uri(_picture(flair, None if found is None else found.mask), job.name)
+    if note is not None:
+        finished.keep(note, {**row, "output": str(folder)}, paths)
+    return row
+
+
+def _read(choice: Choice) -> dict[str, Volume]:
+    """Read the chosen series, each on its own grid, and refuse what no training could read."""
+    volumes = {name: read_series(series.files) for name, series in choice.series.items()}
+    flair = volumes[FLAIR]
+    if flair.spacing_known:
+        check_axial(flair.affine, flair.name)
+    for volume in volumes.values():
+        on_grid_of(flair, volume)
+    return volumes
+
+
+def _row(choice: Choice, truth: Truth | None, flair: Volume) -> dict[str, Any]:
+    titles = {name: choice.series[name].title for name in choice.series}
+    return {
+        **{name: titles.get(sequence) for name, sequence in (("flair", FLAIR), ("pre", PRE), ("post", POST))},
+        "truth": None if truth is None else truth.title,
+        "shape": list(flair.values.shape[1:]),
+        "spacing_mm": [round(size, 4) for size in spacing_of(flair.affine)] if flair.spacing_known else None,
+    }
+
+
+def _write(path: Path, values: npt.NDArray[Any], affine: Affine, *, known: bool) -> None:
+    image = nib.Nifti1Image(values, None)
+    image.set_sform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
+    if not known:
+        image.header["descrip"] = SIZE_UNKNOWN.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replace_atomically(path) as temporary:
+        nib.save(image, temporary)
+
+
+def _remove_others(folder: Path, name: str, kept: Sequence[Path]) -> None:
+    """Remove what an earlier call has written of this study and this one has not, such as a truth."""
+    for end in (*ENDS.values(), TRUTH_END):
+        path = folder / f"{name}_{end}.nii.gz"
+        if path not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _picture(flair: Volume, mask: npt.NDArray[np.uint8] | None) -> pictures.Picture:
+    image = to_slices(flair.values, flair.affine)
+    truth = None if mask is None else to_slices(mask, flair.affine)
+    return pictures.strip(pictures.with_flair(image), truth, None)
+
+
+def _write_table(output: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    files.write_text(output / TABLE, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _write_page(output: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a page that shows where each truth lies on its FLAIR."""
+    page = page_template("convert.html.j2").render(
+        rows=rows,
+        with_truth=sum(bool(row["truth"]) for row in rows),
+        problems=sum(bool(row["problem"]) for row in rows),
+        colour=pictures.hex_of(pictures.TRUTH_COLOUR),
+        version=version(),
+    )
+    files.write_text(output / PAGE, page)

@@ -1,0 +1,176 @@
+"""A DICOM study and what lies beside it in, the one mask that is its truth out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ..transforms.dicom import load_pydicom, quietly
+from ..transforms.dicom_mask import SEGMENTATIONS, FoundMask, on_grid, read_segmentation
+from ..transforms.nifti import read_nifti
+from ..transforms.space import AFFINE_TOLERANCE_MM, turn_like
+from ..transforms.volume import Volume
+from .dicom_folder import DicomStudy
+from .dicom_series import NONE, Series
+from .files import InputError
+from .nifti_folder import is_label, is_volume, stem_of
+from .studies import walk
+
+OURS: Final = "gliomaseg"
+"""Manufacturer of segmentations that are predictions of this project, and no truth."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Something that may be the truth of a study.
+
+    Attributes:
+        file: a DICOM Segmentation or a NIfTI file.
+        series: of the segmentation; None for NIfTI.
+    """
+
+    file: str
+    series: Series | None = None
+
+    @property
+    def title(self) -> str:
+        """What a person calls it by."""
+        return self.series.title if self.series else Path(self.file).name
+
+    def is_called(self, word: str) -> bool:
+        """Return whether a person may mean it by a word."""
+        if self.series:
+            return self.series.is_called(word)
+        name = Path(self.file).name
+        return word.strip().casefold() in (name.casefold(), stem_of(name).casefold())
+
+
+def choose_truth(
+    study: DicomStudy, volumes: Sequence[Path], flair: Series, wanted: str | None
+) -> tuple[Truth | None, list[str]]:
+    """Choose the truth of a study: a DICOM Segmentation of it, or a NIfTI label that lies beside it.
+
+    Args:
+        study: whose series are looked at.
+        volumes: NIfTI files that lie beside it.
+        flair: the series that it has to lie on.
+        wanted: number or description of a segmentation, name of a NIfTI file, or ``none``.
+
+    Returns:
+        The truth, None where there is none; and what is to be said, one sentence each.
+
+    Raises:
+        InputError: several may be meant, or the word fits none or several.
+    """
+    if wanted is not None and wanted.strip().casefold() == NONE:
+        return None, []
+    found = [*_segmentations(study), *_labels(volumes)]
+    if wanted is not None:
+        return _named(found, wanted, study.place), []
+    reasons = {one.file: _why_not(one, flair) for one in found}
+    left = [one for one in found if not reasons[one.file]]
+    notes = [words for words in reasons.values() if words]
+    if "RTSTRUCT" in study.others:
+        notes.append("Contours (RTSTRUCT) are not read; export them as a DICOM Segmentation.")
+    if len(left) > 1:
+        raise InputError(
+            f"Several masks of {study.place} may be the truth: {_titles(left)}; name one with --truth "
+            f"{left[0].series.number if left[0].series else left[0].title}, or leave them out with "
+            f"--truth {NONE}."
+        )
+    return (left[0] if left else None), notes
+
+
+def _named(found: Sequence[Truth], word: str, place: str) -> Truth:
+    named = [one for one in found if one.is_called(word)]
+    if len(named) != 1:
+        raise InputError(
+            f"--truth names one mask, but {word!r} fits {len(named)} in {place}, which has {_titles(found)}; "
+            "take a number, a whole description or the name of a NIfTI file."
+        )
+    return named[0]
+
+
+def _why_not(truth: Truth, flair: Series) -> str:
+    """Return why something is no truth, unless a person says so; nothing where it may be."""
+    if truth.series is None:
+        return ""
+    if _is_ours(truth.file):
+        return f"Segmentation {truth.title} is a prediction of gliomaseg, and no truth."
+    if not truth.series.shares_space_with(flair):
+        return f"Segmentation {truth.title} has another frame of reference than FLAIR."
+    return ""
+
+
+def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMask:
+    """Read a truth onto the grid of FLAIR.
+
+    Args:
+        truth: of ``choose_truth``.
+        flair: ``(1, X, Y, Z)``.
+        segments: labels or numbers of the segments that count; without any, all do.
+
+    Raises:
+        ValueError: it cannot be read, or shows nothing where FLAIR lies.
+    """
+    shape = (flair.values.shape[1], flair.values.shape[2], flair.values.shape[3])
+    if truth.series:
+        found = read_segmentation(truth.file, shape, flair.affine, segments)
+    else:
+        label = read_nifti(truth.file)
+        if label.values.shape[0] != 1 or segments:
+            raise InputError(
+                f"A NIfTI truth is one mask, whose values but 0 all count, but {truth.file} has "
+                f"{label.values.shape[0]} channels, and --segment names parts of DICOM Segmentations; "
+                "leave --segment out, or save one mask."
+            )
+        values, place = turn_like(label.values[0], label.affine, flair.affine)
+        same = values.shape == shape and np.allclose(place, flair.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
+        mask = (values != 0).astype(np.uint8) if same else on_grid(values, place, shape, flair.affine)
+        notes = () if same else (f"{truth.file} was laid over the grid of FLAIR by its header.",)
+        found = FoundMask(mask, (), int(np.count_nonzero(values)), notes)
+    if found.drawn and not found.mask.any():
+        raise InputError(
+            f"A truth lies on its scan, but all of {truth.file} lies beside FLAIR, {flair.name}; it belongs "
+            "to another scan, or its header is wrong. --truth none leaves it out."
+        )
+    return found
+
+
+def _segmentations(study: DicomStudy) -> list[Truth]:
+    return [
+        Truth(file, series)
+        for series in study.sorted_series
+        if str(series.header.get("SOPClassUID") or "") in SEGMENTATIONS
+        for file in series.files
+    ]
+
+
+def volumes_in(folder: Path, without: Path | None = None) -> list[Path]:
+    """Return the NIfTI files of a folder, at any depth.
+
+    Args:
+        folder: the folder.
+        without: one below it that is left out.
+    """
+    return [place / name for place, names in walk(folder, without) for name in names if is_volume(name)]
+
+
+def _labels(volumes: Sequence[Path]) -> list[Truth]:
+    """Return the labels among volumes; one that is alone there is a label, whatever its name."""
+    marked = [path for path in volumes if is_label(stem_of(path.name))]
+    return [Truth(str(path)) for path in (volumes if len(volumes) == 1 else marked)]
+
+
+def _is_ours(file: str) -> bool:
+    with quietly(file):
+        header = load_pydicom().dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
+    return str(header.get("Manufacturer") or "").strip().casefold() == OURS
+
+
+def _titles(found: Sequence[Truth]) -> str:
+    return ", ".join(one.title for one in found) or "none"
