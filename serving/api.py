@@ -7,6 +7,7 @@ the server stops.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +23,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
 from ..workflows.dicom_series import OPTIONS
@@ -31,6 +33,7 @@ from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .callers import refusal_of
 from .jobs import OUR_FAULT, FullError, Job, Jobs
+from .landing import read_form
 from .meters import CONTENT_TYPE, Meters
 from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
@@ -94,6 +97,7 @@ SERIES: Final = {
 """Form field -> what it is for."""
 
 DICOM_SEG: Final = "dicom_seg"
+FORM_WORDS: Final = "An upload is a form (multipart/form-data) with its files in the field `files`."
 YES: Final = ("true", "1", "on", "yes")
 """Form field that asks for DICOM Segmentations, and what it says then, in small or capital letters."""
 
@@ -109,8 +113,8 @@ FORM: Final = {
                         "files": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Slices, NIfTI or DICOM of one or several studies; folders stand "
-                            "in the names of the files.",
+                            "description": "Slices, NIfTI or DICOM of one or several studies, or ZIP "
+                            "archives of them; folders stand in the names of the files.",
                         },
                         **{name: {"type": "string", "description": told} for name, told in SERIES.items()},
                         DICOM_SEG: {
@@ -288,13 +292,18 @@ def model(served: Here) -> ModelInfo:
 async def upload(request: Request, served: Here) -> Response:
     """Upload the files of one or several studies; they are outlined one after the other."""
     jobs, settings = served.jobs, served.settings
+    limits = {"max_files": settings.upload_files, "max_fields": 16}
     require_size(request.headers, settings)
-    job = await run_in_threadpool(jobs.open)
     try:
-        async with request.form(max_files=settings.upload_files, max_fields=16) as form:
-            sent = [part for part in form.getlist("files") if not isinstance(part, str)]
-            await run_in_threadpool(save_uploads, sent, job.input)
-            words = {name: str(form.get(name) or "").strip() for name in (*SERIES, DICOM_SEG)}
+        job = await run_in_threadpool(jobs.open)
+    except OSError as error:
+        raise StorageError(error) from error
+    try:
+        form = await read_form(request, job.folder / "sent", limits)
+        sent = [part for part in form.getlist("files") if not isinstance(part, str)]
+        await run_in_threadpool(save_uploads, sent, job.input, settings)
+        await run_in_threadpool(shutil.rmtree, job.folder / "sent")
+        words = {name: str(form.get(name) or "").strip() for name in (*SERIES, DICOM_SEG)}
         job.dicom_seg = words[DICOM_SEG].lower() in YES
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
         if await request.is_disconnected():
@@ -304,6 +313,8 @@ async def upload(request: Request, served: Here) -> Response:
         await run_in_threadpool(jobs.delete, job)
         if isinstance(error, ClientDisconnect):
             return Response(status_code=400)  # which nobody reads
+        if isinstance(error, MultiPartException):
+            return JSONResponse({"detail": f"{error.message} {FORM_WORDS}"}, 400)
         if isinstance(error, OSError):
             raise StorageError(error) from error
         raise

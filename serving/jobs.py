@@ -24,6 +24,9 @@ State = Literal["uploading", "waiting", "running", "done", "failed"]
 SWEEP_SECONDS: Final = 30
 """How often a server that nobody asks looks for results that have expired."""
 
+UPLOAD_SECONDS: Final = 3600
+"""An upload that takes longer has gone silent."""
+
 AWAKE_SECONDS: Final = 0.5
 """How long the main thread sleeps at most: Ctrl-C may reach the worker's thread and wakes no other then."""
 
@@ -161,6 +164,7 @@ class Jobs:
 
         Raises:
             FullError: too many wait already.
+            OSError: no folder can be made for it.
         """
         self.sweep()
         with self._changed:
@@ -170,7 +174,11 @@ class Jobs:
             name = secrets.token_urlsafe(12)
             job = Job(name, self.folder / name, opened=self._clock())
             self._jobs[name] = job
-        job.input.mkdir(parents=True)
+        try:
+            job.input.mkdir(parents=True)
+        except OSError:
+            self.delete(job)
+            raise
         return job
 
     def submit(self, job: Job) -> None:
@@ -231,8 +239,8 @@ class Jobs:
             old = [
                 job
                 for job in self._jobs.values()
-                if now - (job.opened if job.finished is None else job.finished) >= self.keep_seconds
-                and job.state in ("uploading", "done", "failed")
+                if (job.finished is not None and now - job.finished >= self.keep_seconds)
+                or (job.state == "uploading" and now - job.opened >= UPLOAD_SECONDS)
             ]
         for job in old:
             self.delete(job)

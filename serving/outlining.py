@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..transforms import keys
-from ..transforms.space import to_slices
+from ..transforms.space import axial_spacing, to_slices
 from ..workflows import pictures
 from ..workflows.causes import is_last, users_fault
 from ..workflows.ensemble import Ensemble
@@ -123,6 +123,8 @@ def _keep_slices(folder: Path, patient: str, segmentation: Segmentation) -> int 
     image = segmentation.image if segmentation.image.shape[0] > 1 else segmentation.image[[0, 0, 0]]
     gray = pictures.to_gray(to_slices(image, segmentation.affine))
     mask = to_slices(segmentation.mask, segmentation.affine)
+    pixel_mm = axial_spacing(segmentation.affine)[:2] if segmentation.spacing_mm else (1.0, 1.0)
+    np.save(folder / f"{patient}.pixel.npy", np.array(pixel_mm))
     for name, values in (("gray", gray), ("mask", mask)):
         np.save(folder / f"{patient}.{name}.npy", np.ascontiguousarray(np.moveaxis(values, -1, 0)))
     return int(mask.sum(axis=(0, 1)).argmax()) + 1 if mask.any() else None
@@ -144,5 +146,7 @@ def draw_slice(job: Job, patient: str, number: int, outlined: bool = True) -> np
     gray, mask = (np.load(job.pictures / f"{patient}.{name}.npy", mmap_mode="r") for name in ("gray", "mask"))
     if not 1 <= number <= len(gray):
         raise UnknownError(f"The slices of {patient} are 1 to {len(gray)}, but {number} was asked for.")
-    drawn = mask[number - 1] if outlined else None
-    return pictures.overlay(np.asarray(gray[number - 1]), pred=drawn, alpha=FILL)
+    height, width = np.load(job.pictures / f"{patient}.pixel.npy").tolist()
+    shown = pictures.square_pixels(np.asarray(gray[number - 1]), (height, width))
+    drawn = pictures.square_pixels(mask[number - 1], (height, width), mask=True) if outlined else None
+    return pictures.overlay(shown, pred=drawn, alpha=FILL)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
 
 from ..workflows.files import InputError
 
@@ -19,10 +21,10 @@ class ServeSettings:
         upload_files: most files of one upload.
         waiting: most uploads that wait for their turn; more are refused.
         keep_minutes: after which results are deleted, counted from when they were there.
-        name: a further name of the server, such as that of a proxy before it.
+        name: a further name of the server, such as that of a proxy before it; of an address its name counts.
 
     Raises:
-        InputError: a number is not above 0.
+        InputError: a number is not above 0, or the name is none.
     """
 
     host: str = "127.0.0.1"
@@ -42,6 +44,9 @@ class ServeSettings:
                     f"{field.default}."
                 )
 
+        if self.name is not None:
+            object.__setattr__(self, "name", _host_of(self.name))
+
     @property
     def address(self) -> str:
         """Where a browser on this machine finds the page.
@@ -56,3 +61,14 @@ class ServeSettings:
     def upload_bytes(self) -> int:
         """Largest upload in bytes."""
         return int(self.upload_mb * 2**20)
+
+
+def _host_of(words: str) -> str:
+    """Return the name in what a person may write as one: with a scheme, a port or a dot at its end."""
+    try:
+        name = (urlsplit(words if "://" in words else f"//{words}").hostname or "").rstrip(".")
+    except ValueError:
+        name = ""
+    if not re.fullmatch(r"[\w.:-]+", name):
+        raise InputError(f"--name is a name such as seg.example.org, got {words!r}; leave it out for none.")
+    return name

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import lzma
 import re
+import secrets
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final, Protocol
+from typing import IO, BinaryIO, Final, Protocol
 
 from ..workflows.files import InputError
 from ..workflows.results import TAKEN
+from .landing import Landed
 from .settings import ServeSettings
 
 BLOCK: Final = 1 << 20
@@ -19,6 +24,13 @@ LONGEST_NAME: Final = 200
 
 DEEPEST: Final = 16
 """Folders within folders."""
+
+ZIP: Final = ".zip"
+UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
+"""What zipfile raises for an archive that is damaged, locked, or packed in a way it does not know."""
+
+UNPACKED: Final = 4
+"""How much larger than an upload may be what its archives hold."""
 
 SKIPPED: Final = ("dataset.json", "thumbs.db", "desktop.ini")
 """Files that are no scans; the first could name scans that lie elsewhere on this machine."""
@@ -70,15 +82,17 @@ def require_size(headers: Mapping[str, str], settings: ServeSettings) -> None:
         )
 
 
-def save_uploads(uploads: Sequence[Upload], folder: Path) -> None:
-    """Write the files of a request.
+def save_uploads(uploads: Sequence[Upload], folder: Path, settings: ServeSettings) -> None:
+    """Write the files of a request, and unpack ZIP archives among them.
 
     Args:
         uploads: the files; hidden ones and those of ``SKIPPED`` are left out.
         folder: empty; folders in their names are made in it.
+        settings: of the server, which limit what an archive may hold.
 
     Raises:
-        InputError: there are none, or a name leads elsewhere or comes twice.
+        InputError: there are none, a name leads elsewhere or comes twice, or an archive cannot be read.
+        TooLargeError: an archive holds more than the server takes.
         StorageError: the disk is full.
     """
     named = [(upload, safe_name(upload.filename or "")) for upload in uploads]
@@ -97,8 +111,7 @@ def save_uploads(uploads: Sequence[Upload], folder: Path) -> None:
             )
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as stream:
-                shutil.copyfileobj(upload.file, stream, BLOCK)
+            _put(upload, target)
         except (FileExistsError, NotADirectoryError) as error:
             raise InputError(
                 f"A name is that of a file or of a folder, but {upload.filename} needs a folder where a file "
@@ -106,7 +119,83 @@ def save_uploads(uploads: Sequence[Upload], folder: Path) -> None:
             ) from error
         except OSError as error:
             raise StorageError(error) from error
+    for path in [path for path in folder.rglob("*") if path.suffix.lower() == ZIP and path.is_file()]:
+        unpack(path, settings)
     _gather(folder)
+
+
+def _put(upload: Upload, target: Path) -> None:
+    """Move a file that has landed on the disk, or copy one that is in memory."""
+    if isinstance(upload.file, Landed):
+        upload.file.move(target)
+        return
+    with target.open("xb") as stream:
+        shutil.copyfileobj(upload.file, stream, BLOCK)
+
+
+def unpack(path: Path, settings: ServeSettings) -> None:
+    """Put what a ZIP archive holds into a folder of its name, in its place.
+
+    What it says of its size is not believed: bytes are counted as they come. Archives in it are not unpacked.
+
+    Raises:
+        InputError: it is damaged or locked, or a name in it leads elsewhere or comes twice.
+        TooLargeError: it holds more files or bytes than the server takes.
+        StorageError: the disk is full.
+    """
+    folder = path.with_name(f"{path.stem}_{secrets.token_hex(4)}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _extract(archive, folder, path.name, settings)
+    except InputError:
+        raise
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"Every file of an archive has a name of its own, but in {path.name} one comes twice; pack it "
+            "again."
+        ) from error
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path.name} could not be unpacked ({str(error) or type(error).__name__}); pack it again as "
+            "ZIP, without a password, or send the files themselves."
+        ) from error
+    except OSError as error:
+        raise StorageError(error) from error
+    path.unlink()
+    target = path.with_suffix("")
+    while target.exists():
+        target = target.with_name(f"{target.name}_")
+    if folder.exists():
+        folder.rename(target)
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path, name: str, settings: ServeSettings) -> None:
+    members = [(one, safe_name(one.filename)) for one in archive.infolist() if not one.is_dir()]
+    members = [(one, place) for one, place in members if not _is_skipped(place)]
+    if len(members) > settings.upload_files:
+        raise TooLargeError(
+            f"An upload has at most {settings.upload_files} files, but {name} holds {len(members)}; send "
+            "fewer studies at once."
+        )
+    left = UNPACKED * settings.upload_bytes
+    for one, place in members:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(one) as source, (folder / place).open("xb") as stream:
+            left -= _copy(source, stream, left, name, settings)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], left: int, name: str, settings: ServeSettings) -> int:
+    """Copy at most ``left`` bytes and return how many it were."""
+    count = 0
+    while block := source.read(BLOCK):
+        count += len(block)
+        if count > left:
+            raise TooLargeError(
+                f"An archive unpacks to at most {UNPACKED * settings.upload_mb:g} MiB, but {name} to more; "
+                "send fewer studies at once, or start the server with a larger --upload-mb."
+            )
+        target.write(block)
+    return count
 
 
 def _gather(folder: Path) -> None:
@@ -126,7 +215,7 @@ def _gather(folder: Path) -> None:
 
 
 def _is_skipped(name: PurePosixPath) -> bool:
-    return any(part.startswith(".") for part in name.parts) or name.name.lower() in SKIPPED
+    return any(part.startswith((".", "__MACOSX")) for part in name.parts) or name.name.lower() in SKIPPED
 
 
 def safe_name(name: str) -> PurePosixPath:

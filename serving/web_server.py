@@ -101,7 +101,7 @@ def sweep_earlier() -> None:
 
 
 def _allow_many_files() -> None:
-    """Let an upload of many files keep all of them open, as far as the system allows."""
+    """Let as many callers have their connections open as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

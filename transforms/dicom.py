@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,14 @@ from .volume import RefusalError, Volume, compact
 
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 """Endings that DICOM files have, if they have any."""
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""The transfer syntax of a file that is packed as a whole."""
+
+LARGEST_BYTES = 1 << 29
+"""Of a file that is packed as a whole, once it is unpacked."""
+
+_START, _BLOCK = 2048, 1 << 20
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 """How pixels that mean signal are stored; MONOCHROME1 is dark for much."""
@@ -70,6 +79,40 @@ def quietly(name: str | Path) -> Iterator[None]:
         raise RefusalError(f"Could not read {name}: {words}; copy the file again or leave it out.") from error
 
 
+def open_dicom(name: str | Path, **options: Any) -> Any:
+    """Read a file with pydicom, unless it unpacks to more than a study can hold.
+
+    A deflated file is unpacked as a whole before any of it is read, be it for the header alone.
+
+    Args:
+        name: of the file.
+        options: of ``pydicom.dcmread``.
+
+    Raises:
+        ValueError: it is deflated and far larger than it looks.
+    """
+    _refuse_bomb(Path(name))
+    return load_pydicom().dcmread(name, **options)
+
+
+def _refuse_bomb(path: Path) -> None:
+    with path.open("rb") as stream:
+        start = stream.read(_START)
+        if DEFLATED not in start:
+            return
+        meta = load_pydicom().filereader.read_file_meta_info(path)
+        stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        size = 0
+        while (block := stream.read(_BLOCK)) or inflater.unconsumed_tail:
+            size += len(inflater.decompress(inflater.unconsumed_tail + block, _BLOCK))
+            if size > LARGEST_BYTES:
+                raise RefusalError(
+                    f"A DICOM file unpacks to at most {LARGEST_BYTES >> 20} MiB, but {path} to more; it is "
+                    "damaged, or no scan of one head."
+                )
+
+
 def read_series(names: Sequence[str]) -> Volume:
     """Read all files of one series, in any order.
 
@@ -103,7 +146,6 @@ def frames_in_order(names: Sequence[str]) -> list[tuple[str, int]]:
 
 def _read(names: Sequence[str]) -> tuple[list[Frame], list[npt.NDArray[Any]], str]:
     """Return the frames of all files and their pictures, in the order of the files, and the series' place."""
-    pydicom = load_pydicom()
     folder = str(Path(names[0]).parent) if len(names) > 1 else str(names[0])
     frames: list[Frame] = []
     pictures: list[npt.NDArray[Any]] = []
@@ -111,7 +153,7 @@ def _read(names: Sequence[str]) -> tuple[list[Frame], list[npt.NDArray[Any]], st
         if not Path(name).is_file():
             raise FileNotFoundError(f"Expected a slice at {name}, but there is none; was the study moved?")
         with quietly(name):
-            dataset = pydicom.dcmread(name)
+            dataset = open_dicom(name)
             _check(dataset, name)
             found = frames_of(dataset, name)
             stored = _stored(dataset, len(found), name)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .dicom import load_pydicom, quietly
+from .dicom import open_dicom, quietly
 from .dicom_geometry import LPS_TO_RAS, Frame, count_of, frames_of
 from .space import Affine, check_shape, resample_to
 from .volume import RefusalError
@@ -64,9 +64,8 @@ def read_segmentation(
         ValueError: the file is damaged or no segmentation, has no such segment, or does not say where its
             frames lie.
     """
-    pydicom = load_pydicom()
     with quietly(name):
-        dataset = pydicom.dcmread(name)
+        dataset = open_dicom(name)
         if str(dataset.get("SOPClassUID", "")) not in SEGMENTATIONS or "Rows" not in dataset:
             raise RefusalError(f"{name} is no DICOM Segmentation; name one, or a NIfTI label.")
         check_shape((count_of(dataset), int(dataset.Rows), int(dataset.Columns)), name)

@@ -21,9 +21,9 @@ from monai.transforms import LoadImaged
 from PIL import Image
 
 from . import keys
-from .dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly, read_series
+from .dicom import DICOM_ENDINGS, is_dicom, open_dicom, quietly, read_series
 from .nifti import is_nifti, read_nifti
-from .space import turn_like
+from .space import LARGEST_VOXELS, turn_like
 from .volume import Volume, compact, join
 
 # MONAI makes every reader it knows of. Where pydicom is installed, NVIDIA's reader of DICOM warns each time,
@@ -78,7 +78,16 @@ class SliceStackReader(ImageReader):  # type: ignore[misc]
         files = [Path(name) for name in _as_list(data)]
         if not files:
             raise ValueError("A study needs at least 1 slice file, got an empty list; leave that study out.")
-        slices = [_decode(file) for file in files]
+        slices: list[npt.NDArray[Any]] = []
+        voxels = 0
+        for file in files:
+            slices.append(_decode(file))
+            voxels += slices[-1].size
+            if voxels > LARGEST_VOXELS:
+                raise ValueError(
+                    f"A study has 1 to {LARGEST_VOXELS} voxels, but {len(slices)} of the {len(files)} slices "
+                    f"of {files[0]} have more; give the slices of one head, at the size of the scanner."
+                )
         for file, pixels in zip(files, slices, strict=True):
             if (pixels.shape, pixels.dtype) != (slices[0].shape, slices[0].dtype):
                 raise ValueError(
@@ -187,11 +196,10 @@ def split_series(names: Sequence[str]) -> list[list[str]]:
     """Split the files of several series, each in one piece, by the series that they say they belong to."""
     if len(names) == 1:
         return [list(names)]
-    pydicom = load_pydicom()
     parts: dict[str, list[str]] = {}
     for name in names:
         with quietly(name):
-            header = pydicom.dcmread(name, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            header = open_dicom(name, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
             parts.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(name)
     return list(parts.values())
 

@@ -11,7 +11,18 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from .files import replace_atomically
-from .pictures import LEGEND, PRED_COLOUR, TRUTH_COLOUR, Colour, Mask, Picture, overlay, to_gray, to_rgb
+from .pictures import (
+    LEGEND,
+    PRED_COLOUR,
+    TRUTH_COLOUR,
+    Colour,
+    Mask,
+    Picture,
+    overlay,
+    square_pixels,
+    to_gray,
+    to_rgb,
+)
 
 CAPTION_HEIGHT: Final = 22
 """Rows of the strip of text above a panel."""
@@ -28,7 +39,11 @@ COLOURS: Final = 156
 
 
 def prediction_frames(
-    image: npt.NDArray[Any], truth: Mask | None, pred: Mask, alpha: float = FILL
+    image: npt.NDArray[Any],
+    truth: Mask | None,
+    pred: Mask,
+    alpha: float = FILL,
+    pixel_mm: tuple[float, float] | None = None,
 ) -> list[Picture]:
     """Return an animation upwards through one patient: FLAIR, the truth, the prediction.
 
@@ -37,22 +52,31 @@ def prediction_frames(
         truth: ``(H, W, D)`` true mask; where None its panel is left out.
         pred: ``(H, W, D)`` mask of the prediction.
         alpha: how strongly the areas are filled, 0 to 1.
+        pixel_mm: height and width of a pixel where known, see ``pictures.square_pixels``.
 
     Returns:
         One captioned frame per slice, all of one size.
     """
     gray = to_gray(image)
     depth = gray.shape[2]
-    return [_frame(gray[..., k], truth, pred, k, depth, alpha) for k in range(depth)]
+    frames = []
+    for k in range(depth):
+        first, second = (
+            None if mask is None else square_pixels(mask[..., k], pixel_mm, mask=True)
+            for mask in (truth, pred)
+        )
+        words = f"FLAIR {k + 1}/{depth}"
+        frames.append(_frame(square_pixels(gray[..., k], pixel_mm), first, second, words, alpha))
+    return frames
 
 
 def _frame(
-    gray: npt.NDArray[np.uint8], truth: Mask | None, pred: Mask, k: int, depth: int, alpha: float
+    gray: npt.NDArray[np.uint8], truth: Mask | None, pred: Mask | None, words: str, alpha: float
 ) -> Picture:
-    panels = [captioned(gray, f"FLAIR {k + 1}/{depth}")]
+    panels = [captioned(gray, words)]
     if truth is not None:
-        panels.append(captioned(overlay(gray, truth=truth[..., k], alpha=alpha), "truth", TRUTH_COLOUR))
-    panels.append(captioned(overlay(gray, pred=pred[..., k], alpha=alpha), "prediction", PRED_COLOUR))
+        panels.append(captioned(overlay(gray, truth=truth, alpha=alpha), "truth", TRUTH_COLOUR))
+    panels.append(captioned(overlay(gray, pred=pred, alpha=alpha), "prediction", PRED_COLOUR))
     return np.concatenate(panels, axis=1)
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..transforms import keys
 from ..transforms.dicom import read_series
 from ..transforms.nifti import SIZE_UNKNOWN
-from ..transforms.space import Affine, check_axial, spacing_of, to_slices, voxel_volume_mm3
+from ..transforms.space import Affine, axial_spacing, check_axial, spacing_of, to_slices, voxel_volume_mm3
 from ..transforms.volume import Volume, on_grid_of
 from . import files, pictures
 from .dicom_folder import DicomStudy, choose, may_be_dicom, own_folders, sort_dicom
@@ -306,7 +306,8 @@ def _remove_others(folder: Path, name: str, kept: Sequence[Path]) -> None:
 def _picture(flair: Volume, mask: npt.NDArray[np.uint8] | None) -> pictures.Picture:
     image = to_slices(flair.values, flair.affine)
     truth = None if mask is None else to_slices(mask, flair.affine)
-    return pictures.strip(pictures.with_flair(image), truth, None)
+    pixel_mm = axial_spacing(flair.affine)[:2] if flair.spacing_known else None
+    return pictures.strip(pictures.with_flair(image), truth, None, pixel_mm=pixel_mm)
 
 
 def _write_table(output: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import defaultdict
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..transforms import keys
-from ..transforms.dicom import DICOM_ENDINGS, is_dicom, load_pydicom, quietly
+from ..transforms.dicom import DICOM_ENDINGS, is_dicom, load_pydicom, open_dicom, quietly
 from .dicom_series import Choice, Series, Wanted, choose_series
 from .files import InputError
 from .studies import Record
+
+logger = logging.getLogger(__name__)
 
 OTHER_ENDINGS = (
     ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".nii", ".gz", ".json", ".csv", ".txt",
@@ -84,7 +87,7 @@ def has_picture(path: Path) -> bool:
     """
     try:
         with quietly(path):
-            header = load_pydicom().dcmread(path, stop_before_pixels=True, specific_tags=["Rows"])
+            header = open_dicom(path, stop_before_pixels=True, specific_tags=["Rows"])
     except ValueError:
         return True
     return bool(header.get("Rows"))
@@ -150,7 +153,7 @@ def choose(study: DicomStudy, wanted: Wanted) -> Choice:
 
 
 def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
-    pydicom = load_pydicom()
+    load_pydicom()
     studies: dict[str, DicomStudy] = {}
     broken: list[tuple[Path, str]] = []
     directories: list[Path] = []
@@ -158,7 +161,7 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
     for path in paths:
         try:
             with quietly(path):
-                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+                header = open_dicom(path, stop_before_pixels=True, specific_tags=TAGS)
                 if str(header.file_meta.get("MediaStorageSOPClassUID", "")) == DIRECTORY:
                     directories.append(path)
                     continue
@@ -199,6 +202,10 @@ def _record(name: str, study: DicomStudy, wanted: Wanted) -> Record:
         choice = choose(study, wanted)
     except InputError as error:
         return {**record, REFUSED: str(error)}
+    except (TypeError, ValueError, AttributeError, KeyError) as error:  # of a header that no rule foresaw
+        logger.debug("The headers of %s are odd", study.place, exc_info=error)
+        odd = f"The headers of {study.place} are odd in a way that cannot be read ({type(error).__name__})"
+        return {**record, REFUSED: f"{odd}; name the folder of the FLAIR series alone with --flair."}
     return {
         **record,
         keys.IMAGE: [file for one in choice.series.values() for file in one.files],

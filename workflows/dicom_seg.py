@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..transforms import keys
-from ..transforms.dicom import frames_in_order, load_pydicom, quietly
+from ..transforms.dicom import frames_in_order, load_pydicom, open_dicom, quietly
 from ..transforms.dicom_geometry import count_of
 from ..transforms.load import split_series
 from . import files
@@ -206,12 +206,11 @@ def _flair_files(case: Mapping[str, Any]) -> list[str]:
 
 def _sources(names: Sequence[str], order: Sequence[tuple[str, int]]) -> list[Any]:
     """Return the headers of the images in the order of the slices; one for a multi-frame file."""
-    pydicom = load_pydicom()
     wanted = list(names) if len(names) == 1 else [name for name, _ in order]
     sources = []
     for name in wanted:
         with quietly(name):
-            source = pydicom.dcmread(name, stop_before_pixels=True)
+            source = open_dicom(name, stop_before_pixels=True)
             source.decode()
         source.SpecificCharacterSet = UTF_8
         for tag in _BORROWED:

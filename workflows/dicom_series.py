@@ -11,7 +11,7 @@ import numpy as np
 from ..transforms.keys import CHANNELS
 from ..transforms.space import COARSEST_MM
 from .files import InputError
-from .sequences import FLAIR, OTHER, POST, PRE, UNKNOWN, sequence_of_series
+from .sequences import FLAIR, OTHER, POST, PRE, UNKNOWN, number_of, sequence_of_series
 
 OPTIONS = {FLAIR: "--flair", PRE: "--pre", POST: "--post"}
 """How a person names the series of a sequence on the command line."""
@@ -68,8 +68,9 @@ class Series:
         normal = self.normal
         if normal is None or abs(normal).argmax() == 2:
             return True
-        thickness = self.header.get("SpacingBetweenSlices") or self.header.get("SliceThickness")
-        return bool(thickness and abs(float(thickness)) <= COARSEST_MM)  # some write the direction too
+        tags = ("SpacingBetweenSlices", "SliceThickness")
+        thickness = next((value for tag in tags if (value := number_of(self.header.get(tag)))), None)
+        return thickness is not None and abs(thickness) <= COARSEST_MM  # some write the direction too
 
     def is_called(self, word: str) -> bool:
         """Return whether a person may mean this series by a word."""

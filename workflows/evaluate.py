@@ -113,10 +113,11 @@ def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: i
     segmentation = predict(case)
     segmentation, truth = in_slices(segmentation, on_grid_of(segmentation, label, case, resize))
     figures = figures_of(case, segmentation, truth)  # before the pictures: it says what does not fit
+    pixel_mm = None if segmentation.spacing_mm is None else segmentation.spacing_mm[:2]
     frames: list[npt.NDArray[np.uint8]] = []
     if truth.sum() > largest:
-        frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask)
-    strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES)
+        frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask, pixel_mm=pixel_mm)
+    strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES, pixel_mm=pixel_mm)
     return Measured(figures, strip, frames)
 
 

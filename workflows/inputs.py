@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ logger = logging.getLogger(__name__)
 
 OTHER_WORDS = re.compile(r"(?<![a-z0-9])(?:c?t1(?:w|c|ce|gd)?|t2w?|dwi|adc|swi|dti|asl)(?![a-z0-9])")
 """Words of a name that do not go with FLAIR."""
+
+T1_FLAIR_WORDS = re.compile(r"(?<![a-z0-9])t1w?[^a-z0-9]?flair")
+"""Words of a name that are those of a T1, though FLAIR is among them."""
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+"""Endings of archives."""
 
 LISTS = (".csv", ".json")
 """Endings of files that name scans."""
@@ -56,10 +63,38 @@ def find_studies_to_predict(
     """
     if not inputs:
         return [named_study(wanted or {})]
-    found = _found_in(inputs, wanted, without)
+    found = _with_own_names(_found_in(inputs, wanted, without))
     if wanted:
         _require_dicom(found, wanted)
     return found
+
+
+def _with_own_names(records: Sequence[Record]) -> list[Record]:
+    """Call studies of one name after the folders that tell them apart, such as ``P1_day1``."""
+    counts = Counter(str(record[keys.PATIENT]) for record in records)
+    twice = [record for record in records if counts[str(record[keys.PATIENT])] > 1]
+    if not twice:
+        return list(records)
+    folders = [_folder_of(record) for record in twice]
+    top = Path(os.path.commonpath(folders))
+    renamed = {id(record): _longer_name(record, folder.relative_to(top)) for record, folder in
+               zip(twice, folders, strict=True)}  # fmt: skip
+    named = [{**record, keys.PATIENT: renamed.get(id(record), record[keys.PATIENT])} for record in records]
+    names = [str(record[keys.PATIENT]) for record in named]
+    return named if len(set(names)) > len(counts) else list(records)
+
+
+def _folder_of(record: Record) -> Path:
+    scan = record[keys.IMAGE]
+    return Path(scan if isinstance(scan, str) else scan[0]).absolute().parent
+
+
+def _longer_name(record: Record, below: Path) -> str:
+    name = str(record[keys.PATIENT])
+    parts = list(below.parts)
+    if parts and parts[-1] == name:
+        parts.pop()
+    return "_".join([*parts, name])
 
 
 def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | None) -> list[Record]:
@@ -81,13 +116,21 @@ def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | Non
         elif may_be_dicom(path):
             dicom.append(path)
         else:
-            raise InputError(
-                f"{path} is no scan that can be read: expected slices ({', '.join(SLICE_ENDINGS)}), "
-                f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, a folder of them, or a list of paths "
-                "(.csv) or datalist (.json)."
-            )
+            raise _no_scan(path)
     found += [_named_one_by_one(*item) for item in volumes.items()]
     return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted) if dicom else [])]
+
+
+def _no_scan(path: Path) -> InputError:
+    if path.suffix.lower() in ARCHIVES:
+        return InputError(
+            f"Scans are files and folders, but {path} is an archive; unpack it and name the folder."
+        )
+    return InputError(
+        f"{path} is no scan that can be read: expected slices ({', '.join(SLICE_ENDINGS)}), "
+        f"a volume ({', '.join(reversed(ENDINGS))}), DICOM, a folder of them, or a list of paths "
+        "(.csv) or datalist (.json)."
+    )
 
 
 def _require_dicom(records: Sequence[Record], wanted: Wanted) -> None:
@@ -165,7 +208,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
         stacks = [study.record() for study in studies if study.has_images]
         return [*found, *named, *_scans_beside(found, stacks)]
     if not found:
-        return [_with_doubt(case) for case in find_cases(folder, without)]
+        return [_with_doubt(case) for case in find_cases(folder, without, apart=True)]
     return [*found, *_beside(found, folder, without)] if others else found
 
 
@@ -175,7 +218,7 @@ def _beside(found: Sequence[Record], folder: Path, without: Path | None) -> list
     Discs of patients hold icons of their viewers, and archives a preview of each study.
     """
     try:
-        return _scans_beside(found, find_cases(folder, without))
+        return _scans_beside(found, find_cases(folder, without, apart=True))
     except NothingFoundError:
         return []
 
@@ -292,7 +335,8 @@ def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Rec
 def _doubt(path: Path) -> Record:
     """Return a note for the results where a name speaks of another sequence than FLAIR."""
     stem = stem_of(path.name).lower()
-    if "flair" in stem or not OTHER_WORDS.search(stem) or channel_count(path) > 1:
+    flair = "flair" in stem and not T1_FLAIR_WORDS.search(stem)
+    if flair or not OTHER_WORDS.search(stem) or channel_count(path) > 1:
         return {}
     return {NOTES: [f"Taken as FLAIR, though the name {path.name} speaks of another sequence; check that."]}
 

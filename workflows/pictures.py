@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from scipy import ndimage
 
 from ..transforms import keys
@@ -37,6 +38,12 @@ BOTH_COLOUR: Final[Colour] = (240, 228, 66)
 
 LEGEND: Final = {"truth": TRUTH_COLOUR, "prediction": PRED_COLOUR, "both": BOTH_COLOUR}
 """The words that explain the colours, in the order in which a legend shows them."""
+
+SQUARE: Final = 1.02
+"""Pixels whose sides differ by less are drawn as squares."""
+
+LONGEST: Final = 4096
+"""Rows and columns of a drawn slice, at most."""
 
 WINDOW_PERCENTILES: Final = (0.5, 99.5)
 """What becomes black and white; wide enough to keep the scalp, whose few brightest voxels saturate."""
@@ -107,6 +114,33 @@ def overlay(
     _paint(drawn, first, second, alpha)
     _paint(drawn, outline(first), outline(second), 1.0)
     return drawn
+
+
+def square_pixels(
+    values: npt.NDArray[Any], pixel_mm: tuple[float, float] | None, *, mask: bool = False
+) -> npt.NDArray[np.uint8]:
+    """Return a slice enlarged along one axis, so that a head looks as it is, whatever the shape of a pixel.
+
+    Args:
+        values: ``(H, W)`` uint8, or a mask of any number kind.
+        pixel_mm: height and width of a pixel in mm; None, and pixels that are nearly square, change nothing.
+        mask: take the nearest value instead of a mean.
+
+    Example:
+        >>> square_pixels(np.zeros((4, 4), np.uint8), (2.0, 1.0)).shape
+        (8, 4)
+    """
+    plain = (values > 0).astype(np.uint8) if mask else values
+    height, width = pixel_mm or (1.0, 1.0)
+    fine = min(height, width)
+    if max(height, width) < SQUARE * fine:
+        return plain
+    size = tuple(
+        min(LONGEST, round(count * length / fine))
+        for count, length in zip(plain.shape[1::-1], (width, height), strict=True)
+    )
+    how = Image.Resampling.NEAREST if mask else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(np.ascontiguousarray(plain)).resize(size, how))
 
 
 def to_rgb(picture: npt.NDArray[np.uint8]) -> Picture:
@@ -188,6 +222,7 @@ def strip(
     pred: Mask | None = None,
     slices: int | Sequence[int] = 6,
     alpha: float = 0.0,
+    pixel_mm: tuple[float, float] | None = None,
 ) -> Picture:
     """Return one patient as a row of slices with outlines, ``(H, n * W, 3)``.
 
@@ -198,10 +233,11 @@ def strip(
         slices: the indices to show, from 0, or how many to choose: by the true mask where it has a
             lesion, else by the prediction.
         alpha: how strongly the areas are filled, 0 to 1.
+        pixel_mm: height and width of a pixel where known, see ``square_pixels``.
     """
     gray = to_gray(image)
     chosen = choose_slices(_leading_mask(gray, truth, pred), slices) if isinstance(slices, int) else slices
-    return montage([_slice_with(gray, truth, pred, k, alpha) for k in chosen], columns=len(chosen))
+    return montage([_slice_with(gray, truth, pred, k, alpha, pixel_mm) for k in chosen], columns=len(chosen))
 
 
 def _leading_mask(gray: npt.NDArray[np.uint8], truth: Mask | None, pred: Mask | None) -> Mask:
@@ -210,10 +246,17 @@ def _leading_mask(gray: npt.NDArray[np.uint8], truth: Mask | None, pred: Mask | 
 
 
 def _slice_with(
-    gray: npt.NDArray[np.uint8], truth: Mask | None, pred: Mask | None, k: int, alpha: float
+    gray: npt.NDArray[np.uint8],
+    truth: Mask | None,
+    pred: Mask | None,
+    k: int,
+    alpha: float,
+    pixel_mm: tuple[float, float] | None,
 ) -> Picture:
-    first, second = (None if mask is None else mask[..., k] for mask in (truth, pred))
-    return overlay(gray[..., k], first, second, alpha)
+    first, second = (
+        None if mask is None else square_pixels(mask[..., k], pixel_mm, mask=True) for mask in (truth, pred)
+    )
+    return overlay(square_pixels(gray[..., k], pixel_mm), first, second, alpha)
 
 
 def with_flair(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

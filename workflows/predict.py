@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..transforms import keys
-from ..transforms.space import to_slices
+from ..transforms.space import axial_spacing, to_slices
 from . import animation, pictures
 from .causes import is_last, users_fault
 from .dicom_folder import REFUSED
@@ -26,6 +27,9 @@ from .segment import Segmentation, Segmenter
 from .shard import Shard
 
 logger = logging.getLogger(__name__)
+
+LONGEST_NAME = 200
+"""Bytes of the name of a study; those of its files have up to 255."""
 
 UNEXPECTED = "Something went wrong that should not ({}); please report it."
 
@@ -236,7 +240,8 @@ def _write_overlay(path: Path, segmentation: Segmentation) -> None:
         to_slices(values, segmentation.affine)
         for values in (pictures.with_flair(segmentation.image), segmentation.mask)
     )
-    animation.write_png(path, pictures.strip(image, None, mask))
+    pixel_mm = None if segmentation.spacing_mm is None else axial_spacing(segmentation.affine)[:2]
+    animation.write_png(path, pictures.strip(image, None, mask, pixel_mm=pixel_mm))
 
 
 def _check_studies(
@@ -258,6 +263,7 @@ def _check_studies(
                 f"The results have files and folders of their own, and {place} would be called {patient} "
                 "like one of them; rename its files or its folder."
             )
+        _check_name(patient, output, place)
         seen[patient] = place
         scans = {Path(path).resolve().parent for path in paths_of(case[keys.IMAGE])}
         if (output / patient).resolve() in scans:
@@ -269,6 +275,22 @@ def _check_studies(
         require_dicom_seg(studies)
     if within is not None:
         _check_places(studies, within)
+
+
+def _check_name(patient: str, output: Path, place: str) -> None:
+    """Refuse a name that is no folder below the output, as a list of somebody may hold."""
+    folder = Path(os.path.normpath(output / patient))
+    inside = folder != output and folder.is_relative_to(os.path.normpath(output))
+    if not inside or not patient.isprintable() or folder.is_relative_to(output / "overlays"):
+        raise InputError(
+            f"A study is called like a folder that is made for it in {output}, but {place} is called "
+            f"{patient!r}; give it a name without such signs."
+        )
+    if len(os.fsencode(Path(patient).name)) > LONGEST_NAME:
+        raise InputError(
+            f"A name has at most {LONGEST_NAME} bytes, since those of files are made of it, but {place} is "
+            f"called {patient}; rename it, or list it in a CSV file under another name."
+        )
 
 
 def _refuse_lists(inputs: Sequence[Path]) -> None:

@@ -130,8 +130,24 @@ def describe(
 def notes_on(case: Mapping[str, Any], segmentation: Segmentation) -> list[str]:
     """Return what a reader of the result should know, one sentence each."""
     missing = [name for name in keys.CHANNELS if name not in segmentation.sequences]
+    gaps = missing_slices(case.get("slices", ()))
     stood_in = [f"FLAIR stood in for {' and '.join(missing)}."] if missing else []
-    return [*case.get(NOTES, ()), *segmentation.notes, *stood_in, *nothing_outlined(segmentation)]
+    return [*case.get(NOTES, ()), *gaps, *segmentation.notes, *stood_in, *nothing_outlined(segmentation)]
+
+
+def missing_slices(numbers: Sequence[int]) -> list[str]:
+    """Return a sentence where the numbers of slice files leave some out.
+
+    Example:
+        >>> missing_slices([1, 2, 3, 7, 8])
+        ['By their numbers 3 slices are missing, such as 4; a lesion there is not counted.']
+    """
+    there = set(numbers)
+    missing = sorted(set(range(min(there, default=0), max(there, default=0))) - there)
+    if not missing or len(missing) > len(there):  # numbered in steps, or picked by somebody
+        return []
+    are = "1 slice is" if len(missing) == 1 else f"{len(missing)} slices are"
+    return [f"By their numbers {are} missing, such as {missing[0]}; a lesion there is not counted."]
 
 
 def nothing_outlined(segmentation: Segmentation) -> list[str]:

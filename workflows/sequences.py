@@ -33,6 +33,9 @@ _NAME = {
     for sequence, ends in _ENDS.items()
 }
 
+_T1_FLAIR = re.compile(r"(?:(?P<case>.*?)[-_. ])?t1w?[-_. ]?flair", re.IGNORECASE)
+"""A T1 whose fluid is darkened by an inversion, which scanners of GE call so: no FLAIR."""
+
 _NOT_SLICES = re.compile(
     r"locali[sz]er|\bloc\b|scout|survey|3[- ]?(?:plane|pl)\b|mosaic|screen", re.IGNORECASE
 )
@@ -78,7 +81,11 @@ def sequence_of_name(stem: str) -> tuple[str, str]:
         ('', 'FLAIR')
         >>> sequence_of_name("scan")
         ('scan', 'unknown')
+        >>> sequence_of_name("patient7_T1_FLAIR")
+        ('patient7', 'pre-contrast')
     """
+    if t1_flair := _T1_FLAIR.fullmatch(stem):
+        return t1_flair["case"] or "", PRE
     for sequence, pattern in _NAME.items():
         match = pattern.fullmatch(stem)
         if match is not None:
@@ -96,10 +103,11 @@ def sequence_of_series(header: Any) -> str:
         str(header.get(tag) or "") for tag in ("SeriesDescription", "ProtocolName", "SequenceName")
     )
     description = str(header.get("SeriesDescription") or words)
-    kinds = " ".join(map(str, header.get("ImageType") or ()))
-    if str(header.get("Modality") or "MR") != "MR" or _NOT_SLICES.search(f"{kinds} {description}"):
+    image_type = header.get("ImageType") or ()
+    kinds = [image_type] if isinstance(image_type, str) else [str(kind) for kind in image_type]
+    if str(header.get("Modality") or "MR") != "MR" or _NOT_SLICES.search(f"{' '.join(kinds)} {description}"):
         return OTHER
-    if _COMPUTED_KINDS.intersection(map(str.upper, map(str, header.get("ImageType") or ()))):
+    if _COMPUTED_KINDS.intersection(map(str.upper, kinds)):
         return OTHER
     for text in (description, words):
         found = _by_words(text, _has_contrast(header))
@@ -131,7 +139,7 @@ def _has_contrast(header: Any) -> bool:
 def _by_times(header: Any) -> str:
     """Judge by inversion, echo and repetition time in ms (a long inversion darkens fluid: FLAIR)."""
     inversion, echo, repetition = (
-        _number(header.get(tag)) for tag in ("InversionTime", "EchoTime", "RepetitionTime")
+        number_of(header.get(tag)) for tag in ("InversionTime", "EchoTime", "RepetitionTime")
     )
     if inversion and 1500 <= inversion <= 3200 and (echo or 100) >= 60:
         return FLAIR
@@ -140,7 +148,8 @@ def _by_times(header: Any) -> str:
     return UNKNOWN
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Return the value of a header's tag as a number; None where it is none, or several."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -41,7 +41,7 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     return studies
 
 
-def find_cases(root: PathLike, without: Path | None = None) -> list[Record]:
+def find_cases(root: PathLike, without: Path | None = None, *, apart: bool = False) -> list[Record]:
     """Find every case of a data set, each patient once, sorted by name.
 
     A case has a ``label`` only when every one of its images has a mask. Faults inside a study are not looked
@@ -50,11 +50,12 @@ def find_cases(root: PathLike, without: Path | None = None) -> list[Record]:
     Args:
         root: see ``find_studies``.
         without: the same.
+        apart: return two different studies of one name, one after the other.
 
     Raises:
         InputError: see ``find_studies``; or two different studies carry one name.
     """
-    records = (study.record() for study in distinct_studies(root, without))
+    records = (study.record() for study in distinct_studies(root, without, apart=apart))
     return sorted(records, key=lambda case: str(case["patient"]))
 
 
@@ -84,14 +85,19 @@ def labelled_cases(root: PathLike) -> list[Record]:
     return sorted(labelled, key=lambda case: str(case["patient"]))
 
 
-def distinct_studies(root: PathLike, without: Path | None = None) -> list[Study]:
+def distinct_studies(root: PathLike, without: Path | None = None, *, apart: bool = False) -> list[Study]:
     """Find the studies that have images, each patient once; the log mentions doubled folders.
+
+    With ``apart`` two different studies of one name are both there.
 
     Raises:
         InputError: see ``find_studies``; or two different studies carry one name.
     """
     doubles = set_doubles_aside(find_studies(root, without))
-    refuse_conflicts(doubles.conflicts)
+    if apart:
+        doubles.kept.extend(study for _, study in doubles.conflicts)
+    else:
+        refuse_conflicts(doubles.conflicts)
     if doubles.copies:
         first, second = doubles.copies[0]
         logger.warning(

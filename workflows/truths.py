@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ..transforms.dicom import load_pydicom, quietly
+from ..transforms.dicom import open_dicom, quietly
 from ..transforms.dicom_mask import SEGMENTATIONS, FoundMask, on_grid, read_segmentation
 from ..transforms.nifti import read_nifti
 from ..transforms.space import AFFINE_TOLERANCE_MM, turn_like
@@ -168,7 +168,7 @@ def _labels(volumes: Sequence[Path]) -> list[Truth]:
 
 def _is_ours(file: str) -> bool:
     with quietly(file):
-        header = load_pydicom().dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
+        header = open_dicom(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
     return str(header.get("Manufacturer") or "").strip().casefold() == OURS
 
 

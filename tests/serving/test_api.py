@@ -228,6 +228,35 @@ def test_refused_uploads_leave_nothing_behind(client: TestClient, folder: Path) 
     assert list(folder.iterdir()) == []
 
 
+def test_an_archive_of_a_study_is_outlined(client: TestClient, phantom_data: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for _, (name, content) in slices_of(phantom_data):
+            packed.writestr(f"anna/{name}", content)
+    job = done(client, [("files", ("study.zip", stream.getvalue()))])
+    assert job["state"] == "done"
+    assert len(job["studies"]) == 1
+
+
+def test_a_form_that_is_damaged_is_answered_in_a_sentence(client: TestClient, folder: Path) -> None:
+    for content, kind in (
+        (b"--e\r\nno header", "multipart/form-data; boundary=e"),
+        (b"x", "multipart/form-data"),
+    ):
+        answer = client.post("/api/jobs", content=content, headers={"content-type": kind})
+        assert answer.status_code == 400
+        assert answer.json()["detail"].endswith("with its files in the field `files`.")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_server_without_room_for_a_job_says_so(bright_segmenter: Segmenter) -> None:
+    app = create_app(bright_segmenter, ServeSettings(waiting=1), Path("/proc/self/nowhere"))
+    client = TestClient(app, base_url=ADDRESS)
+    for _ in range(3):
+        answer = client.post("/api/jobs", files=[("files", ("a.tif", b"scan"))])
+        assert answer.status_code == 507
+
+
 def test_too_many_uploads_are_answered_with_503(bright_segmenter: Segmenter, folder: Path) -> None:
     folder.mkdir()
     app = create_app(bright_segmenter, ServeSettings(waiting=1), folder)

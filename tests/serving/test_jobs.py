@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliomaseg.serving.jobs import OUR_FAULT, FullError, Goes, Job, Jobs
+from gliomaseg.serving.jobs import OUR_FAULT, UPLOAD_SECONDS, FullError, Goes, Job, Jobs
 from gliomaseg.serving.refusals import UnknownError
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.machine import said_of
@@ -216,12 +216,12 @@ def test_names_of_jobs_cannot_be_guessed(tmp_path: Path) -> None:
 
 def test_an_upload_that_goes_silent_gives_its_place_back(tmp_path: Path) -> None:
     clock = Clock()
-    jobs = at_once(tmp_path, Gate(), waiting=1, keep_seconds=60, clock=clock)
+    jobs = at_once(tmp_path, Gate(), waiting=1, keep_seconds=1, clock=clock)
     silent = jobs.open()
-    clock.now = 59
+    clock.now = UPLOAD_SECONDS - 1  # results are kept for less, but an upload may take its time
     with pytest.raises(FullError):
         jobs.open()
-    clock.now = 60
+    clock.now = UPLOAD_SECONDS
     jobs.open()
     assert not silent.folder.exists()
     with pytest.raises(UnknownError, match="The upload took too long and was given up; send fewer files"):
@@ -243,3 +243,13 @@ def test_who_waits_counts_the_one_that_runs_whenever_it_was_opened(tmp_path: Pat
     assert jobs._next() is late
     jobs.submit(early)
     assert (jobs.ahead_of(late), jobs.ahead_of(early)) == (0, 1)
+
+
+def test_a_job_that_gets_no_folder_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = at_once(tmp_path, Gate(), waiting=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
+        for _ in range(2):
+            with pytest.raises(OSError, match="full"):
+                jobs.open()
+    assert jobs.open().input.is_dir()

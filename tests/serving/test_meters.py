@@ -44,7 +44,7 @@ def test_jobs_and_studies_are_counted_by_how_they_ended(meters: Meters) -> None:
     meters.count(ended("failed"), 0.25)
     found = told(meters)
     assert (found["gliomaseg_jobs_ended_total|done"], found["gliomaseg_jobs_ended_total|failed"]) == (1, 2)
-    assert (found["gliomaseg_studies_total|done"], found["gliomaseg_studies_total|failed"]) == (3, 3)
+    assert (found["gliomaseg_studies_total|done"], found["gliomaseg_studies_total|failed"]) == (3, 4)
     assert (found["gliomaseg_job_seconds_count"], found["gliomaseg_job_seconds_sum"]) == (3, 4.75)
     assert (found["gliomaseg_job_seconds_bucket|1.0"], found["gliomaseg_job_seconds_bucket|5.0"]) == (2, 3)
 

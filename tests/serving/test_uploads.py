@@ -3,10 +3,14 @@ from __future__ import annotations
 import errno
 import io
 import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gliomaseg.serving import uploads
+from gliomaseg.serving.landing import Landed
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.serving.uploads import (
     LengthUnknownError,
@@ -28,7 +32,7 @@ class Sent:
 
 def save(folder: Path, *sent: Sent) -> dict[str, bytes]:
     """Save them and return the files that are there."""
-    save_uploads(sent, folder)
+    save_uploads(sent, folder, ServeSettings())
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
@@ -88,6 +92,110 @@ def test_a_name_that_leads_elsewhere_is_refused_and_nothing_is_written(name: str
 def test_a_file_without_a_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got ''; give it another one"):
         save(tmp_path, Sent(None))
+
+
+def zipped(members: dict[str, bytes], **options: Any) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content, **options)
+    return stream.getvalue()
+
+
+def test_an_archive_is_unpacked_into_a_folder_of_its_name(tmp_path: Path) -> None:
+    inner = zipped({"a": b"1"})
+    packed = zipped(
+        {
+            "P1/IM1": b"1",
+            "P1/b/IM2": b"2",
+            ".hidden": b"",
+            "__MACOSX/x": b"",
+            "in.zip": inner,
+            "empty/": b"",
+        }
+    )
+    found = save(tmp_path, Sent("Study.ZIP", packed))
+    assert found == {"Study/P1/IM1": b"1", "Study/P1/b/IM2": b"2", "Study/in.zip": inner}
+
+
+def test_archives_lie_beside_other_files_and_folders_of_their_name(tmp_path: Path) -> None:
+    found = save(
+        tmp_path, Sent("a.zip", zipped({"x": b"1"})), Sent("a/y", b"2"), Sent("b/c.zip", zipped({"z": b"3"}))
+    )
+    assert found == {"a_/x": b"1", "a/y": b"2", "b/c/z": b"3"}
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../out", "..\\out"])
+def test_an_archive_cannot_write_elsewhere(name: str, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with pytest.raises(InputError, match="with folders of the same upload at most"):
+        save(inner, Sent("a.zip", zipped({name: b"1"})))
+    assert [path.name for path in tmp_path.rglob("*")] == ["inner", "a.zip"]
+
+
+def test_an_archive_that_unpacks_to_too_much_is_stopped(tmp_path: Path) -> None:
+    bomb = zipped({"zeros": bytes(5 * 2**20)})
+    assert len(bomb) < 2**14
+    words = (
+        r"unpacks to at most 4 MiB, but a\.zip to more; send fewer studies at once, or start the server with"
+    )
+    with pytest.raises(TooLargeError, match=words):
+        save_uploads([Sent("a.zip", bomb)], tmp_path, ServeSettings(upload_mb=1))
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 5 * 2**20
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path: Path) -> None:
+    packed = zipped({str(n): b"" for n in range(3)})
+    with pytest.raises(TooLargeError, match=r"at most 2 files, but a\.zip holds 3; send fewer studies"):
+        save_uploads([Sent("a.zip", packed)], tmp_path, ServeSettings(upload_files=2))
+
+
+def damaged() -> bytes:
+    whole = zipped({"scan": b"0123456789" * 1000})
+    return whole[:40] + bytes(20) + whole[60:]
+
+
+def locked() -> bytes:
+    packed = bytearray(zipped({"scan": b"secret"}))
+    packed[6] |= 1  # the flag of a password, in the local header and in the directory
+    packed[packed.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(packed)
+
+
+@pytest.mark.parametrize("packed", [b"no archive", damaged(), locked()], ids=["none", "damaged", "locked"])
+def test_an_archive_that_cannot_be_read_says_so(packed: bytes, tmp_path: Path) -> None:
+    words = (
+        r"a\.zip could not be unpacked \(.+\); pack it again as ZIP, without a password, or send the files"
+    )
+    with pytest.raises(InputError, match=words):
+        save(tmp_path, Sent("a.zip", packed))
+
+
+def test_a_name_that_comes_twice_in_an_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"in a\.zip one comes twice; pack it again\."):
+        save(tmp_path, Sent("a.zip", zipped({"x/y": b"1", "x:y/z": b"", "x\\y": b"2"})))
+
+
+def test_a_full_disk_stops_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(uploads, "_copy", full)
+    with pytest.raises(StorageError, match="no room for this"):
+        save(tmp_path, Sent("a.zip", zipped({"x": b"1"})))
+
+
+def test_a_file_that_has_landed_is_moved_and_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "input").mkdir()
+    landed = Landed(tmp_path / "sent" / "0")
+    assert (landed.write(b"abc"), landed.write(b"def"), landed.seek(0)) == (3, 3, 0)
+    assert (landed.read(2), landed.read(), landed.seek(4), landed.read()) == (b"ab", b"cdef", 4, b"ef")
+    sent = Sent("x/scan.nii")
+    sent.file = landed  # type: ignore[assignment]
+    assert save(tmp_path / "input", sent) == {"x/scan.nii": b"abcdef"}
+    assert list((tmp_path / "sent").iterdir()) == []
 
 
 def test_loose_files_become_a_study_that_is_called_as_they_are(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from gliomaseg.transforms import dicom
 from gliomaseg.transforms.dicom import is_dicom, load_pydicom, read_series
 from gliomaseg.transforms.dicom_geometry import frames_of
 from gliomaseg.workflows.phantom_study import write_dicom, write_enhanced
@@ -250,3 +251,18 @@ def test_where_pydicom_is_missing_everything_else_works(phantom_data: Path) -> N
         [sys.executable, "-c", code, str(phantom_data)], capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["3"], done.stderr
+
+
+def test_a_file_that_unpacks_to_far_more_than_a_study_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = write_dicom(tmp_path / "s", np.ones((64, 64, 1), np.int16), np.diag([3.0, 3, 5, 1]))
+    (file,) = place.iterdir()
+    dataset = pydicom.dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = dicom.DEFLATED.decode()
+    dataset.save_as(file, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    assert read_series([str(file)]).values.shape == (1, 64, 64, 1)
+    monkeypatch.setattr(dicom, "LARGEST_BYTES", 5000)
+    monkeypatch.setattr(dicom, "_BLOCK", 100)
+    with pytest.raises(ValueError, match=rf"A DICOM file unpacks to at most 0 MiB, but {file} to more; it"):
+        read_series([str(file)])

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from gliomaseg.transforms import LoadStudyd, SliceStackReader, keys
+from gliomaseg.transforms import load as loading
 from gliomaseg.transforms.nifti import SIZE_UNKNOWN
 
 SaveSlice = Callable[..., str]
@@ -222,3 +223,16 @@ def test_a_label_is_left_as_it_is_where_the_scan_does_not_know_how_it_lies(
 ) -> None:
     loaded = LoadStudyd()(pair("SPL", SIZE_UNKNOWN))
     assert loaded[keys.LABEL].shape[1:] != loaded[keys.IMAGE].shape[1:]
+
+
+def test_slices_that_no_memory_should_be_reserved_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"a_{number}.png" for number in range(4)]
+    for file in files:
+        Image.fromarray(np.zeros((10, 10), np.uint8)).save(file)
+    monkeypatch.setattr(loading, "LARGEST_VOXELS", 250)
+    with pytest.raises(
+        ValueError, match=r"A study has 1 to 250 voxels, but 3 of the 4 slices of .*a_0\.png have"
+    ):
+        SliceStackReader().read(files)

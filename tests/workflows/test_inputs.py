@@ -1,6 +1,7 @@
 """What a person names becomes one record a study, with the right sequences, or one sentence."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pydicom
 import pytest
 from PIL import Image
 
-from gliomaseg.workflows.dicom_folder import REFUSED, find_dicom_studies
+from gliomaseg.transforms import keys
+from gliomaseg.workflows import dicom_folder
+from gliomaseg.workflows.dicom_folder import NOTES, REFUSED, find_dicom_studies
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
-from gliomaseg.workflows.phantom_study import write_dicom
+from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 
@@ -509,3 +512,47 @@ def test_probabilities_of_slices_are_pictures_of_16_bits(
     with Image.open(path) as probability, Image.open(str(path).replace("probability", "mask")) as mask:
         assert probability.mode == "I;16"
         assert np.array_equal(np.asarray(probability) >= 32768, np.asarray(mask) > 0)
+
+
+def test_a_t1_flair_is_no_flair_by_its_name(tmp_path: Path) -> None:
+    for name in ("anna_T2_FLAIR", "anna_T1_FLAIR"):
+        write_nifti(tmp_path / f"{name}.nii.gz", np.ones((4, 4, 2), np.int16), np.diag([60.0, 60, 5, 1]))
+    (record,) = find_studies_to_predict([tmp_path])
+    assert record[keys.SEQUENCES] == ["pre-contrast", "FLAIR"]
+    (tmp_path / "anna_T2_FLAIR.nii.gz").unlink()
+    (record,) = find_studies_to_predict([tmp_path])
+    assert "A study needs FLAIR" in record[REFUSED]
+    other = write_nifti(tmp_path / "b" / "AX_T1_FLAIR_5.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
+    (record,) = find_studies_to_predict([other])
+    assert "speaks of another sequence" in record[NOTES][0]
+
+
+def test_odd_headers_refuse_their_study_alone(tmp_path: Path) -> None:
+    series(tmp_path / "odd", "AX FLAIR", 1, affine=SAGITTAL, SliceThickness=[3, 3])
+    series(tmp_path / "odd", "SAG FLAIR", 2)
+    assert folders(one(tmp_path / "odd")) == ["s2"]
+
+
+def test_a_header_that_no_rule_foresaw_refuses_its_study_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*_: object) -> None:
+        raise TypeError("float() argument must be a number")
+
+    series(tmp_path, "AX FLAIR", 1)
+    monkeypatch.setattr(dicom_folder, "choose_series", odd)
+    words = (
+        rf"The headers of {tmp_path}.* are odd in a way that cannot be read \(TypeError\); name the folder"
+    )
+    assert re.match(words, refusal(tmp_path))
+
+
+def test_an_image_type_of_one_word_is_read_as_such(tmp_path: Path) -> None:
+    series(tmp_path, "AX FLAIR", 1, ImageType="PRIMARY")
+    assert folders(one(tmp_path)) == ["s1"]
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"but .*a\.zip is an archive; unpack it and name the folder\."):
+        find_studies_to_predict([tmp_path / "a.zip"])

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from gliomaseg.workflows import pictures
 from gliomaseg.workflows.pictures import (
     BOTH_COLOUR,
     LEGEND,
@@ -207,3 +208,13 @@ def test_a_strip_follows_the_truth_before_the_prediction() -> None:
     truth, pred = volume_with([0, 4] + [0] * 7), volume_with([0] * 7 + [4, 0])
     assert (strip(image, truth, pred, 1) == TRUTH_COLOUR).all(axis=2).any()
     assert (strip(image, np.zeros_like(truth), pred, 1) == PRED_COLOUR).all(axis=2).any()
+
+
+def test_pixels_are_drawn_square_where_their_shape_is_known() -> None:
+    picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert pictures.square_pixels(picture, None) is picture
+    assert pictures.square_pixels(picture, (1.0, 1.01)) is picture
+    assert pictures.square_pixels(picture, (1.0, 2.0)).shape == (3, 8)
+    mask = pictures.square_pixels(picture > 5, (3.0, 1.0), mask=True)
+    assert np.array_equal(mask, np.repeat((picture > 5).astype(np.uint8), 3, axis=0))
+    assert pictures.square_pixels(np.zeros((3000, 2), np.uint8), (9.0, 1.0)).shape == (4096, 2)

@@ -22,7 +22,7 @@ from gliomaseg.workflows.files import InputError, OurFaultError
 from gliomaseg.workflows.fingerprints import settings_of
 from gliomaseg.workflows.finished import Finished
 from gliomaseg.workflows.masks import load_prediction
-from gliomaseg.workflows.phantom_study import write_dicom
+from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
 from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
 from gliomaseg.workflows.segment import Segmentation
 from gliomaseg.workflows.shard import Shard
@@ -170,12 +170,57 @@ def test_masks_alone_are_nothing_to_segment(tmp_path: Path, write_picture: Write
 def test_two_studies_of_one_name_are_refused_before_anything_is_written(
     tmp_path: Path, write_picture: WritePicture
 ) -> None:
-    for place in ("anna", "bert"):
-        write_picture(tmp_path / place / "scan_1.png", bright(1))
-    words = rf"but {tmp_path}/anna and {tmp_path}/bert are both scan; segment them one after the other"
+    write_picture(tmp_path / "anna" / "scan_1.png", bright(1))
+    words = rf"but {tmp_path}/anna and {tmp_path}/anna are both anna; segment them one after the other"
     with pytest.raises(InputError, match=words):
-        predict([tmp_path / "anna" / "scan_1.png", tmp_path / "bert" / "scan_1.png"], tmp_path / "out")
+        predict([tmp_path / "anna", tmp_path / "anna"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_studies_of_one_name_are_called_after_the_folders_that_tell_them_apart(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (8, 8, 3)).astype(np.int16)
+    for place in ("P1/day1/FLAIR", "P2/day1/FLAIR", "P2/day2/FLAIR", "P1/brain", "P2/sub/brain", "lone"):
+        write_nifti(tmp_path / "in" / f"{place}.nii.gz", values, np.diag([20.0, 20, 5, 1]))
+        values = values + 1
+    rows = predict([tmp_path / "in"], tmp_path / "out")
+    assert sorted(row["patient"] for row in rows) == [
+        "P1_brain", "P1_day1", "P2_day1", "P2_sub_brain", "day2", "lone",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["../out2", "..", ".", "/tmp/elsewhere", "overlays/x", "a\nb", "a/../.."])
+def test_a_name_that_leads_out_of_the_output_is_refused(
+    name: str, tmp_path: Path, write_picture: WritePicture
+) -> None:
+    write_picture(tmp_path / "scan_1.png", bright(1))
+    (tmp_path / "list.csv").write_text(f'patient,image,label\n"{name}",scan_1.png,\n')
+    with pytest.raises(InputError, match=r"called like a folder that is made for it in .*; give it a name"):
+        predict([tmp_path / "list.csv"], tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "scan_1.png"]
+
+
+def test_a_name_that_is_too_long_for_files_says_so(tmp_path: Path, write_picture: WritePicture) -> None:
+    write_picture(tmp_path / "scan_1.png", bright(1))
+    (tmp_path / "list.csv").write_text(f"patient,image,label\n{'ä' * 101},scan_1.png,\n")
+    with pytest.raises(InputError, match=r"A name has at most 200 bytes, .* rename it, or list it in a CSV"):
+        predict([tmp_path / "list.csv"], tmp_path / "out")
+
+
+def test_missing_numbers_of_slices_are_told(tmp_path: Path, write_picture: WritePicture) -> None:
+    for number in (1, 2, 3, 4, 8, 9):
+        write_picture(tmp_path / "anna" / f"a_{number}.png", bright(1))
+    (row,) = predict([tmp_path / "anna"], tmp_path / "out")
+    assert (
+        row["notes"][0] == "By their numbers 3 slices are missing, such as 5; a lesion there is not counted."
+    )
+
+
+def test_a_head_is_drawn_as_it_is_where_pixels_are_not_square(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (20, 20, 3)).astype(np.int16)
+    write_nifti(tmp_path / "a.nii.gz", values, np.diag([5.0, 10.0, 5, 1]))
+    predict([tmp_path / "a.nii.gz"], tmp_path / "out")
+    with Image.open(tmp_path / "out" / "overlays" / "a.png") as picture:
+        assert picture.size == (3 * 20, 40)
 
 
 # ---- What is written
@@ -652,10 +697,9 @@ def test_a_part_of_one_study_lists_it_when_it_fails(tmp_path: Path, pair: list[P
 
 
 def test_the_studies_of_all_parts_are_checked_by_each(tmp_path: Path, pair: list[Path]) -> None:
-    volumes = [tmp_path / place / "c.nii.gz" for place in "xy"]
-    for path in volumes:
-        path.parent.mkdir()
-        nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), path)
+    twice = [tmp_path / "x" / "c.nii.gz", tmp_path / "x"]
+    twice[1].mkdir()
+    nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), twice[0])
     with pytest.raises(InputError, match="are both c"):
-        do_part([*pair, *volumes], tmp_path / "out", 1, 4)
+        do_part([*pair, *twice], tmp_path / "out", 1, 4)
     assert not (tmp_path / "out").exists()

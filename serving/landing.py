@@ -1,0 +1,98 @@
+"""The body of a request in, its fields and its files out, each file on the disk as it comes.
+
+Starlette keeps files of up to 1 MiB in memory, which most slices of DICOM are: a study of a thousand would
+take a thousand times that, for each who uploads. Here a file takes no memory, and none stays open.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers
+from starlette.formparsers import MultiPartParser
+from starlette.requests import Request
+
+
+class Landed:
+    """A file that is written to the disk while it comes, and closed between its parts.
+
+    Args:
+        path: where; it is made at the first write, and at the latest when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reading: IO[bytes] | None = None
+        path.touch(exist_ok=False)
+
+    def write(self, data: bytes) -> int:
+        """Write to its end."""
+        with self.path.open("ab") as stream:
+            return stream.write(data)
+
+    def seek(self, offset: int) -> int:
+        """Let the next read begin there."""
+        self.close()
+        self._reading = self.path.open("rb") if offset else None
+        return self._reading.seek(offset) if self._reading else 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return what comes next."""
+        if self._reading is None:
+            self._reading = self.path.open("rb")
+        return self._reading.read(size)
+
+    def close(self) -> None:
+        """End reading."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def move(self, target: Path) -> None:
+        """Give the file its place."""
+        self.close()
+        shutil.move(self.path, target)
+
+
+class LandingParser(MultiPartParser):
+    """Read a form whose files land in a folder.
+
+    Args:
+        headers: of the request.
+        stream: its body.
+        folder: empty.
+        most: of ``max_files`` and ``max_fields``.
+    """
+
+    def __init__(
+        self, headers: Headers, stream: AsyncGenerator[bytes, None], folder: Path, most: Mapping[str, int]
+    ) -> None:
+        super().__init__(headers, stream, **dict[str, Any](most))
+        self._folder = folder
+        self._count = 0
+
+    def on_headers_finished(self) -> None:
+        """Begin a part; one that is a file lands in the folder."""
+        super().on_headers_finished()
+        file = self._current_part.file
+        if file is not None:
+            file.file.close()
+            file.file = Landed(self._folder / str(self._count))  # type: ignore[assignment]
+            self._count += 1
+
+
+async def read_form(request: Request, folder: Path, most: Mapping[str, int]) -> FormData:
+    """Return the form of a request, whose files lie in a folder then; an empty one where it has none.
+
+    Raises:
+        MultiPartException: it is damaged, or has too many parts.
+    """
+    folder.mkdir(parents=True)
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
+        return FormData()
+    return await LandingParser(request.headers, request.stream(), folder, most).parse()
