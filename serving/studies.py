@@ -68,7 +68,7 @@ def prepare_studies(source: Path, store: Path) -> Prepared:
     Raises:
         InputError: there is nothing to label in ``source``.
     """
-    records = find_studies_to_predict([source])
+    records = find_studies_to_predict([source], apart=False)
     done = Prepared()
     (store / FINAL).mkdir(parents=True, exist_ok=True)
     taken: dict[str, str] = {}

@@ -23,6 +23,7 @@ from .sequence_files import channel_count
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
+from .sources import and_more
 from .studies import Record, find_slice_studies, walk
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ T1_FLAIR_WORDS = re.compile(r"(?<![a-z0-9])t1w?[^a-z0-9]?flair")
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 """Endings of archives."""
 
+UNREAD = (*ARCHIVES, ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mnc")
+"""Endings of files that may hold scans and are not looked into."""
+
 LISTS = (".csv", ".json")
 """Endings of files that name scans."""
 
@@ -44,7 +48,11 @@ TWICE = "twice"
 
 
 def find_studies_to_predict(
-    inputs: Sequence[Path], wanted: Wanted | None = None, without: Path | None = None
+    inputs: Sequence[Path],
+    wanted: Wanted | None = None,
+    without: Path | None = None,
+    *,
+    apart: bool = True,
 ) -> list[Record]:
     """Return a record for each study; loose slices of one folder and stem are one study.
 
@@ -53,6 +61,8 @@ def find_studies_to_predict(
         wanted: DICOM series that a person named for a sequence; or, without any inputs, the NIfTI files or
             the DICOM folders of one study.
         without: a folder that is left out where it lies below one of the inputs, such as that of the results.
+        apart: call studies of one name after the folders that tell them apart, so that a name may depend on
+            which others there are.
 
     Returns:
         Records; one with a sentence under ``REFUSED`` cannot be segmented.
@@ -63,7 +73,8 @@ def find_studies_to_predict(
     """
     if not inputs:
         return [named_study(wanted or {})]
-    found = _with_own_names(_found_in(inputs, wanted, without))
+    found = _found_in(inputs, wanted, without, apart)
+    found = _with_own_names(found) if apart else found
     if wanted:
         _require_dicom(found, wanted)
     return found
@@ -97,14 +108,16 @@ def _longer_name(record: Record, below: Path) -> str:
     return "_".join([*parts, name])
 
 
-def _found_in(inputs: Sequence[Path], wanted: Wanted | None, without: Path | None) -> list[Record]:
+def _found_in(
+    inputs: Sequence[Path], wanted: Wanted | None, without: Path | None, apart: bool
+) -> list[Record]:
     loose: list[Path] = []
     volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     dicom: list[Path] = []
     found: list[Record] = []
     for path in inputs:
         if path.is_dir():
-            found += _in_folder(path, wanted, without)
+            found += _in_folder(path, wanted, without, apart)
         elif not path.is_file():
             raise InputError(f"There is no file or folder at {path}; check the path.")
         elif path.suffix.lower() in LISTS:
@@ -188,15 +201,22 @@ def _files_at(path: Path, sequence: str) -> list[Path]:
     return [file for file in dicom if has_picture(file)] or dicom
 
 
-def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> list[Record]:
+def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart: bool) -> list[Record]:
     """Return the studies of a folder: DICOM, volumes named by their sequence, and all that training takes."""
     dicom: list[Path] = []
     volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     others = False
+    unread: list[Path] = []
     for place, names in walk(folder, without):
         _collect_volumes(place, names, volumes)
+        unread += [place / name for name in names if name.lower().endswith(UNREAD)]
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
+    if unread:
+        logger.warning(
+            "Not read: %s%s; volumes of other kinds become scans as NIfTI, archives when they are unpacked.",
+            unread[0], and_more(len(unread)),
+        )  # fmt: skip
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     labels: dict[str, str] = {}
     if any(UNKNOWN not in parts for parts in volumes.values()):
@@ -208,17 +228,17 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None) -> lis
         stacks = [study.record() for study in studies if study.has_images]
         return [*found, *named, *_scans_beside(found, stacks)]
     if not found:
-        return [_with_doubt(case) for case in find_cases(folder, without, apart=True)]
-    return [*found, *_beside(found, folder, without)] if others else found
+        return [_with_doubt(case) for case in find_cases(folder, without, apart=apart)]
+    return [*found, *_beside(found, folder, without, apart)] if others else found
 
 
-def _beside(found: Sequence[Record], folder: Path, without: Path | None) -> list[Record]:
+def _beside(found: Sequence[Record], folder: Path, without: Path | None, apart: bool) -> list[Record]:
     """Return the other studies of a folder with DICOM studies, whose pictures and old masks are none.
 
     Discs of patients hold icons of their viewers, and archives a preview of each study.
     """
     try:
-        return _scans_beside(found, find_cases(folder, without, apart=True))
+        return _scans_beside(found, find_cases(folder, without, apart=apart))
     except NothingFoundError:
         return []
 

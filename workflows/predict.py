@@ -120,7 +120,8 @@ def predict_studies(
         except _StudyError as stop:
             if (len(studies) == 1 and shard is None) or is_last(stop.first):
                 raise stop.first from stop.first.__cause__
-            failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": str(stop.said)})
+            reason = f"{stop.said}{_left_over(output, case)}"
+            failed.append({"patient": case[keys.PATIENT], "input": place_of(case), "reason": reason})
             if isinstance(stop.said, OurFaultError):
                 kind = OurFaultError
                 logger.error("Study %d of %d:", len(rows) + len(failed), len(studies), exc_info=stop.first)
@@ -130,6 +131,13 @@ def predict_studies(
         raise kind(_some_failed(failed, len(studies), tables))
     _require_segs(without_seg, len(studies), tables)
     return _in_order(rows, studies)
+
+
+def _left_over(output: Path, case: Mapping[str, Any]) -> str:
+    """Return a sentence where masks of a study lie that this call has not made."""
+    folder = output / str(case[keys.PATIENT])
+    there = folder.is_dir() and any(folder.iterdir())
+    return f" What an earlier call wrote of it is still in {folder}." if there else ""
 
 
 def _in_order(

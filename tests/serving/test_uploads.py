@@ -287,3 +287,25 @@ def test_a_limit_that_is_none_is_refused(option: str, value: float) -> None:
     words = f"^--{option.replace('_', '-')} is a number above 0, got {value}; leave it out for "
     with pytest.raises(InputError, match=words):
         ServeSettings(**{option: value})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "seg.example.org",
+        "https://Seg.Example.org",
+        "seg.example.org:8443",
+        "seg.example.org.",
+        "http://seg.example.org/x",
+    ],
+)
+def test_a_name_may_be_written_as_an_address(words: str) -> None:
+    assert ServeSettings(name=words).name == "seg.example.org"
+
+
+@pytest.mark.parametrize("words", ["", "a b", "http://", "[::1"])
+def test_what_is_no_name_is_refused(words: str) -> None:
+    with pytest.raises(
+        InputError, match=r"--name is a name such as seg\.example\.org, got .*; leave it out for none"
+    ):
+        ServeSettings(name=words)

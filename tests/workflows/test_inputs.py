@@ -556,3 +556,13 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"but .*a\.zip is an archive; unpack it and name the folder\."):
         find_studies_to_predict([tmp_path / "a.zip"])
+
+
+def test_files_that_may_be_scans_and_are_not_read_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_nifti(tmp_path / "a.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
+    (tmp_path / "b.mha").write_bytes(b"")
+    (tmp_path / "c.zip").write_bytes(b"")
+    find_studies_to_predict([tmp_path])
+    assert f"Not read: {tmp_path}/b.mha and 1 more; volumes of other kinds" in caplog.text

@@ -703,3 +703,16 @@ def test_the_studies_of_all_parts_are_checked_by_each(tmp_path: Path, pair: list
     with pytest.raises(InputError, match="are both c"):
         do_part([*pair, *twice], tmp_path / "out", 1, 4)
     assert not (tmp_path / "out").exists()
+
+
+def test_masks_of_an_earlier_call_beside_a_failure_are_told_of(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_nifti(
+            tmp_path / "in" / f"{name}.nii.gz", np.ones((8, 8, 3), np.int16), np.diag([20.0, 20, 5, 1])
+        )
+    predict([tmp_path / "in"], tmp_path / "out")
+    (tmp_path / "in" / "a.nii.gz").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="1 of 2 studies could not be segmented"):
+        predict([tmp_path / "in"], tmp_path / "out")
+    (failed,) = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["failed"]
+    assert failed["reason"].endswith(f"What an earlier call wrote of it is still in {tmp_path}/out/a.")
