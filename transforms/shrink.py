@@ -25,7 +25,7 @@ _SLICES_AT_ONCE = 32
 
 
 class ShrinkStudyd(MapTransform):  # type: ignore[misc]
-    """Average image and label over areas to squares of the network's size.
+    """Average image and label over areas to squares of the network's size; what is smaller is interpolated.
 
     Takes ``(C, H, W, D)`` volumes with square slices. The image keeps its dtype, rounded where that is a
     whole number. The label becomes uint8 from 0 to ``WHOLE``, the share of each pixel that is lesion. In
@@ -76,10 +76,14 @@ def shrink(volume: Tensor, size: int | None, *, share: bool = False) -> Tensor:
     slices = volume.movedim(-1, 0)
     slices = slices > 0 if share else slices
     height, width = (size, size) if size is not None else slices.shape[-2:]
+    grows = height > slices.shape[-2] or width > slices.shape[-1]
+    how: dict[str, Any] = {"mode": "area"}
+    if grows:  # as in use, see square._shrink
+        how = {"mode": "bilinear", "align_corners": False, "antialias": True}
     dtype = torch.uint8 if share else volume.dtype
     small = torch.empty((len(slices), volume.shape[0], height, width), dtype=dtype)
     for start in range(0, len(slices), _SLICES_AT_ONCE):
         part = slices[start : start + _SLICES_AT_ONCE].to(torch.float32)
-        part = functional.interpolate(part, size=(height, width), mode="area") * (WHOLE if share else 1)
+        part = functional.interpolate(part, size=(height, width), **how) * (WHOLE if share else 1)
         small[start : start + len(part)] = part if dtype.is_floating_point else part.round_()
     return small.movedim(0, -1)

@@ -35,6 +35,15 @@ class SplitOptions:
     split_file: str | None = None
 
 
+APPLIES = {
+    "validation": ("patient",),
+    "test": ("patient",),
+    "folds": ("folds",),
+    "fold": ("folds", "institution"),
+}
+"""Number -> the methods whose split depends on it."""
+
+
 def settle(options: SplitOptions) -> SplitOptions:
     """Return the options with the method settled: a split file or an institution chooses it by itself.
 
@@ -58,7 +67,23 @@ def settle(options: SplitOptions) -> SplitOptions:
         raise InputError(
             "A split by file needs the file, but none was named; give a JSON or CSV file with --split-file."
         )
+    _refuse_idle(options, method)
     return SplitOptions(**{**vars(options), "method": method})
+
+
+def _refuse_idle(options: SplitOptions, method: str) -> None:
+    """Refuse numbers that a person gave and that say nothing about the split by this method.
+
+    Raises:
+        InputError: there is one, such as a share to test on where folds are asked for.
+    """
+    for name, methods in APPLIES.items():
+        value, default = getattr(options, name), getattr(SplitOptions(), name)
+        if value != default and method not in methods:
+            raise InputError(
+                f"{name.capitalize()} {value} says nothing about a split by {method}; leave it out, or split "
+                f"by {' or '.join(methods)}."
+            )
 
 
 def name_institution(options: SplitOptions, cases: Sequence[Record]) -> SplitOptions:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.resize import nearest_mask
-from ..transforms.space import axial_spacing, to_slices, turn_like
+from ..transforms.space import axial_spacing, to_slices, turn_like, voxel_volume_mm3
 from . import animation, files, pictures
 from .ensemble import Ensemble
 from .environment import describe_environment
@@ -196,6 +196,7 @@ def figures_of(
         institution=case.get("institution"),
         confidence=segmentation.confidence if segmentation.confidence >= 0 else None,
         check_by_hand=segmentation.check_by_hand if segmentation.confidence >= 0 else None,
+        voxel_mm3=None if segmentation.spacing_mm is None else voxel_volume_mm3(segmentation.affine),
     )
 
 

@@ -22,13 +22,18 @@ from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions,
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .masks import files_there, require_masks, unclaimed_masks
+from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
 from .slices import person_of
 from .sources import and_more
 
 logger = logging.getLogger(__name__)
+
+TRUTH_TAKEN = (
+    "For {count} of {total} patients, such as {name}, nothing but the truth itself lies in {folder}, so it "
+    "is compared with itself: a Dice of 1 says nothing."
+)
 
 IN_TRAINING = "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
 IN_VALIDATION = (
@@ -138,6 +143,8 @@ def _predictions_of(
     """Return what takes masks from a folder, and the protocol of an evaluation of them."""
     predict = masks_as_predictions(folder, _load_image, missing_as_empty)
     lacking = set(require_masks(folder, cases, not missing_as_empty))
+    if taken := truths_taken(folder, cases):
+        logger.warning(TRUTH_TAKEN.format(count=len(taken), total=len(cases), name=taken[0], folder=folder))
     protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
     protocol |= {"data_sha256": data_sha256, "predictions": str(folder)}
     if missing_as_empty:

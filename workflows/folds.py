@@ -67,7 +67,11 @@ def datalists_of_folds(
             f"Patients are dealt out by {' or '.join(SPLITS)}, but {split!r} was asked for; take one of "
             "these."
         )
-    source = open_data(data, "folds", folds=folds if split == "folds" else 2, seed=seed, progress=progress)
+    if data.suffix.lower() == ".json":
+        source = open_data(data)
+    else:
+        count = folds if split == "folds" else 2
+        source = open_data(data, "folds", folds=count, seed=seed, progress=progress)
     if source["split"].get("method") == "slice":
         raise InputError(
             f"Folds are made of whole patients, but {data} is split by slice; name the folder of its data, "

@@ -95,7 +95,7 @@ class MovingAverage:
         """Move the average towards the current weights."""
         if not weights_moved(engine):
             return
-        steps = engine.state.iteration // accumulated(engine)
+        steps = moves_of(engine)
         weight = 1.0 - min(self.decay, (1 + steps) / (10 + steps))
         averages, currents = _floats(self.network), _floats(self.source)
         torch._foreach_lerp_(averages, currents, weight)
@@ -122,6 +122,14 @@ def weights_moved(engine: Engine) -> bool:
     length = engine.state.epoch_length
     step = int(engine.state.iteration % length if length else engine.state.iteration)
     return step % accumulated(engine) == 0
+
+
+def moves_of(engine: Engine) -> int:
+    """Return how often the weights have moved; the last move of an epoch may be of fewer batches."""
+    every = accumulated(engine)
+    length = engine.state.epoch_length or engine.state.iteration or 1
+    epochs, rest = divmod(engine.state.iteration, length)
+    return int(epochs * -(-length // every) + rest // every)
 
 
 class EvaluatesOnly:

@@ -41,7 +41,8 @@ class Limits(NamedTuple):
         """
         kind = "a whole number" if self.whole else "a number"
         to = "up" if self.high == float("inf") else f"{'to below' if self.below else 'to'} {self.high:g}"
-        span = f"above {self.low:g}" if self.above else f"from {self.low:g} {to}"
+        end = "" if self.high == float("inf") else f" and {'below' if self.below else 'up to'} {self.high:g}"
+        span = f"above {self.low:g}{end}" if self.above else f"from {self.low:g} {to}"
         return f"{kind} {span}{', or null' if self.none else ''}"
 
     def allow(self, value: Any) -> bool:
@@ -49,6 +50,8 @@ class Limits(NamedTuple):
         if value is None:
             return self.none
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        if not math.isfinite(value):
             return False
         ends = (self.above and value == self.low) or (self.below and value == self.high)
         return self.low <= value <= self.high and not ends
@@ -82,8 +85,20 @@ RECIPE = {
     "cleanup_share": SHARE,
     "cleanup_peak": SHARE,
     "cleanup_mean": SHARE,
+    "resize": Limits(low=1, whole=True, none=True),
+    "validation_share": Limits(high=1.0, above=True, below=True),
+    "fold": Limits(whole=True),
 }
 """Id -> what it may be."""
+
+FIXED = {
+    "in_channels": (
+        3,
+        "a scan has pre-contrast, FLAIR and post-contrast; FLAIR stands in for what lacks",
+    ),
+    "out_channels": (1, "there is one finding, abnormality"),
+}
+"""Id -> the one number that it may be in this config, and why."""
 
 SWITCHES = ("deep_supervision", "mirror", "cleanup_largest", "fit_temperature", "fit_threshold")
 """Ids that are true or false."""
@@ -106,10 +121,25 @@ def check_recipe(config: Mapping[str, Any]) -> None:
             raise InputError(
                 f"`{name}` is {limits.words()}; got {config[name]!r}.{_hint(config[name], limits)}"
             )
+    for name, (number, why) in FIXED.items():
+        value = config.get(name, number)
+        if not is_expression(value) and (value != number or isinstance(value, bool)):
+            raise InputError(f"`{name}` is {number}, since {why}; got {value!r}.")
+    _check_augmentation(config)
     _check_words(config)
     for one, other in PAIRS:
         if config.get(one) == 0 and config.get(other) == 0:
             raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
+
+
+def _check_augmentation(config: Mapping[str, Any]) -> None:
+    """Refuse chances and ranges that are no numbers."""
+    train = config.get("train")
+    changes = train.get("augmentation") if isinstance(train, Mapping) else None
+    for name, value in changes.items() if isinstance(changes, Mapping) else ():
+        for number in value if isinstance(value, list) else [value]:
+            if not str(name).startswith("_") and not is_expression(number) and not Limits().allow(number):
+                raise InputError(f"`train::augmentation::{name}` is {Limits().words()}; got {number!r}.")
 
 
 def _check_words(config: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
     whole = _whole(case)
     stems = [str(case[keys.PATIENT])] + ([_bare(Path(whole).name)] if whole else [])
     names = [f"{stem}{tail}" for stem in stems for tail in ("", "_mask", "_seg", "_pred")]
-    return _first_file(_places(folder, case), names, VOLUME_ENDINGS)
+    return _first_file(_places(folder, case), names, VOLUME_ENDINGS, case)
 
 
 def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
@@ -117,7 +118,7 @@ def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
 
 def _slice_file(folder: Path, case: Mapping[str, Any], scan: Path) -> str | None:
     names = [f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem]
-    return _first_file(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix))
+    return _first_file(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix), case)
 
 
 def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them: bool = True) -> list[str]:
@@ -193,10 +194,42 @@ def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:
     return folder / str(case[keys.PATIENT]), folder
 
 
-def _first_file(places: Iterable[Path], names: Iterable[str], endings: Iterable[str]) -> str | None:
+def truths_taken(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the patients for whom nothing but the truth itself lies in a folder of predictions."""
+    return [
+        str(case[keys.PATIENT])
+        for case in cases
+        if _files_of(case, keys.LABEL).intersection(map(_real, files_there(folder, case)))
+    ]
+
+
+def _files_of(case: Mapping[str, Any], key: str) -> frozenset[str]:
+    files = case.get(key) or ()
+    return frozenset(map(_real, [files] if isinstance(files, str) else files))
+
+
+def _real(path: str | Path) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(_real_folder(folder), name)  # noqa: PTH118 - a Path for each of 10,000 slices is slow
+
+
+@functools.lru_cache(4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _first_file(
+    places: Iterable[Path], names: Iterable[str], endings: Iterable[str], case: Mapping[str, Any]
+) -> str | None:
+    """Return the first file that is there; the truth only where there is no other, and never the scan."""
     both = dict.fromkeys(written for end in endings for written in (end, end.upper()))
     paths = (place / f"{name}{end}" for place, name, end in itertools.product(places, names, both))
-    return next((str(path) for path in paths if path.is_file()), None)
+    there = [str(path) for path in paths if path.is_file()]
+    if not there:
+        return None
+    truths, scans = _files_of(case, keys.LABEL), _files_of(case, keys.IMAGE)
+    others = [path for path in there if _real(path) not in truths | scans]
+    return next(iter([*others, *(path for path in there if _real(path) in truths)]), None)
 
 
 def require_same_place(mask_affine: Any, mask: str, scan_affine: Any, scan: str) -> None:

@@ -66,6 +66,7 @@ class CaseFigures:
         hd95_mm: 95th percentile Hausdorff distance of the volumes in mm; None where a mask is empty, the
             spacing is not known, or slices are missing in between.
         lesions: counts of 3-D findings, None where slices are missing in between.
+        voxel_mm3: volume of a voxel; None is the product of the spacing, as where no slices lean.
     """
 
     patient: str
@@ -82,6 +83,7 @@ class CaseFigures:
     check_by_hand: bool | None = None
     hd95_mm: float | None = None
     lesions: LesionCounts | None = None
+    voxel_mm3: float | None = None
 
     @property
     def voxels(self) -> tuple[int, int, int]:
@@ -125,7 +127,8 @@ class CaseFigures:
         """The volume error in millilitres, None without spacing."""
         if self.spacing_mm is None:
             return None
-        return self.volume_error_voxels * float(np.prod(self.spacing_mm)) / 1000.0
+        voxel = float(np.prod(self.spacing_mm)) if self.voxel_mm3 is None else self.voxel_mm3
+        return self.volume_error_voxels * voxel / 1000.0
 
     @property
     def lesion_slices(self) -> int:
@@ -199,6 +202,7 @@ def case_figures(
     institution: str | None = None,
     confidence: float | None = None,
     check_by_hand: bool | None = None,
+    voxel_mm3: float | None = None,
 ) -> CaseFigures:
     """Measure a prediction against the truth.
 
@@ -212,6 +216,7 @@ def case_figures(
         institution: code of the site, for the table.
         confidence: of the segmenter, for the table.
         check_by_hand: what the segmenter makes of its confidence, for the table.
+        voxel_mm3: volume of a voxel, where it is not the product of the spacing.
 
     Raises:
         InputError: a shape, a value of a mask, a probability, the spacing or the slice numbers do not fit.
@@ -242,6 +247,7 @@ def case_figures(
         check_by_hand=check_by_hand,
         hd95_mm=hd95_mm(pred_mask, truth_mask, spacing) if spacing and is_whole else None,
         lesions=count_lesions(pred_mask, truth_mask) if is_whole else None,
+        voxel_mm3=voxel_mm3,
     )
 
 

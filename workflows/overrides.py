@@ -14,6 +14,8 @@ from .files import InputError
 
 _SEPARATOR = "::"
 
+_REFERENCE = re.compile(r"[@%](\w+)")
+
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """Numbers that YAML 1.1 takes for text: 1e-4, 2.5e3."""
 
@@ -56,7 +58,38 @@ def apply_settings(parser: ConfigParser, settings: Mapping[str, Any], source: st
         if name not in known:
             raise InputError(f"{source} has no id {name!r}; {_nearest(name, known)}")
         refuse_hash(name, value)
+    before = references_in(parser.get())
+    for name, value in settings.items():
         parser[name] = value
+    after = references_in(parser.get())
+    for name in settings:
+        top = name.split(_SEPARATOR)[0]
+        if top in before and top not in after:
+            raise InputError(
+                f"{name} is set, but nothing uses {top} any more, since {_replaced(settings, name)} is set "
+                "too; leave one of them out, or write the value where it is used."
+            )
+
+
+def _replaced(settings: Mapping[str, Any], name: str) -> str:
+    others = [
+        other for other, value in settings.items() if other != name and isinstance(value, Mapping | list)
+    ]
+    return " or ".join(others) or "what used it"
+
+
+def references_in(config: Any) -> set[str]:
+    """Return the names of top-level ids that other places of a config refer to.
+
+    Example:
+        >>> sorted(references_in({"a": 1, "b": "@a", "c": ["$@b::x + len(@d)"]}))
+        ['a', 'b', 'd']
+    """
+    if isinstance(config, Mapping):
+        return set().union(*map(references_in, config.values()), set())
+    if isinstance(config, list):
+        return set().union(*map(references_in, config), set())
+    return set(_REFERENCE.findall(config)) if isinstance(config, str) else set()
 
 
 def all_ids(config: Any, prefix: str = "") -> Iterable[str]:

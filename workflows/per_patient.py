@@ -118,6 +118,7 @@ def _merge_patient(records: Sequence[CaseFigures]) -> CaseFigures:
         check_by_hand=max((r.check_by_hand for r in records if r.check_by_hand is not None), default=None),
         hd95_mm=whole.hd95_mm if whole else None,
         lesions=whole.lesions if whole else None,
+        voxel_mm3=first.voxel_mm3,
     )
 
 

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from gliomaseg.transforms import ShrinkStudyd, keys
 from gliomaseg.transforms.shrink import WHOLE, shrink
+from gliomaseg.transforms.square import Square
 
 
 def volume(dtype: torch.dtype = torch.uint8) -> torch.Tensor:
@@ -28,8 +29,14 @@ def test_at_its_own_size_a_volume_keeps_its_values(size: int | None) -> None:
 
 
 def test_a_small_volume_grows() -> None:
-    grown = shrink(volume(), 40)
-    assert torch.equal(grown[:, ::2, ::2], volume())
+    """It is interpolated as in use, so that training sees no blocks that use does not have."""
+    image = volume().float()
+    square = Square((20, 20), (0, 20, 0, 20), (0, 40, 0, 40), 40)
+    used = square.cut(image.movedim(-1, 0), torch.zeros(len(image))).movedim(0, -1)
+    assert torch.equal(shrink(image, 40), used)
+    half = torch.zeros(1, 4, 4, 1)
+    half[:, :2] = 1
+    assert shrink(half, 8, share=True)[0, :, 0, 0].tolist() == [255, 255, 255, 191, 64, 0, 0, 0]
 
 
 def test_a_slice_lies_in_one_piece_of_memory() -> None:

@@ -314,7 +314,7 @@ def test_a_patient_of_a_plain_list_with_slices_without_mask_comes_without_masks(
     assert (case["slices"], "label" in case) == ([1, 2], False)
     with pytest.raises(InputError, match="masks"):
         build_datalist(tmp_path / "list.json")
-    with pytest.raises(InputError, match="masks"):
+    with pytest.raises(InputError, match=r"There is no mask for s_2\.png of patient s"):
         evaluate_command(tmp_path / "list.json", tmp_path / "out", predictions=tmp_path)
 
 
@@ -1108,3 +1108,48 @@ def test_what_a_data_set_ships_beside_a_patient_is_set_aside(
     assert (case["patient"], len(case["image"])) == ("U-0004", 3)
     assert Path(case["label"]).name == "U-0004_tumor_segmentation.nii.gz"
     assert "3 files of U-0004 are not used, such as U-0004_ASL.nii.gz in" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"method": "folds", "test": 0.2},
+            r"Test 0\.2 says nothing about a split by folds; leave it out, or split",
+        ),
+        (
+            {"method": "institution", "validation": 0.4},
+            "Validation 0.4 says nothing about a split by institution",
+        ),
+        ({"method": "slice", "test": 0.5}, r"Test 0\.5 says nothing about a split by slice; .* by patient\."),
+        ({"fold": 3}, r"Fold 3 says nothing about a split by patient; .* by folds or institution\."),
+        ({"folds": 7}, r"Folds 7 says nothing about a split by patient; leave it out, or split by folds\."),
+    ],
+)
+def test_numbers_that_say_nothing_about_the_split_are_refused(data_folder: Path, options: dict, words: str):
+    with pytest.raises(InputError, match=words):
+        build_datalist(data_folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"method": "folds"},
+            r"A datalist brings its own split, but `split` folds was asked for and .* has patient",
+        ),
+        (
+            {"validation": 0.4},
+            r"but `validation_share` 0\.4 was asked for and .* has 0\.25; leave it out, or write",
+        ),
+    ],
+)
+def test_another_split_than_that_of_a_datalist_is_refused(
+    data_folder: Path, tmp_path: Path, options: dict, words: str
+):
+    path = tmp_path / "datalist.json"
+    write_datalist(build_datalist(data_folder, validation=0.25), path)
+    assert open_data(path)["split"]["validation"] == 0.25
+    assert open_data(path, validation=0.25)["validation"]
+    with pytest.raises(InputError, match=words):
+        open_data(path, **options)

@@ -31,6 +31,7 @@ from gliomaseg.workflows.handlers import (
     ValidationToTheEnd,
     is_first_process,
     loss_of,
+    moves_of,
     unwrap,
     when_over,
 )
@@ -161,7 +162,25 @@ def test_the_average_moves_when_added_up_gradients_have_moved_the_weights() -> N
         engine.accumulation_steps, engine.state.epoch_length = 3, 4
         average(engine)
         seen.append(float(average.network.weight))  # type: ignore[arg-type]
-    assert seen == pytest.approx([0.0, 0.0, 9.0, 9.0 + 2.0 * 9 / 11])
+    assert seen == pytest.approx([0.0, 0.0, 9.0, 9.0 + 2.0 * 9 / 12])
+
+
+@pytest.mark.parametrize(
+    ("length", "every", "moves"),
+    [
+        (4, 3, [0, 0, 1, 2, 2, 2, 3, 4]),
+        (4, 2, [0, 1, 1, 2, 2, 3, 3, 4]),
+        (3, 1, [1, 2, 3, 4, 5, 6]),
+        (2, 5, [0, 1, 1, 2]),
+    ],
+)
+def test_moves_of_the_weights_are_counted(length: int, every: int, moves: list[int]) -> None:
+    seen = []
+    for iteration in range(1, len(moves) + 1):
+        engine = at(iteration)
+        engine.accumulation_steps, engine.state.epoch_length = every, length
+        seen.append(moves_of(engine))
+    assert seen == moves
 
 
 def test_the_average_is_a_network_of_its_own_for_evaluation() -> None:

@@ -7,7 +7,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.limits import PAIRS, RECIPE, SWITCHES, WORDS, check_recipe
+from gliomaseg.workflows.limits import FIXED, PAIRS, RECIPE, SWITCHES, WORDS, check_recipe
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, read_train_config
 
@@ -15,7 +15,7 @@ from gliomaseg.workflows.run import TrainOptions, read_train_config
 def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
     config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
     check_recipe(config)
-    assert {*RECIPE, *SWITCHES, *WORDS, *(name for pair in PAIRS for name in pair)} <= set(config)
+    assert {*FIXED, *RECIPE, *SWITCHES, *WORDS, *(name for pair in PAIRS for name in pair)} <= set(config)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,13 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
         ("neighbours", 1.5, r"`neighbours` is a whole number from 0 up; got 1\.5\."),
         ("neighbours", True, r"`neighbours` is a whole number from 0 up; got True\."),
         ("accumulation", 0, r"`accumulation` is a whole number from 1 up; got 0\."),
+        ("lesion_share", float("inf"), r"`lesion_share` is a number from 0 up; got inf\."),
+        ("resize", "abc", r"`resize` is a whole number from 1 up, or null; got 'abc'\."),
+        ("validation_share", 1, r"`validation_share` is a number above 0 and below 1; got 1\."),
+        ("fold", -1, r"`fold` is a whole number from 0 up; got -1\."),
+        ("in_channels", 1, r"`in_channels` is 3, since a scan has pre-contrast, .* got 1\."),
+        ("out_channels", 2, r"`out_channels` is 1, since there is one finding, abnormality; got 2\."),
+        ("out_channels", True, r"`out_channels` is 1, since .* got True\."),
         ("augmentation", -0.5, r"`augmentation` is a number from 0 to 4; got -0\.5\."),
         ("augmentation", "much", r"`augmentation` is a number from 0 to 4; got 'much'\."),
         ("augmentation", float("nan"), r"`augmentation` is a number from 0 to 4; got nan\."),
@@ -79,3 +86,12 @@ def test_expressions_and_missing_ids_pass() -> None:
 )
 def test_what_may_be_passes(name: str, value: Any) -> None:
     check_recipe({name: value})
+
+
+@pytest.mark.parametrize("value", ["abc", -1, [0.1, "x"], None, float("inf"), True])
+def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
+    words = r"`train::augmentation::flip` is a number from 0 up; got "
+    with pytest.raises(InputError, match=words):
+        check_recipe(
+            {"train": {"augmentation": {"_target_": "x", "strength": "@augmentation", "flip": value}}}
+        )

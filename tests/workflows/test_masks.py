@@ -11,7 +11,14 @@ import pytest
 
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.masks import find_slice, find_volume, load_label, load_prediction, require_masks
+from gliomaseg.workflows.masks import (
+    find_slice,
+    find_volume,
+    load_label,
+    load_prediction,
+    require_masks,
+    truths_taken,
+)
 
 WritePicture = Callable[[Path, np.ndarray], None]
 
@@ -262,3 +269,39 @@ def test_a_folder_with_some_masks_is_accepted_where_that_is_asked_for(tmp_path: 
     assert require_masks(tmp_path, cases, all_of_them=False) == ["a", "b", "c"]
     (tmp_path / "c.nii.gz").touch()
     assert require_masks(tmp_path, cases, all_of_them=False) == ["a", "b"]
+
+
+@pytest.mark.parametrize("tail", ["_pred", ""])
+def test_the_truth_in_a_folder_of_predictions_is_taken_only_where_there_is_no_other(
+    tmp_path: Path, write_picture: WritePicture, tail: str
+) -> None:
+    data = tmp_path / "data"
+    case = {
+        keys.PATIENT: "p",
+        keys.IMAGE: [str(data / f"p_{n}.tif") for n in NUMBERS],
+        keys.LABEL: [str(data / f"p_{n}_mask.tif") for n in NUMBERS],
+    }
+    for number in NUMBERS:
+        write_picture(data / f"p_{number}.tif", np.ones((2, 3), np.uint8))
+        write_picture(data / f"p_{number}_mask.tif", np.zeros((2, 3), np.uint8))
+    (tmp_path / "link").symlink_to(data)
+    for folder in (data, tmp_path / "link"):
+        assert not load_prediction(folder, case).any()
+        assert truths_taken(folder, [case]) == ["p"]
+    for number in NUMBERS:
+        write_picture(data / f"p_{number}{tail}.png", slice_mask(number))
+    for folder in (data, tmp_path / "link"):
+        assert np.array_equal(load_prediction(folder, case), EXPECTED)
+        assert truths_taken(folder, [case]) == []
+
+
+def test_the_truth_of_a_volume_is_told(tmp_path: Path) -> None:
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz", np.zeros((2, 3, 4), np.uint8))
+    case = {
+        keys.PATIENT: "a",
+        keys.IMAGE: str(tmp_path / "imagesTr" / "a.nii.gz"),
+        keys.LABEL: str(tmp_path / "labelsTr" / "a.nii.gz"),
+    }
+    assert truths_taken(tmp_path / "labelsTr", [case]) == ["a"]
+    write_volume(tmp_path / "labelsTr" / "a_pred.nii.gz", np.ones((2, 3, 4), np.uint8))
+    assert find_volume(tmp_path / "labelsTr", case) == str(tmp_path / "labelsTr" / "a_pred.nii.gz")

@@ -1,6 +1,7 @@
 """A setting is read as a person means it, and an id that does not exist is never taken silently."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from monai.bundle import ConfigParser
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.overrides import all_ids, apply_settings, parse_setting, refuse_hash
+from gliomaseg.workflows.run import TrainOptions, read_train_config
 
 CONFIG = {
     "epochs": 24,
@@ -73,9 +75,9 @@ def test_a_value_that_is_no_yaml_is_refused() -> None:
 
 
 def test_settings_are_written_into_the_config(parser: ConfigParser) -> None:
-    settings = {"epochs": 3, "train::trainer::max_epochs": 5, "train::handlers::1::_target_": "C"}
+    settings = {"network_name": "unet", "train::trainer::max_epochs": 5, "train::handlers::1::_target_": "C"}
     apply_settings(parser, settings, "train.yaml")
-    assert parser["epochs"] == 3
+    assert parser["network_name"] == "unet"
     assert parser["train::trainer::max_epochs"] == 5
     assert parser["train::handlers"][1] == {"_target_": "C"}
 
@@ -95,6 +97,23 @@ def test_an_unknown_id_names_the_nearest(parser: ConfigParser, name: str, neares
     with pytest.raises(InputError, match=rf"^my\.yaml has no id '{name}'; .*{nearest.rstrip('?.')}"):
         apply_settings(parser, {name: 1}, "my.yaml")
     assert list(all_ids(parser.get())) == before
+
+
+def test_a_setting_that_nothing_uses_any_more_is_refused(parser: ConfigParser) -> None:
+    words = r"epochs is set, but nothing uses epochs any more, since train::trainer is set too; leave one of"
+    with pytest.raises(InputError, match=words):
+        apply_settings(parser, {"epochs": 3, "train::trainer": {"max_epochs": 5}}, "train.yaml")
+
+
+def test_numbers_of_a_loss_that_was_replaced_are_refused(tmp_path: Path) -> None:
+    loss = {"_target_": "DiceFocalLoss", "sigmoid": True}
+    for name in ("pos_weight", "lambda_dice", "lambda_ce"):
+        settings = {"loss": loss, name: 2.0}
+        options = TrainOptions(data=tmp_path, output=tmp_path / "run", settings=settings)
+        with pytest.raises(
+            InputError, match=f"{name} is set, but nothing uses {name} any more, since loss is set"
+        ):
+            read_train_config(options)
 
 
 @pytest.mark.parametrize("setting", ["output_dir=runs/a #1", "output_dir=#1", 'output_dir="runs/#1"'])
