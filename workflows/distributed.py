@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from ignite.engine import Engine, Events
 from monai.data import partition_dataset
 from torch import nn
 
@@ -34,6 +35,29 @@ def share_of(cases: Sequence[Any], even: bool = False) -> list[Any]:
         )
     shares = partition_dataset(cases, num_partitions=world, even_divisible=even)
     return list(shares[rank])
+
+
+class SameStatistics:
+    """Give all processes the statistics of the first one's averaged BatchNorm, before they validate.
+
+    Without SyncBatchNorm, on CPUs, each process has statistics of its own share. It is those of the first
+    that are saved, so the score that chooses them has to be theirs.
+
+    Args:
+        network: the averaged one.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, _: Engine) -> None:
+        """Send them from the first process to all others."""
+        for buffer in self.network.buffers():
+            torch.distributed.broadcast(buffer, 0)
 
 
 def pick_backend() -> str:

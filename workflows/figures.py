@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from torch import Tensor
 
 from ..transforms import keys
 from ..transforms.plain import plain
+from ..transforms.space import spacing_of, voxel_volume_mm3
 from . import files
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases
@@ -45,7 +48,20 @@ class Figures:
             mask, truth, probability = (
                 plain(output[key])[0].cpu().numpy() for key in (keys.PRED, keys.LABEL, keys.PROBABILITY)
             )
-            self._found.append(case_figures(mask, truth, str(case[keys.PATIENT]), probability=probability))
+            label = output[keys.LABEL]
+            spacing = _spacing_of(label)
+            self._found.append(
+                case_figures(
+                    mask,
+                    truth,
+                    str(case[keys.PATIENT]),
+                    probability=probability,
+                    spacing_mm=spacing,
+                    slices=[int(number) for number in case["slices"]] if "slices" in case else None,
+                    institution=case.get("institution"),
+                    voxel_mm3=None if spacing is None else voxel_volume_mm3(label.affine.cpu().numpy()),
+                )
+            )
 
     def write(self, engine: Engine) -> None:
         """Write the file, in the first process."""
@@ -55,6 +71,14 @@ class Figures:
             if weights := protocol.pop("weights", None):
                 protocol["model_sha256"] = files.sha256_of(weights)
             files.write_json(self.path, summarize(gathered, protocol))
+
+
+def _spacing_of(volume: Tensor) -> tuple[float, float, float] | None:
+    """Return the spacing of ``(1, H, W, D)`` along its axes in mm, None where the files do not tell."""
+    known = isinstance(volume, MetaTensor) and bool(
+        torch.as_tensor(volume.meta.get("spacing_known", True)).all()
+    )
+    return spacing_of(volume.affine.cpu().numpy()) if known and isinstance(volume, MetaTensor) else None
 
 
 def gather(found: Iterable[CaseFigures]) -> list[CaseFigures] | None:

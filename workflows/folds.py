@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -67,11 +68,11 @@ def datalists_of_folds(
             f"Patients are dealt out by {' or '.join(SPLITS)}, but {split!r} was asked for; take one of "
             "these."
         )
-    if data.suffix.lower() == ".json":
+    if Path(data).suffix.lower() == ".json":
         source = open_data(data)
     else:
-        count = folds if split == "folds" else 2
-        source = open_data(data, "folds", folds=count, seed=seed, progress=progress)
+        dealt = folds if split == "folds" else 2
+        source = open_data(data, "folds", folds=dealt, seed=seed, progress=progress)
     if source["split"].get("method") == "slice":
         raise InputError(
             f"Folds are made of whole patients, but {data} is split by slice; name the folder of its data, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,14 @@ class WarmupCosine(WarmupCosineSchedule):  # type: ignore[misc]
     Its own state holds the number of steps, so a run resumed for more epochs would follow the old curve to
     its end and then climb again. Here only the position is taken over.
     """
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on by a batch; over several batches of one move of the weights too, which PyTorch warns of."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", r"Detected call of `lr_scheduler\.step\(\)` before", UserWarning
+            )
+            super().step(epoch)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take the position over from a checkpoint and keep shape and height of the curve."""

@@ -6,6 +6,7 @@ them is not tested by the other. Only ``split_slices`` cuts patients in two, to 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,6 +15,9 @@ import numpy as np
 
 from .files import InputError
 from .persons import Person, draw_persons, group, share_out, volume_thirds
+from .slices import UNKNOWN
+
+logger = logging.getLogger(__name__)
 
 SECTIONS: Final = ("training", "validation", "test")
 """The sides of a split, as they are called in a datalist."""
@@ -131,6 +135,7 @@ def leave_institution_out(
         InputError: there is no such institution, or no other.
     """
     sites = sorted({person.institution for person in persons})
+    _warn_of_unknown(persons, sites)
     if institution not in sites:
         raise InputError(
             f"The institution left out must be one of {', '.join(sites)}, "
@@ -143,6 +148,21 @@ def leave_institution_out(
         )
     of_each = {name: sites.index(person.institution) for person in persons for name in person.patients}
     return _by_fold(of_each, sites.index(institution)), of_each
+
+
+def _warn_of_unknown(persons: Sequence[Person], sites: Sequence[str]) -> None:
+    """Tell of persons who may be from any institution, and of names that may mean one."""
+    known = [site for site in sites if site != UNKNOWN]
+    if UNKNOWN in sites and known:
+        count = sum(person.institution == UNKNOWN for person in persons)
+        logger.warning(
+            "Where %d of %d persons come from is not told; they count as an institution of their own, though "
+            "some may be from one that is left out. Fill in the column `institution`.",
+            count, len(persons),
+        )  # fmt: skip
+    alike = [site for site in known if [other.casefold() for other in known].count(site.casefold()) > 1]
+    if alike:
+        logger.warning("%s count as different institutions; write one name for one.", " and ".join(alike))
 
 
 def split_slices(has_lesion: Sequence[bool], seed: int) -> list[str]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..transforms import keys
 from .evaluate import Predict, on_grid_of
 from .files import InputError
-from .fitting import count_logits, fit_temperature, fit_threshold
+from .fitting import count_logits, fit_cleaned_threshold, fit_temperature, fit_threshold
 from .masks import load_label
 from .segment import Segmentation, Segmenter
 from .tuned import Tuned, write_tuned
@@ -41,11 +41,19 @@ def tune(
     Raises:
         InputError: a case has no truth, or its files do not fit.
     """
-    counts = []
+    cleanup = getattr(predict, "cleanup", None) if threshold is None else None
+    if cleanup is not None and cleanup.is_off:
+        cleanup = None
+    counts, kept = [], []
     for case in tqdm(cases, desc="calibrating", unit="patient", dynamic_ncols=True):
         segmentation = predict(case)
-        counts.append(count_logits(segmentation.probability, _truth(case, segmentation, resize), temperature))
+        truth = _truth(case, segmentation, resize)
+        counts.append(count_logits(segmentation.probability, truth, temperature))
+        if cleanup is not None:  # findings cannot be counted voxel by voxel
+            kept.append((segmentation.probability, truth))
     fitted = temperature if keep_temperature else fit_temperature(counts)
+    if cleanup is not None:
+        threshold = fit_cleaned_threshold(kept, cleanup, temperature / fitted)
     return Tuned(fitted, fit_threshold(counts, fitted) if threshold is None else threshold)
 
 

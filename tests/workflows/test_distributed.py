@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from torch import nn
 
-from gliomaseg.workflows.distributed import replicate, share_of
+from gliomaseg.workflows.distributed import SameStatistics, replicate, share_of
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.handlers import is_first_process, unwrap
 from gliomaseg.workflows.models import configs_folder
@@ -94,3 +95,14 @@ def test_a_replicated_network_answers_as_before() -> None:
     assert isinstance(wrapped, nn.parallel.DistributedDataParallel)
     assert torch.allclose(wrapped(image), expected, atol=1e-5)
     assert unwrap(wrapped) is network
+
+
+def test_all_processes_validate_with_the_statistics_that_are_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda buffer, source: sent.append((buffer, source)))
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    evaluator = Engine(lambda *_: None)
+    SameStatistics(network).attach(evaluator)
+    evaluator.run([0])
+    assert [source for _, source in sent] == [0, 0, 0]
+    assert {id(buffer) for buffer, _ in sent} == {id(buffer) for buffer in network.buffers()}

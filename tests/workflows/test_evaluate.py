@@ -69,7 +69,7 @@ def test_the_bundle_config_gives_the_same_figures_as_the_command(smoke_run: Path
     workflow.run()
     workflow.finalize()
     ours, theirs = metrics_of(smoke_run), metrics_of(tmp_path)
-    for key in ("dice", "iou", "hd95_px", "calibration", "false_positive_slices"):
+    for key in ("dice", "iou", "hd95_px", "calibration", "false_positive_slices", "lesions"):
         assert theirs[key] == ours[key], key
     assert theirs["protocol"]["model_sha256"] == ours["protocol"]["model_sha256"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gliomaseg.transforms import RemoveFindingsd
 from gliomaseg.workflows import fitting
 
 
@@ -69,3 +70,34 @@ def test_the_threshold_goes_with_its_temperature() -> None:
 def test_an_empty_patient_counts_one_where_nothing_is_found() -> None:
     empty = fitting.count_logits(np.array([0.45]), np.array([0]))
     assert fitting.fit_threshold([empty], 1.0) > 0.45
+
+
+def test_a_threshold_of_masks_that_are_cleaned_up_is_fitted_to_them() -> None:
+    """Below 0.5 the lesion is one finding; from there on its halves are two, of which the smaller is lost."""
+    probability = np.full((1, 1, 12), 0.01)
+    probability[0, 0, 1:9] = [0.9, 0.9, 0.9, 0.9, 0.9, 0.46, 0.9, 0.9]
+    probability[0, 0, 9:11] = 0.4
+    truth = np.zeros((1, 1, 12), np.uint8)
+    truth[0, 0, 1:9] = 1
+    counts = [fitting.count_logits(probability, truth)]
+    assert fitting.fit_threshold(counts, 1.0) == 0.45
+    cleanup = RemoveFindingsd(share=0.5)
+    found = fitting.fit_cleaned_threshold([(probability, truth)], cleanup)
+    assert found == max(
+        fitting.THRESHOLDS, key=lambda limit: _cleaned_dice(probability, truth, cleanup, limit)
+    )
+    assert fitting.fit_cleaned_threshold([(probability, truth)], cleanup, 2.0) < found
+
+
+def _cleaned_dice(
+    probability: np.ndarray, truth: np.ndarray, cleanup: RemoveFindingsd, limit: float
+) -> float:
+    mask = (probability >= limit) & ~cleanup.at(limit).removed(probability)
+    return 2 * float((mask & (truth > 0)).sum()) / float(mask.sum() + truth.sum())
+
+
+def test_without_rules_both_fits_agree() -> None:
+    rng = np.random.default_rng(0)
+    cases = [(rng.random((6, 6, 4)), rng.random((6, 6, 4)) > 0.6) for _ in range(3)]
+    counts = [fitting.count_logits(*case) for case in cases]
+    assert fitting.fit_cleaned_threshold(cases, RemoveFindingsd()) == fitting.fit_threshold(counts, 1.0)

@@ -54,3 +54,11 @@ def test_a_run_resumed_with_another_rate_follows_its_curve_at_once() -> None:
     second_optimizer.load_state_dict(first_optimizer.state_dict())
     second.load_state_dict(first.state_dict())
     assert rates(second, second_optimizer, 6) == pytest.approx(rates(*build(10, peak=0.01), steps=10)[4:])
+
+
+def test_steps_before_the_weights_move_are_nothing_to_warn_of(recwarn: pytest.WarningsRecorder) -> None:
+    scheduler, optimizer = build(10)
+    scheduler.step()
+    scheduler.step()
+    assert [str(warning.message) for warning in recwarn] == []
+    assert optimizer.param_groups[0]["lr"] == 1.0

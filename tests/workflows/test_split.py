@@ -1,3 +1,4 @@
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -278,3 +279,18 @@ def test_a_csv_split_needs_its_columns(tmp_path: Path):
         InputError, match=r"s.csv needs the columns patient, split, but has name, split; add patient"
     ):
         split_by_file(path, PATIENTS)
+
+
+def test_persons_from_nowhere_and_two_names_of_one_place_are_told(caplog: pytest.LogCaptureFixture):
+    persons = people({"CS": 2, "cs": 1, "unknown": 3})
+    with caplog.at_level("WARNING"):
+        leave_institution_out(persons, "CS")
+    assert "Where 3 of 6 persons come from is not told; they count as an institution" in caplog.text
+    assert "CS and cs count as different institutions; write one name for one." in caplog.text
+
+
+@pytest.mark.parametrize("sites", [{"CS": 2, "DU": 1}, {"unknown": 2, "DU": 0}])
+def test_places_that_are_all_known_or_all_unknown_are_not(sites: dict, caplog: pytest.LogCaptureFixture):
+    with contextlib.suppress(InputError), caplog.at_level("WARNING"):
+        leave_institution_out(people(sites), next(iter(sites)))
+    assert caplog.text == ""
