@@ -25,6 +25,9 @@ LONGEST_NAME: Final = 200
 DEEPEST: Final = 16
 """Folders within folders."""
 
+SHORTEST: Final = 3
+"""Letters that the names of loose files have in common, at least, to be called after them."""
+
 ZIP: Final = ".zip"
 UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 """What zipfile raises for an archive that is damaged, locked, or packed in a way it does not know."""
@@ -205,8 +208,8 @@ def _gather(folder: Path) -> None:
         return
     first, last = min(path.name for path in loose), max(path.name for path in loose)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    common = re.sub(r"[._ -]+\d*$", "", "".join(letter for letter, _ in alike))  # but for a slice's number
-    place = folder / (common or "study")
+    common = re.sub(r"[._ -]*\d*$", "", "".join(letter for letter, _ in alike))  # but for a slice's number
+    place = folder / (common if len(common) >= SHORTEST else "study")
     while place.exists():
         place = place.with_name(f"{place.name}_")
     place.mkdir()

@@ -29,6 +29,9 @@ COARSEST_MM = 3.0
 """Longest pixel side in an axial cut. 3-D FLAIR (about 1 mm) passes in any orientation of acquisition,
 coronal and sagittal slices of 4 mm and more do not: cut axially they are stripes."""
 
+LARGEST_AXIS = 2048
+"""Voxels along an axis: more slices than a scanner makes of a head would keep a machine busy for hours."""
+
 LARGEST_VOXELS = 1 << 27
 """Voxels of a study, all sequences together: 512 x 512 x 170 three times. A header that asks for more is
 refused before memory is reserved."""
@@ -67,13 +70,14 @@ def check_shape(shape: tuple[int, ...], name: str) -> None:
     """Refuse shapes that no memory should be reserved for.
 
     Raises:
-        ValueError: an axis has no voxels, or there are more than ``LARGEST_VOXELS``.
+        ValueError: an axis has no voxels, or more than ``LARGEST_AXIS``, or there are more than
+            ``LARGEST_VOXELS``.
     """
     count = int(np.prod([int(size) for size in shape], dtype=object))
-    if min(shape, default=0) < 1 or count > LARGEST_VOXELS:
+    if min(shape, default=0) < 1 or max(shape) > LARGEST_AXIS or count > LARGEST_VOXELS:
         raise ValueError(
-            f"A study has 1 to {LARGEST_VOXELS} voxels, but the header of {name} says "
-            f"{' x '.join(map(str, shape))}; it is damaged, or no scan of one head."
+            f"A study has 1 to {LARGEST_VOXELS} voxels, and at most {LARGEST_AXIS} in a row, but the header of "
+            f"{name} says {' x '.join(map(str, shape))}; it is damaged, or no scan of one head."
         )
 
 

@@ -214,6 +214,19 @@ def test_loose_files_become_a_study_that_is_called_as_they_are(tmp_path: Path) -
     assert list(save(one, Sent("scan.nii"))) == ["scan.nii"]
 
 
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        (("flair.nii.gz", "four.nii.gz"), "study"),
+        (("IM0000.dcm", "IM0001.dcm"), "study"),
+        (("anna1.tif", "anna2.tif"), "anna"),
+        (("anna_flair.nii.gz", "anna_t1.nii.gz"), "anna"),
+    ],
+)
+def test_letters_that_say_nothing_name_no_study(tmp_path: Path, names: tuple[str, ...], called: str) -> None:
+    assert sorted(save(tmp_path, *map(Sent, names))) == [f"{called}/{name}" for name in names]
+
+
 def test_what_is_no_scan_is_left_out(tmp_path: Path) -> None:
     sent = [
         Sent("a/dataset.json"),
