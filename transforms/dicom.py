@@ -75,7 +75,7 @@ def quietly(name: str | Path) -> Iterator[None]:
     except RefusalError:
         raise
     except Exception as error:  # pydicom lets struct.error, KeyError, AttributeError, ... through
-        words = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        words = " ".join(str(error).split())[:400].rstrip(".") or type(error).__name__
         raise RefusalError(f"Could not read {name}: {words}; copy the file again or leave it out.") from error
 
 

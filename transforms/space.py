@@ -76,8 +76,8 @@ def check_shape(shape: tuple[int, ...], name: str) -> None:
     count = int(np.prod([int(size) for size in shape], dtype=object))
     if min(shape, default=0) < 1 or max(shape) > LARGEST_AXIS or count > LARGEST_VOXELS:
         raise ValueError(
-            f"A study has 1 to {LARGEST_VOXELS} voxels, and at most {LARGEST_AXIS} in a row, but the header of "
-            f"{name} says {' x '.join(map(str, shape))}; it is damaged, or no scan of one head."
+            f"A study has 1 to {LARGEST_VOXELS} voxels, and at most {LARGEST_AXIS} in a row, but the header "
+            f"of {name} says {' x '.join(map(str, shape))}; it is damaged, or no scan of one head."
         )
 
 
