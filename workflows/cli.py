@@ -424,7 +424,8 @@ def convert(
     truth: Annotated[
         str | None,
         typer.Option(
-            help="DICOM Segmentation (number or description) or NIfTI file that is the truth; or none.",
+            help="DICOM Segmentation or contours (number or description), or NIfTI file, that is the truth; "
+            "or none.",
             show_default=False,
         ),
     ] = None,

@@ -44,6 +44,9 @@ SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
 """How the classes of secondary captures begin: screenshots, which scanners file among their slices. Programs
 that convert scans write slices of this class too, but with a position."""
 
+CONTOURS: Final = "RTSTRUCT"
+"""Modality of files that hold contours."""
+
 DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """The class of a DICOMDIR, under whatever name."""
 
@@ -56,12 +59,14 @@ class DicomStudy:
         series: SeriesInstanceUID -> files and the header of the first.
         broken: what is to be said of a file that could not be read.
         others: modalities of files without a picture, such as reports.
+        contours: RT Structure Sets, by file, with their headers.
     """
 
     series: dict[str, tuple[list[str], Any]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     others: set[str] = field(default_factory=set)
     files: list[str] = field(default_factory=list)
+    contours: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -187,6 +192,8 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
 def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
     study.files.append(str(path))
     if not header["Rows"]:
+        if str(header["Modality"] or "") == CONTOURS:
+            study.contours[str(path)] = header
         study.others.add(str(header["Modality"] or "no picture"))
         return
     if str(header["SOPClassUID"] or "").startswith(SECONDARY) and not header["ImagePositionPatient"]:

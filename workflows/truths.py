@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 
 from ..transforms.dicom import open_dicom, quietly
+from ..transforms.dicom_contours import read_contours
 from ..transforms.dicom_mask import SEGMENTATIONS, FoundMask, on_grid, read_segmentation
 from ..transforms.nifti import read_nifti
 from ..transforms.space import AFFINE_TOLERANCE_MM, turn_like
 from ..transforms.volume import Volume
-from .dicom_folder import DicomStudy
+from .dicom_folder import CONTOURS, DicomStudy
 from .dicom_series import NONE, Series
 from .files import InputError
 from .nifti_folder import is_label, is_volume, stem_of
@@ -29,8 +30,8 @@ class Truth:
     """Something that may be the truth of a study.
 
     Attributes:
-        file: a DICOM Segmentation or a NIfTI file.
-        series: of the segmentation; None for NIfTI.
+        file: a DICOM Segmentation, an RT Structure Set or a NIfTI file.
+        series: of the DICOM object; None for NIfTI.
     """
 
     file: str
@@ -52,13 +53,13 @@ class Truth:
 def choose_truth(
     study: DicomStudy, volumes: Sequence[Path], flair: Series, wanted: str | None
 ) -> tuple[Truth | None, list[str]]:
-    """Choose the truth of a study: a DICOM Segmentation of it, or a NIfTI label that lies beside it.
+    """Choose the truth of a study: a DICOM Segmentation or contours of it, or a NIfTI label beside it.
 
     Args:
         study: whose series are looked at.
         volumes: NIfTI files that lie beside it.
         flair: the series that it has to lie on.
-        wanted: number or description of a segmentation, name of a NIfTI file, or ``none``.
+        wanted: number or description of a DICOM object, name of a NIfTI file, or ``none``.
 
     Returns:
         The truth, None where there is none; and what is to be said, one sentence each.
@@ -69,13 +70,12 @@ def choose_truth(
     if wanted is not None and wanted.strip().casefold() == NONE:
         return None, []
     found = [*_segmentations(study), *_labels(volumes)]
+    found += [Truth(file, Series((file,), header)) for file, header in study.contours.items()]
     if wanted is not None:
         return _named(found, wanted, study.place), []
     reasons = {one.file: _why_not(one, flair) for one in found}
     left = [one for one in found if not reasons[one.file]]
     notes = [words for words in reasons.values() if words]
-    if "RTSTRUCT" in study.others:
-        notes.append("Contours (RTSTRUCT) are not read; export them as a DICOM Segmentation.")
     if len(left) > 1:
         raise InputError(
             f"Several masks of {study.place} may be the truth: {_titles(left)}; name one with --truth "
@@ -102,7 +102,7 @@ def _why_not(truth: Truth, flair: Series) -> str:
     if _is_ours(truth.file):
         return f"Segmentation {truth.title} is a prediction of gliomaseg, and no truth."
     if not truth.series.shares_space_with(flair):
-        return f"Segmentation {truth.title} has another frame of reference than FLAIR."
+        return f"{truth.title} has another frame of reference than FLAIR."
     return ""
 
 
@@ -112,14 +112,17 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
     Args:
         truth: of ``choose_truth``.
         flair: ``(1, X, Y, Z)``.
-        segments: labels or numbers of the segments that count; without any, all do.
+        segments: labels or numbers of the segments that count; without any, all do. Of contours one is
+            needed where there are several structures.
 
     Raises:
         ValueError: it cannot be read, or shows nothing where FLAIR lies.
     """
     shape = (flair.values.shape[1], flair.values.shape[2], flair.values.shape[3])
     if truth.series:
-        found = read_segmentation(truth.file, shape, flair.affine, segments)
+        contours = str(truth.series.header.get("Modality") or "") == CONTOURS
+        read = read_contours if contours else read_segmentation
+        found = read(truth.file, shape, flair.affine, segments)
     else:
         label = read_nifti(truth.file)
         if label.values.shape[0] != 1 or segments:

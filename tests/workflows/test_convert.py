@@ -11,9 +11,12 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
 from typer.testing import CliRunner
 
 from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.transforms.dicom_contours import STRUCTURES, read_contours
 from gliomaseg.transforms.dicom_mask import on_grid, read_segmentation
 from gliomaseg.workflows import convert
 from gliomaseg.workflows.cli import app
@@ -315,20 +318,98 @@ def test_a_segmentation_of_another_space_is_no_truth_unless_it_is_named(tmp_path
     write_several(study, {"Lesion": mask_of(values())}, FrameOfReferenceUID="1.2.3")
     (row,) = converted(study, tmp_path / "out")
     assert row["truth"] is None
-    assert row["notes"] == ["Segmentation 9 (edited) has another frame of reference than FLAIR."]
+    assert row["notes"] == ["9 (edited) has another frame of reference than FLAIR."]
     (row,) = converted(study, tmp_path / "named", truth="9")
     assert row["truth_voxels"] == mask_of(values()).sum()
 
 
-def test_contours_are_told_of(tmp_path: Path) -> None:
-    study = write_study(tmp_path / "in" / "anna")
-    contours = pydicom.dcmread(next((study / "AX_FLAIR").iterdir()))
-    for tag in ("Rows", "Columns", "PixelData"):
-        delattr(contours, tag)
-    contours.Modality = "RTSTRUCT"
-    contours.save_as(study / "contours.dcm")
+def write_contours(study: Path, structures: dict[str, list[np.ndarray]], **tags: Any) -> Path:
+    """Write an RT Structure Set; contours are ``(N, 3)`` places in voxels of FLAIR."""
+    (record,) = find_studies_to_predict([study])
+    affine = np.asarray(LoadStudyd(keys.IMAGE)(record)[keys.IMAGE].affine)
+    whole = pydicom.dcmread(next((study / "AX_FLAIR").iterdir()))
+    for tag in ("Rows", "Columns", "PixelData", "SeriesDescription"):
+        delattr(whole, tag)
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = STRUCTURES
+    whole.SeriesInstanceUID, whole.Modality, whole.SeriesNumber = "1.2.9", "RTSTRUCT", 12
+    names, outlines = [], []
+    for number, (name, contours) in enumerate(structures.items(), start=1):
+        names.append(Dataset())
+        names[-1].ROINumber, names[-1].ROIName = number, name
+        outlines.append(Dataset())
+        outlines[-1].ReferencedROINumber = number
+        outlines[-1].ContourSequence = Items()
+        for places in contours:
+            points = (np.c_[places, np.ones(len(places))] @ affine.T)[:, :3] * [-1, -1, 1]
+            contour = Dataset()
+            contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
+            contour.ContourData = [f"{value:.5f}" for value in points.ravel()]
+            outlines[-1].ContourSequence.append(contour)
+    whole.StructureSetROISequence, whole.ROIContourSequence = Items(names), Items(outlines)
+    for tag, value in tags.items():
+        setattr(whole, tag, value)
+    whole.save_as(study / "contours.dcm")
+    return study / "contours.dcm"
+
+
+def box(low: float, high: float, depth: float) -> np.ndarray:
+    return np.array([[low, low, depth], [high, low, depth], [high, high, depth], [low, high, depth]], float)
+
+
+@pytest.mark.parametrize("affine", [AXIAL, LEANING], ids=["axial", "leaning"])
+def test_contours_are_filled_with_their_holes(tmp_path: Path, affine: np.ndarray) -> None:
+    study = write_study(tmp_path / "in" / "anna", affine)
+    write_contours(study, {"GTV": [box(1.5, 8.5, 2), box(3.5, 5.5, 2), box(0.5, 2.5, 4)]})
     (row,) = converted(study, tmp_path / "out")
-    assert row["notes"] == ["Contours (RTSTRUCT) are not read; export them as a DICOM Segmentation."]
+    expected = np.zeros((12, 10, 6), np.uint8)
+    expected[2:9, 2:9, 2] = 1
+    expected[4:6, 4:6, 2] = 0
+    expected[1:3, 1:3, 4] = 1
+    assert (row["truth"], row["segments"]) == ("12 (no description)", ["GTV"])
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), expected)
+
+
+def test_of_several_structures_one_is_named(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    path = write_contours(study, {"Brain": [box(0.5, 8.5, 2)], "GTV": [box(2.5, 5.5, 3)]})
+    words = rf"named by --segment, but {path} holds 2 structures: there is 1 \(Brain\), 2 \(GTV\)\."
+    with pytest.raises(InputError, match=words):
+        converted(study, tmp_path / "out")
+    for word in ("gtv", "2"):
+        converted(study, tmp_path / "out", segments=(word,))
+        assert label_of(tmp_path / "out", "anna").sum() == 9
+    with pytest.raises(InputError, match=rf"but {path} has no CTV: there is 1 \(Brain\)"):
+        converted(study, tmp_path / "out", segments=("CTV",))
+
+
+def test_contours_of_another_series_are_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    path = write_contours(study, {"GTV": [box(1.5, 8.5, 2.5)]})
+    with pytest.raises(InputError, match=rf"some of {path} lie between or across them: they were"):
+        converted(study, tmp_path / "out")
+    write_contours(study, {"GTV": [box(1.5, 8.5, 40)]})
+    with pytest.raises(InputError, match=rf"all of {path} lies beside FLAIR"):
+        converted(study, tmp_path / "out")
+    write_contours(study, {"GTV": [box(1.5, 8.5, 2)]}, FrameOfReferenceUID="1.2.3")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["notes"] == ["12 (no description) has another frame of reference than FLAIR."]
+
+
+def test_contours_beside_a_segmentation_are_asked_about(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    write_contours(study, {"GTV": [box(1.5, 8.5, 2)]})
+    with pytest.raises(InputError, match=r"may be the truth: 9 \(edited\), 12 \(no description\); name one"):
+        converted(study, tmp_path / "out")
+    (row,) = converted(study, tmp_path / "out", truth="12")
+    assert row["truth_voxels"] == 49
+
+
+def test_what_holds_no_contours_is_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    slice_file = str(next((study / "AX_FLAIR").iterdir()))
+    with pytest.raises(ValueError, match=r"is no RT Structure Set; name one, or a DICOM Segmentation\."):
+        read_contours(slice_file, (12, 10, 6), AXIAL)
 
 
 def test_two_studies_of_one_person_are_told_to_be(tmp_path: Path) -> None:
