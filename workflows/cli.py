@@ -477,12 +477,14 @@ def convert(
 
 
 @app.command(epilog="Example: `gliomaseg report runs/first`")
-def report(run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)]) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)], device: Device = "auto"
+) -> None:
     """Evaluate a trained run again and write its figures, report and animation."""
     with _loading():
         from .run import report_run
 
-    _tell(report_run(run), run)
+    _tell(report_run(run, device), run)
     typer.echo(f"Wrote {run / 'report.html'}")
 
 

@@ -477,8 +477,12 @@ def write_run(folder: Path, evaluation: Evaluation, split: Mapping[str, Any]) ->
     )
 
 
-def report_run(folder: Path) -> Evaluation:
+def report_run(folder: Path, device: str = "auto") -> Evaluation:
     """Evaluate a run that has been trained and write its report again.
+
+    Args:
+        folder: of the run.
+        device: see ``inferers.pick_device``.
 
     Raises:
         InputError: the folder is not that of a run.
@@ -486,7 +490,7 @@ def report_run(folder: Path) -> Evaluation:
     for name in ("datalist.json", "configs/train.json"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} is no run folder: it has no {name}; name the --output of a training.")
-    return finish(folder, load_datalist(folder / "datalist.json"))
+    return finish(folder, load_datalist(folder / "datalist.json"), device)
 
 
 def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.files import InputError
 
 COMMANDS = (
-    "demo", "prepare", "train", "cross-validate", "evaluate", "compare", "predict", "report", "export",
-    "doctor",
+    "demo", "convert", "prepare", "train", "cross-validate", "evaluate", "compare", "predict", "report",
+    "export", "doctor",
 )  # fmt: skip
 
 
@@ -580,3 +580,9 @@ def test_runs_are_compared(gliomaseg, tmp_path: Path) -> None:
     assert "Not for diagnosis" in outcome.out
     assert f"The page is {tmp_path / 'out' / 'comparison.html'}" in outcome.out
     refused(gliomaseg("compare", tmp_path / "a", tmp_path / "nowhere"), "there is no", "nowhere")
+
+
+def test_a_run_is_reported_on_the_device_that_was_named(gliomaseg, smoke_run: Path) -> None:
+    outcome = gliomaseg("report", smoke_run, "--device", "abacus")
+    assert outcome.code == 2
+    assert "abacus" in outcome.err
