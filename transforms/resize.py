@@ -12,13 +12,15 @@ from torch.nn import functional
 
 from . import keys
 from .plain import plain
+from .square import pixel_mm_of
 
 
 class ResizeStudyd(MapTransform):  # type: ignore[misc]
     """Bring image and label to a common height and width; without a size, do nothing.
 
     For data sets whose masks are stored smaller than their images. Images are averaged over areas and keep
-    their dtype, labels take the nearest value. Affines follow.
+    their dtype, labels take the nearest value. Affines follow; where they say nothing of the size of a pixel,
+    as for slice files, what is not square is padded with air first, so that no head is squashed.
 
     Args:
         keys: image and label, ``(C, H, W, D)``.
@@ -44,8 +46,25 @@ class ResizeStudyd(MapTransform):  # type: ignore[misc]
         if self.size is not None:
             for key in self.key_iterator(result):
                 mode = "nearest-exact" if key == self.label_key else "area"
-                result[key] = _resize(result[key], (self.size, self.size), mode)
+                volume = result[key]
+                if pixel_mm_of(volume) is None:
+                    volume = _padded(volume, with_zeros=key == self.label_key)
+                result[key] = _resize(volume, (self.size, self.size), mode)
         return result
+
+
+def _padded(volume: torch.Tensor, *, with_zeros: bool) -> torch.Tensor:
+    """Pad ``(C, H, W, D)`` to a square, around the middle, with air: zeros, or a channel's smallest value."""
+    height, width = int(volume.shape[1]), int(volume.shape[2])
+    if height == width:
+        return volume
+    pixels = plain(volume)
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    air = pixels.flatten(1).amin(dim=1).reshape(-1, 1, 1, 1) * (not with_zeros)
+    canvas = air.repeat(1, side, side, pixels.shape[3])
+    canvas[:, top : top + height, left : left + width] = pixels
+    return MetaTensor(canvas, meta=dict(volume.meta)) if isinstance(volume, MetaTensor) else canvas
 
 
 def nearest_mask(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

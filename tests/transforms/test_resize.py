@@ -50,3 +50,20 @@ def test_a_size_of_no_pixels_is_refused() -> None:
 def test_a_mask_taken_to_another_grid_and_back_is_itself() -> None:
     mask = (torch.rand(6, 6, 3, generator=torch.Generator().manual_seed(0)) > 0.5).to(torch.uint8)
     assert torch.equal(nearest_mask(nearest_mask(mask, (12, 12)), (6, 6)), mask)
+
+
+def test_slices_of_unknown_pixels_are_padded_and_never_squashed() -> None:
+    meta = {"spacing_known": False}
+    image = MetaTensor(torch.full((3, 8, 4, 2), 9, dtype=torch.uint8), meta=meta)
+    image[:, 0, 0] = 5
+    label = MetaTensor(torch.ones(1, 4, 2, 2, dtype=torch.uint8), meta=meta)
+    after = ResizeStudyd(size=4)({"image": image, "label": label})
+    assert after["image"][0, ..., 0].tolist() == [[5, 8, 9, 5], *[[5, 9, 9, 5]] * 3]
+    assert after["label"][0, ..., 0].tolist() == [[0, 1, 1, 0]] * 4
+
+
+def test_volumes_keep_their_shape_by_their_affine() -> None:
+    image = MetaTensor(torch.ones(3, 8, 4, 2), affine=torch.diag(torch.tensor([30.0, 30, 5, 1])))
+    after = ResizeStudyd("image", size=8)({"image": image})["image"]
+    assert after.shape == (3, 8, 8, 2)
+    assert after.affine.diagonal().tolist() == [30, 15, 5, 1]
