@@ -97,9 +97,14 @@ SERIES: Final = {
 """Form field -> what it is for."""
 
 DICOM_SEG: Final = "dicom_seg"
+PROBABILITIES: Final = "probabilities"
 FORM_WORDS: Final = "An upload is a form (multipart/form-data) with its files in the field `files`."
+SWITCHES: Final = {
+    DICOM_SEG: "Masks of DICOM studies as DICOM Segmentations too.",
+    PROBABILITIES: "Probabilities beside the masks.",
+}
 YES: Final = ("true", "1", "on", "yes")
-"""Form field that asks for DICOM Segmentations, and what it says then, in small or capital letters."""
+"""Form fields that ask for more, and what they say then, in small or capital letters."""
 
 FORM: Final = {
     "requestBody": {
@@ -117,10 +122,7 @@ FORM: Final = {
                             "archives of them; folders stand in the names of the files.",
                         },
                         **{name: {"type": "string", "description": told} for name, told in SERIES.items()},
-                        DICOM_SEG: {
-                            "type": "boolean",
-                            "description": "Masks of DICOM studies as DICOM Segmentations too.",
-                        },
+                        **{name: {"type": "boolean", "description": told} for name, told in SWITCHES.items()},
                     },
                 }
             }
@@ -303,8 +305,8 @@ async def upload(request: Request, served: Here) -> Response:
         sent = [part for part in form.getlist("files") if not isinstance(part, str)]
         await run_in_threadpool(save_uploads, sent, job.input, settings)
         await run_in_threadpool(shutil.rmtree, job.folder / "sent")
-        words = {name: str(form.get(name) or "").strip() for name in (*SERIES, DICOM_SEG)}
-        job.dicom_seg = words[DICOM_SEG].lower() in YES
+        words = {name: str(form.get(name) or "").strip() for name in (*SERIES, *SWITCHES)}
+        job.dicom_seg, job.probabilities = (words[name].lower() in YES for name in SWITCHES)
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
         if await request.is_disconnected():
             raise ClientDisconnect

@@ -50,6 +50,7 @@ class Job:
         folder: with all that belongs to it; it goes when the job is deleted.
         wanted: DICOM series that a person named for a sequence.
         dicom_seg: whether the masks of DICOM studies are asked for as DICOM Segmentations too.
+        probabilities: whether they are asked for beside the masks.
         state: see ``State``.
         done: studies that are finished.
         studies: how many there are, None before they were counted.
@@ -66,6 +67,7 @@ class Job:
     folder: Path
     wanted: dict[str, str] = field(default_factory=dict)
     dicom_seg: bool = False
+    probabilities: bool = False
     state: State = "uploading"
     done: int = 0
     studies: int | None = None

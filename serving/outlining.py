@@ -65,6 +65,7 @@ class Outliner:
                 self.segmenter,
                 wanted=job.wanted,
                 dicom_seg=job.dicom_seg,
+                probabilities=job.probabilities,
                 watch=watch,
                 within=job.input,
             )

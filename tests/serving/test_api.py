@@ -238,6 +238,14 @@ def test_an_archive_of_a_study_is_outlined(client: TestClient, phantom_data: Pat
     assert len(job["studies"]) == 1
 
 
+def test_probabilities_can_be_asked_for(client: TestClient, head: Any, tmp_path: Path) -> None:
+    part = volume(head.scan, head.affine, tmp_path / "anna.nii.gz")
+    names = [address.rsplit("/", 1)[-1] for address in done(client, [part])["studies"][0]["files"]]
+    more = done(client, [part], {"probabilities": "true"})["studies"][0]["files"]
+    assert [address.rsplit("/", 1)[-1] for address in more] == [*names, "anna_probability.nii.gz"]
+    assert client.get(more[-1]).status_code == 200
+
+
 def test_a_form_that_is_damaged_is_answered_in_a_sentence(client: TestClient, folder: Path) -> None:
     for content, kind in (
         (b"--e\r\nno header", "multipart/form-data; boundary=e"),
