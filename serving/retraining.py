@@ -98,8 +98,10 @@ def _alike(patient: str) -> str:
     Example:
         >>> _alike("TCGA-DU-5851 1995") == _alike("tcga_du_5851")
         True
+        >>> _alike("BraTS-GLI-00005-000") == _alike("BraTS-GLI-00005"), _alike("sub-01_ses-1")
+        (True, 'sub_01')
     """
-    return person_of(safe_name(patient).replace("-", "_")).lower()
+    return person_of(safe_name(patient)).replace("-", "_").lower()
 
 
 def datalist_of(cases: list[Record], sides: Sides, workspace: Workspace) -> dict[str, Any]:

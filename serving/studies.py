@@ -138,7 +138,7 @@ def _prepare(record: Record, name: str, store: Path, done: Prepared) -> None:
         done.labelled += 1
     if picture:
         _copy(source, store / f"{name}{ending}")
-    elif isinstance(record[keys.IMAGE], str) and is_nifti(source.name):
+    elif isinstance(record[keys.IMAGE], str) and is_nifti(source.name) and not record.get(keys.SEQUENCES):
         _copy(source, store / f"{name}{'.nii.gz' if source.name.lower().endswith('.gz') else '.nii'}")
     else:
         _write_volume(store / f"{name}.nii.gz", scan)

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Final, Protocol
@@ -122,8 +123,10 @@ def save_uploads(uploads: Sequence[Upload], folder: Path, settings: ServeSetting
             ) from error
         except OSError as error:
             raise StorageError(error) from error
+    room = Room(settings.upload_files - len(kept), UNPACKED * settings.upload_bytes)
     for path in [path for path in folder.rglob("*") if path.suffix.lower() == ZIP and path.is_file()]:
-        unpack(path, settings)
+        room.files += 1  # it goes itself
+        unpack(path, settings, room)
     _gather(folder)
 
 
@@ -136,7 +139,15 @@ def _put(upload: Upload, target: Path) -> None:
         shutil.copyfileobj(upload.file, stream, BLOCK)
 
 
-def unpack(path: Path, settings: ServeSettings) -> None:
+@dataclass
+class Room:
+    """What the archives of an upload may hold yet, all of them together."""
+
+    files: int
+    bytes: int
+
+
+def unpack(path: Path, settings: ServeSettings, room: Room) -> None:
     """Put what a ZIP archive holds into a folder of its name, in its place.
 
     What it says of its size is not believed: bytes are counted as they come. Archives in it are not unpacked.
@@ -149,7 +160,7 @@ def unpack(path: Path, settings: ServeSettings) -> None:
     folder = path.with_name(f"{path.stem}_{secrets.token_hex(4)}")
     try:
         with zipfile.ZipFile(path) as archive:
-            _extract(archive, folder, path.name, settings)
+            _extract(archive, folder, path.name, settings, room)
     except InputError:
         raise
     except (FileExistsError, NotADirectoryError) as error:
@@ -172,19 +183,23 @@ def unpack(path: Path, settings: ServeSettings) -> None:
         folder.rename(target)
 
 
-def _extract(archive: zipfile.ZipFile, folder: Path, name: str, settings: ServeSettings) -> None:
-    members = [(one, safe_name(one.filename)) for one in archive.infolist() if not one.is_dir()]
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith(("/", "\\"))
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path, name: str, settings: ServeSettings, room: Room) -> None:
+    members = [(one, safe_name(one.filename)) for one in archive.infolist() if not _is_folder(one)]
     members = [(one, place) for one, place in members if not _is_skipped(place)]
-    if len(members) > settings.upload_files:
+    room.files -= len(members)
+    if room.files < 0:
         raise TooLargeError(
-            f"An upload has at most {settings.upload_files} files, but {name} holds {len(members)}; send "
-            "fewer studies at once."
+            f"An upload has at most {settings.upload_files} files, but {name} holds {len(members)}, with "
+            "those beside it too many; send fewer studies at once."
         )
-    left = UNPACKED * settings.upload_bytes
     for one, place in members:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         with archive.open(one) as source, (folder / place).open("xb") as stream:
-            left -= _copy(source, stream, left, name, settings)
+            room.bytes -= _copy(source, stream, room.bytes, name, settings)
 
 
 def _copy(source: IO[bytes], target: IO[bytes], left: int, name: str, settings: ServeSettings) -> int:
@@ -194,7 +209,7 @@ def _copy(source: IO[bytes], target: IO[bytes], left: int, name: str, settings: 
         count += len(block)
         if count > left:
             raise TooLargeError(
-                f"An archive unpacks to at most {UNPACKED * settings.upload_mb:g} MiB, but {name} to more; "
+                f"Archives unpack to at most {UNPACKED * settings.upload_mb:g} MiB, but {name} to more; "
                 "send fewer studies at once, or start the server with a larger --upload-mb."
             )
         target.write(block)

@@ -104,8 +104,8 @@ def _refuse_bomb(path: Path) -> None:
         stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         size = 0
-        while (block := stream.read(_BLOCK)) or inflater.unconsumed_tail:
-            size += len(inflater.decompress(inflater.unconsumed_tail + block, _BLOCK))
+        while not inflater.eof and (block := inflater.unconsumed_tail or stream.read(_BLOCK)):
+            size += len(inflater.decompress(block, _BLOCK))
             if size > LARGEST_BYTES:
                 raise RefusalError(
                     f"A DICOM file unpacks to at most {LARGEST_BYTES >> 20} MiB, but {path} to more; it is "

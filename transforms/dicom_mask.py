@@ -25,6 +25,9 @@ SEGMENTATIONS: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1
 ON_A_VOXEL: Final = 0.1
 """Pixels lie on the grid of a scan if they are no further from its voxels, in voxels."""
 
+OTHER_STEP: Final = 1.6
+"""Slices whose step is so many times that of others are thicker; less may be the gap between them."""
+
 INSIDE: Final = 0.5
 """From this share a voxel belongs to a mask, of a fractional segmentation or after resampling."""
 
@@ -75,12 +78,11 @@ def read_segmentation(
         frames = frames_of(dataset, name)
         pictures = _pictures(dataset, len(frames), numbers)
     chosen = tuple(titles[number] for number in numbers)
-    placed = _laid(frames, pictures, shape, affine)
+    placed = _laid(frames, pictures, shape, affine) if _as_thick(frames, affine) else None
     if placed is not None:
         mask, lost = placed
         return FoundMask(mask, chosen, int(pictures.sum()), _loss(name, lost, int(mask.sum())))
-    whole, place = _as_volume(name, numbers)
-    mask = on_grid(whole, place, shape, affine)
+    mask = on_grid(*_with_rim(*_as_volume(name, numbers)), shape, affine)
     return FoundMask(mask, chosen, int(pictures.sum()), (f"{name} was resampled to the grid of FLAIR.",))
 
 
@@ -170,6 +172,26 @@ def _laid(
 def _is_one_step(moves: npt.NDArray[np.float64]) -> bool:
     """Return whether a pixel on is a voxel on, in both directions."""
     return bool(np.allclose(np.sort(np.abs(moves), axis=0), [[0, 0], [0, 0], [1, 1]], atol=0.01))
+
+
+def _as_thick(frames: Sequence[Frame], affine: Affine) -> bool:
+    """Return whether slices of the segmentation are as far apart as those of the scan, so far as it tells."""
+    first = frames[0]
+    mine = float(np.abs(first.normal @ LPS_TO_RAS[:3, :3] @ affine[:3, :3]).max())
+    heights = np.unique(np.round([float(frame.position @ first.normal) for frame in frames], 2))
+    apart = (
+        float(np.diff(heights).min()) if len(heights) > 1 else None
+    )  # a multiple, where frames are left out
+    its = apart if first.thickness is None else first.thickness
+    steps = [step for step in (its, apart) if step is not None]
+    return not steps or any(1 / OTHER_STEP < step / mine < OTHER_STEP for step in steps)
+
+
+def _with_rim(mask: Mask, place: Affine) -> tuple[Mask, Affine]:
+    """Put empty voxels around a mask, which may end where its findings do."""
+    shift = np.eye(4)
+    shift[:3, 3] = -1
+    return np.pad(mask, 1), np.asarray(place @ shift, dtype=np.float64)
 
 
 def _as_volume(name: str, numbers: Sequence[int]) -> tuple[Mask, Affine]:

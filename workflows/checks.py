@@ -149,11 +149,24 @@ def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
             parts = [scans[stem] for stem in stems]
             files = [str(study.volume) for study in parts]
             labelled = any(study.label for study in parts)  # then that one is trained on
+            yield from _named_otherwise(scans[stem] for stem in stems if scans[stem].label)
             if len(parts) > 1 and not labelled and all(channel_count(file) == 1 for file in files):
                 names = ", ".join(sorted(Path(file).name for file in files))
                 whose = case or "one patient"
                 what = f"{names} in {folder} are sequences of {whose}, but not one file each with FLAIR."
                 yield finding("sequences-apart", files, what)
+
+
+def _named_otherwise(volumes: Iterable[Study]) -> Iterator[Finding]:
+    """Find labelled volumes of one channel that are no FLAIR by their names."""
+    from .sequence_files import channel_count  # as above
+    from .sequences import FLAIR, UNKNOWN, sequence_of_name
+
+    for study in volumes:
+        file = str(study.volume)
+        shown = sequence_of_name(stem_of(Path(file).name))[1]
+        if shown not in (FLAIR, UNKNOWN) and channel_count(file) == 1:
+            yield finding("named-otherwise", [file], f"{file} is by its name {shown}, and taken as FLAIR.")
 
 
 def _facts_of(

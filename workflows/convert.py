@@ -7,7 +7,7 @@ import io
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,10 +26,11 @@ from . import files, pictures
 from .dicom_folder import DicomStudy, choose, may_be_dicom, own_folders, sort_dicom
 from .dicom_series import Choice, Wanted
 from .files import InputError, NothingFoundError, require_folder
+from .fingerprints import stamp
 from .finished import Finished
 from .pages import page_template, version
 from .report_patients import jpeg_uri
-from .sequences import FLAIR, POST, PRE
+from .sequences import FLAIR, POST, PRE, sequence_of_name
 from .slices import person_of
 from .studies import walk
 from .truths import Truth, choose_truth, read_truth, volumes_in
@@ -41,6 +42,9 @@ ENDS: Final = {PRE: "t1", FLAIR: "flair", POST: "t1ce"}
 
 TRUTH_END: Final = "seg"
 """How the name of the truth ends."""
+
+MARK: Final = "gliomaseg convert"
+"""What the headers of the files say."""
 
 TABLE: Final = "convert.csv"
 PAGE: Final = "convert.html"
@@ -90,12 +94,12 @@ class ConvertOptions:
 
 @dataclass(frozen=True)
 class _Job:
-    """A study that is to be converted: under which name, the folder that is its alone, NIfTI files there."""
+    """A study that is to be converted: its name, its folder, and the NIfTI files there that are its own."""
 
     name: str
     study: DicomStudy
     folder: Path
-    volumes: tuple[Path, ...]
+    volumes: tuple[Path, ...] = ()
 
 
 def convert_studies(
@@ -148,17 +152,44 @@ def _find(inputs: Sequence[Path], output: Path, options: ConvertOptions) -> list
         found = sort_dicom(dicom, place) if dicom else []
         tops = own_folders([study for _, study in found], place.absolute())
         for (name, study), top in zip(found, tops, strict=True):
-            folder = top or Path(study.folder)
-            jobs.append(_Job(name, study, folder, tuple(volumes_in(folder, output))))
+            jobs.append(_Job(name, study, top or Path(study.folder)))
     if not jobs:
         raise NothingFoundError(
             f"No DICOM files were found in {', '.join(map(str, inputs))}; NIfTI volumes and slices need no "
             "converting."
         )
     names = [job.name for job in jobs] if options.each_its_own else _names_of_persons(jobs)
-    jobs = [replace(job, name=name) for name, job in zip(names, jobs, strict=True)]
+    jobs = [
+        replace(job, name=_unmistakable(name), volumes=tuple(_beside(job, jobs, output)))
+        for name, job in zip(names, jobs, strict=True)
+    ]
     _check_places(jobs, output)
     return jobs
+
+
+def _unmistakable(name: str) -> str:
+    """Return a name that those of its files tell again, whatever words it ends with.
+
+    Example:
+        >>> _unmistakable("anna"), _unmistakable("P07_T2")
+        ('anna', 'P07_T2_study')
+    """
+    told = all(sequence_of_name(f"{name}_{end}") == (name, sequence) for sequence, end in ENDS.items())
+    return name if told else f"{name}_study"
+
+
+def _beside(job: _Job, jobs: Sequence[_Job], output: Path) -> Iterator[Path]:
+    """Yield the NIfTI files that may be the truth of a study: in its folder, and in that of no other.
+
+    Where several studies share a folder, those that are called after it.
+    """
+    rest = [other for other in jobs if other is not job]
+    others = [other.folder for other in rest if job.folder in other.folder.parents]
+    shared = any(Path(file).parent == job.folder for other in rest for file in other.study.files)
+    for path in volumes_in(job.folder, output):
+        named = path.name.casefold().startswith(job.name.casefold())
+        if (named or not shared) and not any(folder in path.parents for folder in others):
+            yield path
 
 
 def _check_places(jobs: Sequence[_Job], output: Path) -> None:
@@ -239,16 +270,19 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
         volumes = _read(choice)
         found = None if truth is None else read_truth(truth, volumes[FLAIR], options.segments)
     except (ValueError, OSError) as error:
-        return {**row, "problem": str(error)}
+        there = (output / job.name).is_dir()
+        left = f" What an earlier call wrote of it is still in {output / job.name}." if there else ""
+        return {**row, "problem": f"{error}{left}"}
     flair = volumes[FLAIR]
     notes = [*choice.notes, *said, *(words for volume in volumes.values() for words in volume.notes)]
     row |= _row(choice, truth, flair)
     row["notes"] = list(dict.fromkeys([*notes, *(found.notes if found else ())]))
     folder = output / job.name
     paths = [folder / f"{job.name}_{ENDS[sequence]}.nii.gz" for sequence in volumes]
+    label = folder / f"{job.name}_{TRUTH_END}.nii.gz"
+    _require_ours(label, finished)
     for path, volume in zip(paths, volumes.values(), strict=True):
         _write(path, volume.values[0], volume.affine, known=volume.spacing_known)
-    label = folder / f"{job.name}_{TRUTH_END}.nii.gz"
     if found is not None:
         voxels = int(found.mask.sum())
         row |= {"segments": list(found.segments), "truth_voxels": voxels}
@@ -288,11 +322,28 @@ def _write(path: Path, values: npt.NDArray[Any], affine: Affine, *, known: bool)
     image = nib.Nifti1Image(values, None)
     image.set_sform(affine, code="scanner")
     image.header.set_xyzt_units("mm")
-    if not known:
-        image.header["descrip"] = SIZE_UNKNOWN.encode()
+    image.header["descrip"] = (MARK if known else f"{SIZE_UNKNOWN}; {MARK}").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.replace_atomically(path) as temporary:
         nib.save(image, temporary)
+
+
+def _require_ours(label: Path, finished: Finished) -> None:
+    """Refuse to write over, or to remove, a truth that a person has put there or has corrected.
+
+    Raises:
+        InputError: it is there, and no call has written it, or it was changed since.
+    """
+    if not label.exists():
+        return
+    written = finished.stamps()
+    now = stamp(label, finished.output)
+    noted = any(name == now[0] for name, *_ in written)
+    marked = MARK.encode() in bytes(nib.load(label).header["descrip"])  # of a call that was interrupted
+    if now not in written and (noted or not marked):
+        raise InputError(
+            f"{label} is there, and convert has not written it so; move it away, or choose another --output."
+        )
 
 
 def _remove_others(folder: Path, name: str, kept: Sequence[Path]) -> None:

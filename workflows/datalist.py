@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from .case_split import SplitOptions, count_lesions, describe, name_institution, settle, split_cases
 from .datalist_file import (
@@ -53,7 +52,7 @@ def open_data(
 
     Args:
         dataset_dir: a folder or CSV file (see ``find_studies``), or a datalist; its split is then the one
-            written in it, and arguments that ask for another one are refused.
+            written in it, and the other arguments are not used.
         method: and what follows, see ``build_datalist``.
         validation: part of the patients that validates.
         test: part of the patients that tests.
@@ -70,9 +69,6 @@ def open_data(
     if Path(dataset_dir).suffix.lower() == ".json":
         datalist = load_datalist(dataset_dir)
         _require_root(datalist, dataset_dir)
-        _require_split(
-            datalist, dataset_dir, method=method, validation=validation, fold=fold, institution=institution
-        )
         return datalist
     return build_datalist(
         dataset_dir, method, validation, test, folds, fold, institution, seed, split_file, progress=progress
@@ -195,23 +191,6 @@ def _join(parts: list[Record]) -> Record:
     whole = {key: [file for part in parts for file in part[key]] for key in there}
     shared = {key: value for key, value in parts[0].items() if key != "label"}
     return {**shared, **{key: [values[index] for index in order] for key, values in whole.items()}}
-
-
-def _require_split(datalist: Datalist, source: PathLike, **asked: Any) -> None:
-    """Refuse the wish for another split than that of a datalist; what nobody wished for has its default.
-
-    Raises:
-        InputError: such as fold 3, where the datalist has fold 0.
-    """
-    written = datalist["split"]
-    for name, value in asked.items():
-        known = written.get(name) is not None
-        if known and value not in (getattr(SplitOptions(), name), written[name]):
-            called = {"method": "split", "validation": "validation_share"}.get(name, name)
-            raise InputError(
-                f"A datalist brings its own split, but `{called}` {value} was asked for and {source} has "
-                f"{written[name]}; leave it out, or write the datalist anew with gliomaseg prepare."
-            )
 
 
 def _require_root(datalist: Datalist, source: PathLike) -> None:

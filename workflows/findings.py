@@ -108,6 +108,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Volumes whose axial slices are too coarse",
         "Give the axial FLAIR, or a 3-D FLAIR with voxels of at most 3 mm.",
     ),
+    "named-otherwise": Kind(
+        "warning",
+        "Volumes taken as FLAIR, called like another sequence",
+        "Name the file of FLAIR with _flair at its end, or list it in a CSV file; nothing, if it is FLAIR.",
+    ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
     ),

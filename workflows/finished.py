@@ -69,5 +69,15 @@ class Finished:
         stamps = [stamp(file, self.output) for file in files]
         write_json(place, {"row": row, "output": str(written), "files": stamps})
 
+    def stamps(self) -> set[tuple[str, int, int]]:
+        """Return the stamps of all files that calls have written here, by whatever way of working."""
+        found: set[tuple[str, int, int]] = set()
+        for note in (self.output / FOLDER).glob("*.json"):
+            try:
+                found |= {tuple(one) for one in json.loads(note.read_text(encoding="utf-8"))["files"]}
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return found
+
     def _path(self, case: Mapping[str, Any]) -> Path:
         return self.output / FOLDER / f"{fingerprint(case, self._settings)}.json"

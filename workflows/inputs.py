@@ -20,7 +20,7 @@ from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, find_volume_studies, is_label, is_volume, stem_of
 from .sequence_files import channel_count
-from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .sequences import FLAIR, PRE, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
@@ -39,6 +39,8 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 
 UNREAD = (*ARCHIVES, ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mnc")
 """Endings of files that may hold scans and are not looked into."""
+
+T1_AT_END = re.compile(r"[-_. ]t1w?$", re.IGNORECASE)
 
 LISTS = (".csv", ".json")
 """Endings of files that name scans."""
@@ -218,6 +220,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
             unread[0], and_more(len(unread)),
         )  # fmt: skip
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
+    volumes = _without_extras(_with_t1_flair(volumes))
     labels: dict[str, str] = {}
     if any(UNKNOWN not in parts for parts in volumes.values()):
         labels = _labels_of(folder, without)
@@ -305,6 +308,45 @@ def _without_labels(
         for place, parts in volumes.items()
     }
     return {place: parts for place, parts in kept.items() if parts}
+
+
+def _with_t1_flair(
+    volumes: Mapping[tuple[Path, str], dict[str, Path]],
+) -> dict[tuple[Path, str], dict[str, Path]]:
+    """Take ``anna_T1_FLAIR`` beside ``anna_T2_FLAIR`` as the T1 that scanners of GE call so.
+
+    By itself it is the FLAIR of ``anna_T1``, who may be called after a time.
+    """
+    kept = {place: dict(parts) for place, parts in volumes.items()}
+    for (folder, case), parts in volumes.items():
+        short = T1_AT_END.sub("", case)
+        if short != case and list(parts) == [FLAIR] and FLAIR in kept.get((folder, short), {}):
+            kept[folder, short].setdefault(PRE, parts[FLAIR])
+            del kept[folder, case]
+    return kept
+
+
+def _without_extras(
+    volumes: Mapping[tuple[Path, str], dict[str, Path]],
+) -> dict[tuple[Path, str], dict[str, Path]]:
+    """Set aside what a patient's own folder holds beside the sequences, as training does.
+
+    Data sets ship maps and further sequences, all called after the patient.
+    """
+    cases: dict[Path, list[str]] = {}
+    for (folder, case), parts in volumes.items():
+        if FLAIR in parts and case:
+            cases.setdefault(folder, []).append(case)
+    own = {folder: found[0] for folder, found in cases.items() if len(found) == 1}
+    beside = {place for place in volumes if place[0] in own and place[1] != own[place[0]]}
+    strangers = {
+        place[0] for place in beside if not place[1].startswith((f"{own[place[0]]}_", f"{own[place[0]]}-"))
+    }
+    aside = {place for place in beside if place[0] not in strangers}
+    if aside:
+        folder, case = min(aside)
+        logger.warning("%d volumes beside FLAIR are not used, such as %s in %s", len(aside), case, folder)
+    return {place: parts for place, parts in volumes.items() if place not in aside}
 
 
 def _with_label(record: Record, labels: Mapping[str, str]) -> Record:

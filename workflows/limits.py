@@ -51,7 +51,7 @@ class Limits(NamedTuple):
             return self.none
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
             return False
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             return False
         ends = (self.above and value == self.low) or (self.below and value == self.high)
         return self.low <= value <= self.high and not ends

@@ -135,6 +135,7 @@ def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them:
     Raises:
         InputError: masks are lacking; the first one is told, the others are named.
     """
+    _refuse_shared(folder, cases)
     lacking: list[tuple[str, InputError]] = []
     for case in cases:
         try:
@@ -147,6 +148,19 @@ def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them:
     shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
     more = f" Of {len(cases)} patients {len(lacking)} lack masks, also {shown}." if others else ""
     raise InputError(f"{lacking[0][1]}{more}")
+
+
+def _refuse_shared(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a mask that would be compared with the truth of two patients."""
+    owners: dict[str, str] = {}
+    for case in cases:
+        patient = str(case[keys.PATIENT])
+        for file in files_there(folder, case):
+            if owners.setdefault(file, patient) != patient:
+                raise InputError(
+                    f"A mask belongs to one patient, but {file} is called like scans of {owners[file]} and "
+                    f"of {patient}; put the masks into folders that are named after the patients."
+                )
 
 
 def _require_mask(folder: Path, case: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ ENDINGS = (".nii.gz", ".nii")
 LABEL_MARKS = (
     "_tumor_segmentation", "_tumor_seg", "_segmentation", "_segm", "_seg", "_dseg", "-seg",
     "_glistrboost_manuallycorrected", "_glistrboost",
+    "_segmentations", "_tumormask",
     "_lesion_mask", "_mask", "-mask", "_label", "-label", "_lesion", "-lesion", "_roi",
 )  # fmt: skip
 """What the name of a label has after the name of its scan, before the ending; longer ones come first."""
@@ -53,6 +54,24 @@ def stem_of(name: str) -> str:
         'BRATS_001'
     """
     return name[: -next(len(ending) for ending in ENDINGS if name.lower().endswith(ending))]
+
+
+_OF_THE_BRAIN = re.compile(
+    r"(?:^|[-_. ])(?:desc-)?(?:brain|bet|hd-?bet|synthstrip|skull|head)$", re.IGNORECASE
+)
+"""How what stands before the mark of a mask ends where it is that of the brain, and not of a lesion."""
+
+
+def is_of_the_brain(stem: str) -> bool:
+    """Return whether a label is by its name that of the whole brain, as programs that strip skulls write it.
+
+    Example:
+        >>> is_of_the_brain("sub-01_desc-brain_mask"), is_of_the_brain("anna_flair_bet_mask")
+        (True, True)
+        >>> is_of_the_brain("anna_mask")
+        False
+    """
+    return is_label(stem) and bool(_OF_THE_BRAIN.search(_scan_name(stem)))
 
 
 def is_label(stem: str) -> bool:
@@ -189,6 +208,7 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
     drawn = [(stem, path) for stem, path in volumes if is_label(stem)]
     drawn += [(stem_of(path.name), path) for path in masks]
     images, twice = _first_of_each((stem, path) for stem, path in volumes if not is_label(stem))
+    drawn = _of_lesions(drawn, images)
     labels, more = _first_of_each((_scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
     for study in _paired(folder, images, labels):
         own = {*study.parts, study.volume, study.label}
@@ -196,6 +216,14 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
         taken += [(str(labels[name]), path) for name, path in more]
         repeated = tuple(str(path) for first, path in taken if first in own)
         yield replace(study, repeated=repeated) if repeated else study
+
+
+def _of_lesions(drawn: Sequence[tuple[str, Path]], images: Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """Leave masks of the brain aside, unless it is the scan that is called brain."""
+    aside = [path for stem, path in drawn if is_of_the_brain(stem) and _scan_name(stem) not in images]
+    if aside:
+        logger.warning("%s is by its name a mask of the brain and no truth; it is not used", aside[0])
+    return [(stem, path) for stem, path in drawn if path not in aside]
 
 
 def _first_of_each(

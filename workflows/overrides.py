@@ -14,6 +14,12 @@ from .files import InputError
 
 _SEPARATOR = "::"
 
+ALSO_USED = frozenset(
+    ("network_name", "size", "neighbours", "precision", "mirror", "threshold", "in_channels", "out_channels",
+     "cleanup_share", "cleanup_peak", "cleanup_mean", "cleanup_largest")
+)  # fmt: skip
+"""Ids that programs read as well: they go into the inference config of a run, or tell of it."""
+
 _REFERENCE = re.compile(r"[@%](\w+)")
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -64,7 +70,7 @@ def apply_settings(parser: ConfigParser, settings: Mapping[str, Any], source: st
     after = references_in(parser.get())
     for name in settings:
         top = name.split(_SEPARATOR)[0]
-        if top in before and top not in after:
+        if top in before and top not in after and top not in ALSO_USED:
             raise InputError(
                 f"{name} is set, but nothing uses {top} any more, since {_replaced(settings, name)} is set "
                 "too; leave one of them out, or write the value where it is used."

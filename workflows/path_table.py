@@ -55,9 +55,10 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
-            names = [name.strip() for name in reader.fieldnames or []]
+            names = [name.strip().lower() for name in reader.fieldnames or []]
             reader.fieldnames = names
             rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+            rows = [row for row in rows if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"Expected a readable CSV file at {path}, but: {error}. Save it as UTF-8 text."
@@ -154,4 +155,7 @@ def _number(path: Path, line: int, row: Row) -> int:
 
 
 def _absolute(table: Path, written: str) -> str | None:
-    return str(table.parent / written) if written else None
+    path = table.parent / written
+    if "\\" in written and not path.exists():  # as Windows writes it
+        path = table.parent / written.replace("\\", "/")
+    return str(path) if written else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from .segment import Segmentation, Segmenter
 from .shard import Shard
 
 logger = logging.getLogger(__name__)
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Signs that no name of a folder should have."""
 
 LONGEST_NAME = 200
 """Bytes of the name of a study; those of its files have up to 255."""
@@ -289,7 +293,7 @@ def _check_name(patient: str, output: Path, place: str) -> None:
     """Refuse a name that is no folder below the output, as a list of somebody may hold."""
     folder = Path(os.path.normpath(output / patient))
     inside = folder != output and folder.is_relative_to(os.path.normpath(output))
-    if not inside or not patient.isprintable() or folder.is_relative_to(output / "overlays"):
+    if not inside or CONTROL.search(patient) or folder.is_relative_to(output / "overlays"):
         raise InputError(
             f"A study is called like a folder that is made for it in {output}, but {place} is called "
             f"{patient!r}; give it a name without such signs."

@@ -170,6 +170,8 @@ def _checked_datalist(options: TrainOptions, parser: ConfigParser) -> dict[str, 
     source = path if resumed else options.data
     check_before_training(source, parser.get("resize"), goes_on=resumed)
     datalist = load_datalist(path) if resumed else _open(source, parser)
+    if not resumed and source.suffix.lower() == ".json":
+        refuse_other_split(datalist["split"], options.settings, source)
     _require_sides(datalist, source)
     return datalist
 
@@ -491,6 +493,34 @@ def report_run(folder: Path, device: str = "auto") -> Evaluation:
         if not (folder / name).is_file():
             raise InputError(f"{folder} is no run folder: it has no {name}; name the --output of a training.")
     return finish(folder, load_datalist(folder / "datalist.json"), device)
+
+
+SPLIT_IDS = {
+    "split": "method",
+    "fold": "fold",
+    "institution": "institution",
+    "validation_share": "validation",
+}
+"""Id of the config -> what a datalist says of its split."""
+
+
+def refuse_other_split(split: Mapping[str, Any], settings: Mapping[str, Any], source: Path) -> None:
+    """Refuse the wish for another split than that of a datalist.
+
+    Args:
+        split: of the datalist.
+        settings: what a person asks for now; what a config holds from another run is no wish.
+        source: the datalist, for the message.
+
+    Raises:
+        InputError: such as fold 3, where the datalist has fold 0.
+    """
+    for name, key in SPLIT_IDS.items():
+        if name in settings and settings[name] != split.get(key):
+            raise InputError(
+                f"A datalist brings its own split, but `{name}` {settings[name]} was asked for and {source} "
+                f"has {split.get(key)}; leave it out, or write the datalist anew with gliomaseg prepare."
+            )
 
 
 def _open(source: Path, parser: ConfigParser) -> dict[str, Any]:

@@ -33,9 +33,6 @@ _NAME = {
     for sequence, ends in _ENDS.items()
 }
 
-_T1_FLAIR = re.compile(r"(?:(?P<case>.*?)[-_. ])?t1w?[-_. ]?flair", re.IGNORECASE)
-"""A T1 whose fluid is darkened by an inversion, which scanners of GE call so: no FLAIR."""
-
 _NOT_SLICES = re.compile(
     r"locali[sz]er|\bloc\b|scout|survey|3[- ]?(?:plane|pl)\b|mosaic|screen", re.IGNORECASE
 )
@@ -81,11 +78,7 @@ def sequence_of_name(stem: str) -> tuple[str, str]:
         ('', 'FLAIR')
         >>> sequence_of_name("scan")
         ('scan', 'unknown')
-        >>> sequence_of_name("patient7_T1_FLAIR")
-        ('patient7', 'pre-contrast')
     """
-    if t1_flair := _T1_FLAIR.fullmatch(stem):
-        return t1_flair["case"] or "", PRE
     for sequence, pattern in _NAME.items():
         match = pattern.fullmatch(stem)
         if match is not None:

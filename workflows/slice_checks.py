@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
-from .slices import decode
+from .slices import SeveralError, decode
 from .studies import Slice, Study
 
 GREY_MODES = ("L", "I;16", "I;16B", "I;16L", "1")
@@ -114,6 +114,8 @@ def read_fault(file: str, error: OSError, content: bytes | None) -> Fault:
         return Fault("missing-file", file, f"{file} is not there.")
     if content == b"":
         return Fault("empty-file", file, f"{file} has zero bytes.")
+    if isinstance(error, SeveralError):
+        return Fault("unreadable", file, f"{file} is no slice: {error}; save each under its number.")
     begins_well = content is not None and content.startswith(_MAGIC)
     if begins_well:
         return Fault("truncated", file, f"{file} ends early, after {len(content or b'')} bytes.")

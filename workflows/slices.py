@@ -28,8 +28,20 @@ UNKNOWN = "unknown"
 
 _SLICE = re.compile(r"(?:(?P<patient>.+)_)?(?P<number>\d{1,5})(?P<mask>_mask)?", re.IGNORECASE)
 _TCGA = re.compile(r"(TCGA[_-](?P<institution>[A-Z0-9]{2})[_-][A-Z0-9]{4})(?:[_-].*)?", re.IGNORECASE)
-_BIDS = re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?")
-_BRATS = re.compile(r"(BraTS-[A-Z]{2,4}-\d{5})-\d{3}", re.IGNORECASE)
+_PERSONS = (
+    re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?"),  # BIDS
+    re.compile(r"(BraTS-[A-Z]{2,4}-\d{5})-\d{3}", re.IGNORECASE),
+    re.compile(r"(UCSF-PDGM-\d+)_FU\d+d?", re.IGNORECASE),
+    re.compile(r"(UPENN-GBM-\d{5})_\d{2}", re.IGNORECASE),
+    re.compile(r"(RHUH-\d{4})_\d", re.IGNORECASE),
+    re.compile(r"(.+)_time_?\d+", re.IGNORECASE),  # UCSF-ALPTDG
+    re.compile(r"(.+)_Timepoint_?\d+", re.IGNORECASE),  # MU-Glioma-Post
+)
+"""How public data sets call the studies of one person."""
+
+
+class SeveralError(OSError):
+    """Say that a file holds several pictures."""
 
 
 class SliceName(NamedTuple):
@@ -57,7 +69,7 @@ def parse_name(name: str) -> SliceName | None:
 
 
 def person_of(patient: str) -> str:
-    """Return who a study is of: the code of TCGA, BIDS or BraTS without the date, else the name itself.
+    """Return who a study is of: the code of TCGA, BIDS, BraTS and others without the date, else the name.
 
     A code of TCGA comes in capitals with underscores, however it was written.
 
@@ -66,10 +78,12 @@ def person_of(patient: str) -> str:
         ('TCGA_CS_4941', 'patient7')
         >>> person_of("tcga-cs-4941"), person_of("sub-07_run-2"), person_of("BraTS-GLI-00005-101")
         ('TCGA_CS_4941', 'sub-07', 'BraTS-GLI-00005')
+        >>> person_of("UCSF-PDGM-0409_FU001d"), person_of("100101_time2"), person_of("UPENN-GBM-00001_21")
+        ('UCSF-PDGM-0409', '100101', 'UPENN-GBM-00001')
     """
     if code := _TCGA.fullmatch(patient):
         return code[1].upper().replace("-", "_")
-    match = _BIDS.fullmatch(patient) or _BRATS.fullmatch(patient)
+    match = next((match for pattern in _PERSONS if (match := pattern.fullmatch(patient))), None)
     return match[1] if match else patient
 
 
@@ -98,11 +112,14 @@ def decode(content: bytes) -> tuple[str, npt.NDArray[Any]]:
         Pillow's colour mode, and the pixels as ``(H, W)`` or ``(H, W, C)``.
 
     Raises:
-        OSError: not a picture, or one that ends early. Pillow raises other kinds for damaged headers;
-            they are turned into this one.
+        OSError: not a picture, several, or one that ends early. Pillow raises other kinds for damaged
+            headers; they are turned into this one.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
+            pages = getattr(picture, "n_frames", 1)
+            if pages != 1:
+                raise SeveralError(f"it holds {pages} pictures, and a slice is one")
             return picture.mode, np.asarray(picture)
     except OSError:
         raise

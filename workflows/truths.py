@@ -18,8 +18,12 @@ from ..transforms.volume import Volume
 from .dicom_folder import CONTOURS, DicomStudy
 from .dicom_series import NONE, Series
 from .files import InputError
-from .nifti_folder import is_label, is_volume, stem_of
+from .nifti_folder import is_label, is_of_the_brain, is_volume, stem_of
+from .sequences import UNKNOWN, sequence_of_name
 from .studies import walk
+
+MOST_CLASSES: Final = 16
+"""Values of a mask; more are shades of grey."""
 
 OURS: Final = "gliomaseg"
 """Manufacturer of segmentations that are predictions of this project, and no truth."""
@@ -131,6 +135,11 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
                 f"{label.values.shape[0]} channels, and --segment names parts of DICOM Segmentations; "
                 "leave --segment out, or save one mask."
             )
+        if len(np.unique(label.values)) > MOST_CLASSES or (label.values % 1 != 0).any():
+            raise InputError(
+                f"A truth holds 0 and one value, or few classes, but {truth.file} has many, as scans and "
+                "probabilities do; name another with --truth, or leave it out with --truth none."
+            )
         values, place = turn_like(label.values[0], label.affine, flair.affine)
         same = values.shape == shape and np.allclose(place, flair.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
         mask = (values != 0).astype(np.uint8) if same else on_grid(values, place, shape, flair.affine)
@@ -163,8 +172,16 @@ def volumes_in(folder: Path, without: Path | None = None) -> list[Path]:
     return [place / name for place, names in walk(folder, without) for name in names if is_volume(name)]
 
 
+def _may_be_truth(path: Path) -> bool:
+    """Leave out masks of the brain, scans by their names, and what lies among results of ours."""
+    stem = stem_of(path.name)
+    ours = any((folder / "results.json").is_file() for folder in path.parents[:2])
+    return not ours and not is_of_the_brain(stem) and sequence_of_name(stem)[1] == UNKNOWN
+
+
 def _labels(volumes: Sequence[Path]) -> list[Truth]:
     """Return the labels among volumes; one that is alone there is a label, whatever its name."""
+    volumes = [path for path in volumes if _may_be_truth(path)]
     marked = [path for path in volumes if is_label(stem_of(path.name))]
     return [Truth(str(path)) for path in (volumes if len(volumes) == 1 else marked)]
 

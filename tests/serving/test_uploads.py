@@ -137,9 +137,7 @@ def test_an_archive_cannot_write_elsewhere(name: str, tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_too_much_is_stopped(tmp_path: Path) -> None:
     bomb = zipped({"zeros": bytes(5 * 2**20)})
     assert len(bomb) < 2**14
-    words = (
-        r"unpacks to at most 4 MiB, but a\.zip to more; send fewer studies at once, or start the server with"
-    )
+    words = r"Archives unpack to at most 4 MiB, but a\.zip to more; send fewer studies at once, or start the"
     with pytest.raises(TooLargeError, match=words):
         save_uploads([Sent("a.zip", bomb)], tmp_path, ServeSettings(upload_mb=1))
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 5 * 2**20
@@ -147,8 +145,21 @@ def test_an_archive_that_unpacks_to_too_much_is_stopped(tmp_path: Path) -> None:
 
 def test_an_archive_of_too_many_files_is_refused(tmp_path: Path) -> None:
     packed = zipped({str(n): b"" for n in range(3)})
-    with pytest.raises(TooLargeError, match=r"at most 2 files, but a\.zip holds 3; send fewer studies"):
+    with pytest.raises(TooLargeError, match=r"at most 2 files, but a\.zip holds 3, with those beside it"):
         save_uploads([Sent("a.zip", packed)], tmp_path, ServeSettings(upload_files=2))
+
+
+def test_the_limits_hold_for_all_archives_of_an_upload_together(tmp_path: Path) -> None:
+    sent = [Sent(f"{name}.zip", zipped({"zeros": bytes(3 * 2**20)})) for name in "abc"]
+    with pytest.raises(TooLargeError, match="Archives unpack to at most 4 MiB"):
+        save_uploads(sent, tmp_path / "bytes", ServeSettings(upload_mb=1))
+    sent = [Sent(f"{name}.zip", zipped({"1": b"", "2": b""})) for name in "abc"]
+    with pytest.raises(TooLargeError, match=r"at most 5 files, but .\.zip holds 2, with those"):
+        save_uploads(sent, tmp_path / "files", ServeSettings(upload_files=5))
+
+
+def test_folders_of_an_archive_of_windows_are_folders(tmp_path: Path) -> None:
+    assert save(tmp_path, Sent("w.zip", zipped({"st\\": b"", "st\\x1.dcm": b"1"}))) == {"w/st/x1.dcm": b"1"}
 
 
 def damaged() -> bytes:

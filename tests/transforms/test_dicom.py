@@ -266,3 +266,14 @@ def test_a_file_that_unpacks_to_far_more_than_a_study_is_refused(
     monkeypatch.setattr(dicom, "_BLOCK", 100)
     with pytest.raises(ValueError, match=rf"A DICOM file unpacks to at most 0 MiB, but {file} to more; it"):
         read_series([str(file)])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_deflated_file_with_padding_behind_its_end_is_read(tmp_path: Path, size: int) -> None:
+    values = np.random.default_rng(size).integers(0, 4, (512, 512, size * 3)).astype(np.int16)
+    path = write_enhanced(tmp_path / "all.dcm", values, np.diag([3.0, 3, 5, 1]))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = dicom.DEFLATED.decode()
+    dataset.save_as(path, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert read_series([str(path)]).values.shape == (1, 512, 512, size * 3)

@@ -853,3 +853,23 @@ def test_labels_of_other_data_sets_are_known_by_their_names(tmp_path: Path, mark
     report = check_data(tmp_path)
     assert (report.cases, report.errors) == (2, [])
     assert "no-masks" not in [one.code for one in report.findings]
+
+
+@pytest.mark.parametrize("name", ["v_T2", "v_t1ce", "v_dwi"])
+def test_a_volume_that_is_called_like_another_sequence_is_told(tmp_path: Path, name: str):
+    for tail in ("", "_seg"):
+        image = nibabel.Nifti1Image(
+            noise(4, 4, 5) if not tail else np.eye(4)[..., None] * np.ones(5), np.eye(4)
+        )
+        nibabel.save(image, tmp_path / f"{name}{tail}.nii.gz")
+    found = next(one for one in check_data(tmp_path).findings if one.code == "named-otherwise")
+    assert found.level == "warning"
+    assert found.what.endswith(", and taken as FLAIR.")
+
+
+def test_a_picture_of_several_pages_is_no_slice(tmp_path: Path, write_patient):
+    folder = write_patient("TCGA_CS_0001_20000101", [1, 2])
+    pages = [Image.fromarray(np.zeros((8, 8, 3), np.uint8)) for _ in range(3)]
+    pages[0].save(folder / "TCGA_CS_0001_20000101_1.tif", save_all=True, append_images=pages[1:])
+    found = only(check_data(folder.parent), "unreadable")
+    assert "it holds 3 pictures, and a slice is one" in found.what

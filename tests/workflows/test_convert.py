@@ -571,3 +571,87 @@ def test_what_is_no_segmentation_is_refused(tmp_path: Path) -> None:
 def test_a_mask_laid_over_its_own_grid_stays() -> None:
     mask = mask_of(values())
     assert np.array_equal(on_grid(mask, AXIAL, (12, 10, 6), AXIAL), mask)
+
+
+def test_a_segmentation_on_thicker_slices_keeps_its_volume(tmp_path: Path) -> None:
+    """Drawn on slices of 5 mm, laid on slices of 1 mm: all of a slice counts, not its middle alone."""
+    thin = np.diag([2.0, 1.0, 1.0, 1.0])
+    place = tmp_path / "in" / "anna"
+    fine = np.random.default_rng(0).integers(1, 1000, (12, 10, 30)).astype(np.int16)
+    write_dicom(place / "AX_FLAIR", fine, thin, {"SeriesNumber": 1, "PatientID": "A"}, study="anna")
+    thick = thin @ np.diag([1, 1, 5, 1.0]) + np.array([[0] * 4, [0] * 4, [0, 0, 0, 2.0], [0] * 4])
+    coarse = np.ones((12, 10, 6), np.int16)
+    other = tmp_path / "t2"
+    write_dicom(other / "AX_FLAIR", coarse, thick, {"SeriesNumber": 1, "PatientID": "A"}, study="anna")
+    mask = np.zeros((12, 10, 6), np.uint8)
+    mask[2:8, 2:8, 2:4] = 1
+    path = write_several(other, {"Lesion": mask})
+    found = read_segmentation(str(path), (12, 10, 30), thin)
+    assert found.notes == (f"{path} was resampled to the grid of FLAIR.",)
+    expected = np.zeros((12, 10, 30), np.uint8)
+    expected[2:8, 2:8, 10:20] = 1
+    assert np.array_equal(found.mask, expected)
+
+
+def test_a_person_that_is_called_after_a_sequence_keeps_all_files(tmp_path: Path) -> None:
+    for name in ("P07_T1", "P07_T2", "P07_FLAIR"):
+        study = write_study(tmp_path / "in" / name, person=name)
+        write_truth(study, mask_of(values()))
+    converted(tmp_path / "in", tmp_path / "out")
+    cases = find_cases(tmp_path / "out")
+    assert len(cases) == 3
+    assert all(len(case[keys.IMAGE]) == 3 and keys.LABEL in case for case in cases)
+
+
+def test_a_flair_beside_the_files_is_no_truth_and_a_scan_is_refused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_nifti(study / "anna_FLAIR.nii.gz", values(), AXIAL)
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] is None
+    (study / "anna_FLAIR.nii.gz").rename(study / "scan.nii.gz")
+    with pytest.raises(InputError, match=r"but .*scan\.nii\.gz has many, as scans and probabilities do"):
+        converted(study, tmp_path / "out")
+
+
+def test_masks_among_results_of_ours_are_no_truth(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_nifti(study / "results" / "anna" / "anna_mask.nii.gz", mask_of(values()), AXIAL)
+    (study / "results" / "results.json").write_text("{}")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] is None
+
+
+def test_a_label_belongs_to_one_study(tmp_path: Path) -> None:
+    for name in ("P1", "P2"):
+        write_study(tmp_path / "flat", person=name, StudyInstanceUID=f"1.2.{name[1]}", SOPInstanceUID=None)
+        for file in (tmp_path / "flat").rglob("IM*.dcm"):
+            dataset = pydicom.dcmread(file)
+            dataset.SeriesInstanceUID = f"{dataset.SeriesInstanceUID}.{name[1]}"
+            dataset.save_as(tmp_path / "flat" / f"{name}_{file.parent.name}_{file.name}")
+            file.unlink()
+    write_nifti(tmp_path / "flat" / "P1_seg.nii.gz", mask_of(values()), AXIAL)
+    rows = {row["study"]: row["truth"] for row in converted(tmp_path / "flat", tmp_path / "out")}
+    assert rows == {"P1": "P1_seg.nii.gz", "P2": None}
+
+
+def test_a_truth_that_a_person_has_corrected_stays(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    converted(study, tmp_path / "out")
+    path = tmp_path / "out" / "anna" / "anna_seg.nii.gz"
+    converted(study, tmp_path / "out")  # our own is written anew
+    own = nib.load(path)
+    nib.save(nib.Nifti1Image(1 - np.asarray(own.dataobj), own.affine, own.header), path)
+    for truth in (None, "none"):
+        with pytest.raises(InputError, match=rf"{path} is there, and convert has not written it so"):
+            converted(study, tmp_path / "out", truth=truth)
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), 1 - mask_of(values()))
+
+
+def test_what_an_interrupted_call_has_written_is_written_over(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    converted(study, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / ".gliomaseg-finished")
+    converted(study, tmp_path / "out")
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), mask_of(values()))

@@ -23,6 +23,7 @@ from gliomaseg.workflows.datalist import (
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.sequences import sequence_of_name
+from gliomaseg.workflows.slices import person_of
 from gliomaseg.workflows.split import SECTIONS, SLICE_WARNING
 
 Write = Callable[..., Path]
@@ -1107,7 +1108,8 @@ def test_what_a_data_set_ships_beside_a_patient_is_set_aside(
     (case,) = find_cases(tmp_path)
     assert (case["patient"], len(case["image"])) == ("U-0004", 3)
     assert Path(case["label"]).name == "U-0004_tumor_segmentation.nii.gz"
-    assert "3 files of U-0004 are not used, such as U-0004_ASL.nii.gz in" in caplog.text
+    assert "2 files of U-0004 are not used, such as U-0004_ASL.nii.gz in" in caplog.text
+    assert "U-0004_brain_segmentation.nii.gz is by its name a mask of the brain" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -1132,24 +1134,47 @@ def test_numbers_that_say_nothing_about_the_split_are_refused(data_folder: Path,
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    "mask", ["a_desc-brain_mask", "a_flair_bet_mask", "brain_mask", "a_flair_hd-bet_mask", "a_skull-mask"]
+)
+def test_a_mask_of_the_brain_is_no_truth(tmp_path: Path, mask: str, caplog: pytest.LogCaptureFixture):
+    write_volume(tmp_path / "a_flair.nii.gz")
+    write_volume(tmp_path / f"{mask}.nii.gz")
+    with caplog.at_level(logging.WARNING):
+        (case,) = find_cases(tmp_path)
+    assert (case["patient"], keys.LABEL in case) == ("a", False)
+    assert f"{mask}.nii.gz is by its name a mask of the brain and no truth" in caplog.text
+    write_volume(tmp_path / "a_seg.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case[keys.LABEL] == str(tmp_path / "a_seg.nii.gz")
+
+
+def test_a_scan_that_is_called_brain_has_its_label(tmp_path: Path):
+    write_volume(tmp_path / "P1" / "brain.nii.gz")
+    write_volume(tmp_path / "P1" / "brain_mask.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case[keys.LABEL] == str(tmp_path / "P1" / "brain_mask.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
     [
-        (
-            {"method": "folds"},
-            r"A datalist brings its own split, but `split` folds was asked for and .* has patient",
-        ),
-        (
-            {"validation": 0.4},
-            r"but `validation_share` 0\.4 was asked for and .* has 0\.25; leave it out, or write",
-        ),
+        ("UCSF-PDGM-0409", "UCSF-PDGM-0409_FU001d"),
+        ("UPENN-GBM-00001_11", "UPENN-GBM-00001_21"),
+        ("RHUH-0001_0", "RHUH-0001_1"),
+        ("100101_time1", "100101_time2"),
+        ("PatientID_0003_Timepoint_1", "PatientID_0003_Timepoint_2"),
     ],
 )
-def test_another_split_than_that_of_a_datalist_is_refused(
-    data_folder: Path, tmp_path: Path, options: dict, words: str
-):
-    path = tmp_path / "datalist.json"
-    write_datalist(build_datalist(data_folder, validation=0.25), path)
-    assert open_data(path)["split"]["validation"] == 0.25
-    assert open_data(path, validation=0.25)["validation"]
-    with pytest.raises(InputError, match=words):
-        open_data(path, **options)
+def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: str):
+    assert person_of(one) == person_of(other)
+    assert len(person_of(one)) < len(other)
+
+
+def test_a_table_with_paths_of_windows_and_other_headings_is_read(data_folder: Path, tmp_path: Path):
+    folder = next(path for path in sorted(data_folder.iterdir()) if path.is_dir())
+    image = next(path for path in sorted(folder.glob("*.tif")) if "mask" not in path.name)
+    table = data_folder / "list.csv"
+    written = f"{folder.name}\\{image.name}"
+    table.write_text(f"Patient,Image,LABEL\nanna,{written},{written[:-4]}_mask.tif\n,,\n", encoding="utf-8")
+    (case,) = find_cases(table)
+    assert case[keys.IMAGE] == [str(image)]

@@ -514,14 +514,14 @@ def test_probabilities_of_slices_are_pictures_of_16_bits(
         assert np.array_equal(np.asarray(probability) >= 32768, np.asarray(mask) > 0)
 
 
-def test_a_t1_flair_is_no_flair_by_its_name(tmp_path: Path) -> None:
+def test_a_t1_flair_beside_the_flair_is_a_t1(tmp_path: Path) -> None:
     for name in ("anna_T2_FLAIR", "anna_T1_FLAIR"):
         write_nifti(tmp_path / f"{name}.nii.gz", np.ones((4, 4, 2), np.int16), np.diag([60.0, 60, 5, 1]))
     (record,) = find_studies_to_predict([tmp_path])
-    assert record[keys.SEQUENCES] == ["pre-contrast", "FLAIR"]
+    assert (record[keys.PATIENT], record[keys.SEQUENCES]) == ("anna", ["pre-contrast", "FLAIR"])
     (tmp_path / "anna_T2_FLAIR.nii.gz").unlink()
     (record,) = find_studies_to_predict([tmp_path])
-    assert "A study needs FLAIR" in record[REFUSED]
+    assert record[keys.PATIENT] == "anna_T1"  # who may be called after a time
     other = write_nifti(tmp_path / "b" / "AX_T1_FLAIR_5.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
     (record,) = find_studies_to_predict([other])
     assert "speaks of another sequence" in record[NOTES][0]
@@ -566,3 +566,15 @@ def test_files_that_may_be_scans_and_are_not_read_are_told(
     (tmp_path / "c.zip").write_bytes(b"")
     find_studies_to_predict([tmp_path])
     assert f"Not read: {tmp_path}/b.mha and 1 more; volumes of other kinds" in caplog.text
+
+
+def test_maps_beside_the_sequences_of_a_patient_are_no_studies(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("FLAIR", "T1", "FLAIR_bias", "ASL", "DTI_eddy_FA"):
+        write_nifti(tmp_path / f"P-0004_{name}.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
+    (record,) = find_studies_to_predict([tmp_path])
+    assert record[keys.PATIENT] == "P-0004"
+    assert "3 volumes beside FLAIR are not used, such as" in caplog.text
+    write_nifti(tmp_path / "other.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
+    assert len(find_studies_to_predict([tmp_path])) == 5

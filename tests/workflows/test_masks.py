@@ -305,3 +305,16 @@ def test_the_truth_of_a_volume_is_told(tmp_path: Path) -> None:
     assert truths_taken(tmp_path / "labelsTr", [case]) == ["a"]
     write_volume(tmp_path / "labelsTr" / "a_pred.nii.gz", np.ones((2, 3, 4), np.uint8))
     assert find_volume(tmp_path / "labelsTr", case) == str(tmp_path / "labelsTr" / "a_pred.nii.gz")
+
+
+def test_a_mask_that_two_patients_would_be_compared_with_is_refused(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    cases = [{keys.PATIENT: name, keys.IMAGE: [f"data/{name}/1.tif"]} for name in ("001", "002")]
+    write_picture(tmp_path / "1_mask.tif", slice_mask(1))
+    words = r"belongs to one patient, but .*1_mask\.tif is called like scans of 001 and of 002; put the"
+    with pytest.raises(InputError, match=words):
+        require_masks(tmp_path, cases)
+    for name in ("001", "002"):
+        write_picture(tmp_path / name / "1_mask.tif", slice_mask(1))
+    assert require_masks(tmp_path, cases) == []

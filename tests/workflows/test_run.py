@@ -33,6 +33,7 @@ from gliomaseg.workflows.run import (
     check_before_training,
     prepare_folder,
     read_train_config,
+    refuse_other_split,
     report_run,
     train,
 )
@@ -529,3 +530,13 @@ def test_a_terminated_run_exits_with_130_and_resumes_to_the_same_weights(
     assert [step for step, _ in read_history(run)["train_loss"]] == [
         step for step, _ in read_history(smoke_run)["train_loss"]
     ]
+
+
+def test_another_split_than_that_of_a_datalist_is_refused_if_a_person_asks_for_it() -> None:
+    split = {"method": "folds", "fold": 0, "validation": None}
+    refuse_other_split(split, {"split": "folds", "fold": 0, "epochs": 3}, Path("list.json"))
+    words = "A datalist brings its own split, but `fold` 3 was asked for and list.json has 0; leave it out"
+    with pytest.raises(InputError, match=words):
+        refuse_other_split(split, {"fold": 3}, Path("list.json"))
+    with pytest.raises(InputError, match=r"`validation_share` 0\.4 was asked for and list\.json has None"):
+        refuse_other_split(split, {"validation_share": 0.4}, Path("list.json"))
