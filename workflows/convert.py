@@ -130,6 +130,11 @@ def convert_studies(
         rows.append(_done_before(job, finished) or _convert(job, output, options, finished))
         _write_table(output, rows)
     _write_page(output, rows)
+    if earlier := sorted(finished.names() - {job.name for job in jobs}):
+        logger.warning(
+            "%s holds studies of earlier calls that are not among these (%d), such as %s; remove them if "
+            "they are the same scans under another name.", output, len(earlier), earlier[0],
+        )  # fmt: skip
     failed = [row for row in rows if row["problem"]]
     if failed:
         others = "" if len(failed) == len(rows) else "; the others are done"

@@ -69,6 +69,10 @@ class Finished:
         stamps = [stamp(file, self.output) for file in files]
         write_json(place, {"row": row, "output": str(written), "files": stamps})
 
+    def names(self) -> set[str]:
+        """Return the folders of all studies that calls have written here and that are there still."""
+        return {Path(name).parts[0] for name, *_ in self.stamps() if (self.output / name).exists()}
+
     def stamps(self) -> set[tuple[str, int, int]]:
         """Return the stamps of all files that calls have written here, by whatever way of working."""
         found: set[tuple[str, int, int]] = set()

@@ -655,3 +655,14 @@ def test_what_an_interrupted_call_has_written_is_written_over(tmp_path: Path) ->
     shutil.rmtree(tmp_path / "out" / ".gliomaseg-finished")
     converted(study, tmp_path / "out")
     assert np.array_equal(label_of(tmp_path / "out", "anna"), mask_of(values()))
+
+
+def test_studies_of_an_earlier_call_under_other_names_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    converted(study, tmp_path / "out")
+    write_study(tmp_path / "in" / "bert")
+    with caplog.at_level(logging.WARNING):
+        converted(tmp_path / "in", tmp_path / "out")
+    assert "holds studies of earlier calls that are not among these (1), such as anna; remove" in caplog.text
