@@ -139,16 +139,18 @@ def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
     if not volumes:
         return
     from .sequence_files import channel_count, parts_of_cases  # the transforms bring MONAI along
+    from .sequences import FLAIR
 
     folders: dict[str, dict[str, Study]] = {}
     for study in volumes:
         if study.volume is not None and not study.parts:
             folders.setdefault(study.folder, {})[stem_of(Path(study.volume).name)] = study
     for folder, scans in folders.items():
-        for case, stems, _ in parts_of_cases(list(scans)):
+        for case, stems, sequences in parts_of_cases(list(scans)):
             parts = [scans[stem] for stem in stems]
             files = [str(study.volume) for study in parts]
-            labelled = any(study.label for study in parts)  # then that one is trained on
+            labels = sum(bool(study.label) for study in parts)  # if it is one, that part is trained on
+            labelled = labels == 1 or (labels > 1 and FLAIR not in sequences)  # t1 and t2 may be two days
             yield from _named_otherwise(scans[stem] for stem in stems if scans[stem].label)
             if len(parts) > 1 and not labelled and all(channel_count(file) == 1 for file in files):
                 names = ", ".join(sorted(Path(file).name for file in files))

@@ -873,3 +873,14 @@ def test_a_picture_of_several_pages_is_no_slice(tmp_path: Path, write_patient):
     pages[0].save(folder / "TCGA_CS_0001_20000101_1.tif", save_all=True, append_images=pages[1:])
     found = only(check_data(folder.parent), "unreadable")
     assert "it holds 3 pictures, and a slice is one" in found.what
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [(("anna_FLAIR", "anna_T1CE"), True), (("anna_t1", "anna_t2"), False)]
+)
+def test_sequences_of_one_head_with_a_label_each_are_not_two(tmp_path: Path, names: tuple, told: bool):
+    label = np.repeat(np.eye(4, dtype=np.uint8)[..., None], 5, axis=2)
+    for name in names:
+        for tail, voxels in (("", noise(4, 4, 5)), ("_seg", label)):
+            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}{tail}.nii.gz")
+    assert ("sequences-apart" in {one.code for one in check_data(tmp_path).findings}) is told
