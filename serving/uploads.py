@@ -223,8 +223,10 @@ def _gather(folder: Path) -> None:
         return
     first, last = min(path.name for path in loose), max(path.name for path in loose)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    common = re.sub(r"[._ -]*\d*$", "", "".join(letter for letter, _ in alike))  # but for a slice's number
-    place = folder / (common if len(common) >= SHORTEST else "study")
+    shared = "".join(letter for letter, _ in alike)
+    common = re.sub(r"[._ -]*\d*$", "", shared) or re.sub(r"[._ -]+\d*$", "", shared)  # no slice's number
+    whole = shared[len(common) :][:1] in ("_", "-", ".", " ")
+    place = folder / (common if common and (whole or len(common) >= SHORTEST) else "study")
     while place.exists():
         place = place.with_name(f"{place.name}_")
     place.mkdir()

@@ -22,6 +22,9 @@ from .volume import RefusalError
 STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 """The class of RT Structure Sets."""
 
+ON_THE_LINE: Final = 1e-6
+"""Centres so near to a contour, in voxels, lie within it, from whichever side it was drawn."""
+
 OFF_SLICE: Final = 0.3
 """A contour lies in a slice if no point of it is further from it, in slices."""
 
@@ -118,5 +121,12 @@ def _filled(outlines: Sequence[Points], shape: tuple[int, int]) -> npt.NDArray[n
     inside = np.zeros(len(centres), dtype=np.bool_)
     for outline in outlines:
         if len(outline) >= 3:
-            inside ^= Outline(outline).contains_points(centres)
+            inside ^= Outline(_counterclockwise(outline)).contains_points(centres, radius=ON_THE_LINE)
     return inside.reshape(shape).astype(np.uint8)
+
+
+def _counterclockwise(outline: Points) -> Points:
+    """Return a contour in the direction in which matplotlib's radius widens it."""
+    x, y = outline.T
+    area = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
+    return outline if area >= 0 else outline[::-1]

@@ -48,6 +48,9 @@ class ResizeStudyd(MapTransform):  # type: ignore[misc]
                 mode = "nearest-exact" if key == self.label_key else "area"
                 volume = result[key]
                 if pixel_mm_of(volume) is None:
+                    if key == self.label_key and keys.IMAGE in data:  # masks may be stored smaller
+                        shape = data[keys.IMAGE].shape
+                        volume = _resize(volume, (int(shape[1]), int(shape[2])), mode)
                     volume = _padded(volume, with_zeros=key == self.label_key)
                 result[key] = _resize(volume, (self.size, self.size), mode)
         return result

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.dicom import read_series
+from ..transforms.dicom_mask import FoundMask
 from ..transforms.nifti import SIZE_UNKNOWN
 from ..transforms.space import Affine, axial_spacing, check_axial, spacing_of, to_slices, voxel_volume_mm3
 from ..transforms.volume import Volume, on_grid_of
@@ -26,7 +28,6 @@ from . import files, pictures
 from .dicom_folder import DicomStudy, choose, may_be_dicom, own_folders, sort_dicom
 from .dicom_series import Choice, Wanted
 from .files import InputError, NothingFoundError, require_folder
-from .fingerprints import stamp
 from .finished import Finished
 from .pages import page_template, version
 from .report_patients import jpeg_uri
@@ -192,7 +193,8 @@ def _beside(job: _Job, jobs: Sequence[_Job], output: Path) -> Iterator[Path]:
     others = [other.folder for other in rest if job.folder in other.folder.parents]
     shared = any(Path(file).parent == job.folder for other in rest for file in other.study.files)
     for path in volumes_in(job.folder, output):
-        named = path.name.casefold().startswith(job.name.casefold())
+        rest_of_name = path.name.casefold().removeprefix(job.name.casefold())
+        named = rest_of_name != path.name.casefold() and rest_of_name[:1] in "-_. "
         if (named or not shared) and not any(folder in path.parents for folder in others):
             yield path
 
@@ -273,7 +275,8 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
         choice = choose(job.study, options.wanted)
         truth, said = choose_truth(job.study, job.volumes, choice.series[FLAIR], options.truth)
         volumes = _read(choice)
-        found = None if truth is None else read_truth(truth, volumes[FLAIR], options.segments)
+        found, truth = _read_truth(truth, volumes[FLAIR], options, said)
+        _require_ours(output / job.name / f"{job.name}_{TRUTH_END}.nii.gz")
     except (ValueError, OSError) as error:
         there = (output / job.name).is_dir()
         left = f" What an earlier call wrote of it is still in {output / job.name}." if there else ""
@@ -285,7 +288,6 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
     folder = output / job.name
     paths = [folder / f"{job.name}_{ENDS[sequence]}.nii.gz" for sequence in volumes]
     label = folder / f"{job.name}_{TRUTH_END}.nii.gz"
-    _require_ours(label, finished)
     for path, volume in zip(paths, volumes.values(), strict=True):
         _write(path, volume.values[0], volume.affine, known=volume.spacing_known)
     if found is not None:
@@ -300,6 +302,21 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
     if note is not None:
         finished.keep(note, {**row, "output": str(folder)}, paths)
     return row
+
+
+def _read_truth(
+    truth: Truth | None, flair: Volume, options: ConvertOptions, said: list[str]
+) -> tuple[FoundMask | None, Truth | None]:
+    """Read a truth; contours that nobody asked for and that cannot be used are mentioned alone."""
+    if truth is None:
+        return None, None
+    try:
+        return read_truth(truth, flair, options.segments), truth
+    except ValueError as error:
+        if not truth.is_contours or options.truth is not None or options.segments:
+            raise
+        said.append(str(error))
+        return None, None
 
 
 def _read(choice: Choice) -> dict[str, Volume]:
@@ -327,28 +344,35 @@ def _write(path: Path, values: npt.NDArray[Any], affine: Affine, *, known: bool)
     image = nib.Nifti1Image(values, None)
     image.set_sform(affine, code="scanner")
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = (MARK if known else f"{SIZE_UNKNOWN}; {MARK}").encode()
+    image.header["descrip"] = (_mark(values) if known else f"{SIZE_UNKNOWN}; {_mark(values)}").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.replace_atomically(path) as temporary:
         nib.save(image, temporary)
 
 
-def _require_ours(label: Path, finished: Finished) -> None:
+def _require_ours(label: Path) -> None:
     """Refuse to write over, or to remove, a truth that a person has put there or has corrected.
 
+    What we write says in its header what it holds, wherever it is copied.
+
     Raises:
-        InputError: it is there, and no call has written it, or it was changed since.
+        InputError: it is there, and not as a call has written it.
     """
     if not label.exists():
         return
-    written = finished.stamps()
-    now = stamp(label, finished.output)
-    noted = any(name == now[0] for name, *_ in written)
-    marked = MARK.encode() in bytes(nib.load(label).header["descrip"])  # of a call that was interrupted
-    if now not in written and (noted or not marked):
+    try:
+        image = nib.load(label)
+        ours = _mark(np.asarray(image.dataobj)).encode() in bytes(image.header["descrip"])
+    except Exception:  # nibabel and gzip raise many kinds for a damaged file
+        ours = False
+    if not ours:
         raise InputError(
             f"{label} is there, and convert has not written it so; move it away, or choose another --output."
         )
+
+
+def _mark(values: npt.NDArray[Any]) -> str:
+    return f"{MARK} {zlib.crc32(np.ascontiguousarray(values).tobytes()):08x}"
 
 
 def _remove_others(folder: Path, name: str, kept: Sequence[Path]) -> None:

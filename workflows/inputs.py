@@ -20,7 +20,7 @@ from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, find_volume_studies, is_label, is_volume, stem_of
 from .sequence_files import channel_count
-from .sequences import FLAIR, PRE, UNKNOWN, sequence_of_name
+from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
@@ -34,13 +34,13 @@ OTHER_WORDS = re.compile(r"(?<![a-z0-9])(?:c?t1(?:w|c|ce|gd)?|t2w?|dwi|adc|swi|d
 T1_FLAIR_WORDS = re.compile(r"(?<![a-z0-9])t1w?[^a-z0-9]?flair")
 """Words of a name that are those of a T1, though FLAIR is among them."""
 
+T1_FLAIR = "Taken as FLAIR, though {name} may be a T1, as scanners of GE call one; check that."
+
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 """Endings of archives."""
 
 UNREAD = (*ARCHIVES, ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mnc")
 """Endings of files that may hold scans and are not looked into."""
-
-T1_AT_END = re.compile(r"[-_. ]t1w?$", re.IGNORECASE)
 
 LISTS = (".csv", ".json")
 """Endings of files that name scans."""
@@ -220,7 +220,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
             unread[0], and_more(len(unread)),
         )  # fmt: skip
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
-    volumes = _without_extras(_with_t1_flair(volumes))
+    volumes = _without_extras(volumes)
     labels: dict[str, str] = {}
     if any(UNKNOWN not in parts for parts in volumes.values()):
         labels = _labels_of(folder, without)
@@ -310,22 +310,6 @@ def _without_labels(
     return {place: parts for place, parts in kept.items() if parts}
 
 
-def _with_t1_flair(
-    volumes: Mapping[tuple[Path, str], dict[str, Path]],
-) -> dict[tuple[Path, str], dict[str, Path]]:
-    """Take ``anna_T1_FLAIR`` beside ``anna_T2_FLAIR`` as the T1 that scanners of GE call so.
-
-    By itself it is the FLAIR of ``anna_T1``, who may be called after a time.
-    """
-    kept = {place: dict(parts) for place, parts in volumes.items()}
-    for (folder, case), parts in volumes.items():
-        short = T1_AT_END.sub("", case)
-        if short != case and list(parts) == [FLAIR] and FLAIR in kept.get((folder, short), {}):
-            kept[folder, short].setdefault(PRE, parts[FLAIR])
-            del kept[folder, case]
-    return kept
-
-
 def _without_extras(
     volumes: Mapping[tuple[Path, str], dict[str, Path]],
 ) -> dict[tuple[Path, str], dict[str, Path]]:
@@ -383,6 +367,8 @@ def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Re
             "name the file that is FLAIR with --flair, and no other input.",
         }
     shown = {keys.SEQUENCES: list(known)} if len(known) > 1 else {}  # one file may hold all three
+    if T1_FLAIR_WORDS.search(stem_of(parts[FLAIR].name).lower()):
+        shown = {**shown, NOTES: [T1_FLAIR.format(name=parts[FLAIR].name)]}
     return {**record, keys.IMAGE: list(known.values()), **shown}
 
 

@@ -152,14 +152,14 @@ def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them:
 
 def _refuse_shared(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a mask that would be compared with the truth of two patients."""
-    owners: dict[str, str] = {}
+    owners: dict[str, Mapping[str, Any]] = {}
     for case in cases:
-        patient = str(case[keys.PATIENT])
         for file in files_there(folder, case):
-            if owners.setdefault(file, patient) != patient:
+            owner = owners.setdefault(file, case)
+            if owner[keys.IMAGE] != case[keys.IMAGE]:
                 raise InputError(
-                    f"A mask belongs to one patient, but {file} is called like scans of {owners[file]} and "
-                    f"of {patient}; put the masks into folders that are named after the patients."
+                    f"A mask belongs to one scan, but {file} is called like those of {owner[keys.PATIENT]} "
+                    f"and of {case[keys.PATIENT]}; put the masks into folders named after the patients."
                 )
 
 

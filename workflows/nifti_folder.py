@@ -62,16 +62,21 @@ _OF_THE_BRAIN = re.compile(
 """How what stands before the mark of a mask ends where it is that of the brain, and not of a lesion."""
 
 
+_OF_A_LESION = re.compile(r"tumou?r|lesion|roi|glistr", re.IGNORECASE)
+
+
 def is_of_the_brain(stem: str) -> bool:
     """Return whether a label is by its name that of the whole brain, as programs that strip skulls write it.
 
     Example:
         >>> is_of_the_brain("sub-01_desc-brain_mask"), is_of_the_brain("anna_flair_bet_mask")
         (True, True)
-        >>> is_of_the_brain("anna_mask")
-        False
+        >>> is_of_the_brain("anna_mask"), is_of_the_brain("anna_brain_tumor_seg")
+        (False, False)
     """
-    return is_label(stem) and bool(_OF_THE_BRAIN.search(_scan_name(stem)))
+    if not is_label(stem) or _OF_A_LESION.search(stem):
+        return False
+    return bool(_OF_THE_BRAIN.search(_scan_name(stem)))
 
 
 def is_label(stem: str) -> bool:

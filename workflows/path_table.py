@@ -35,6 +35,11 @@ def read_path_table(path: Path) -> list[Study]:
     rows = read_rows(path, COLUMNS)
     patients: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     for line, row in enumerate(rows, start=2):
+        if not any(row.values()):
+            continue
+        for column in ("image", "label", *OTHER_SEQUENCES):
+            if column in row:
+                row[column] = _native(path, row[column])
         if not row["patient"] or not row["image"]:
             raise InputError(
                 f"Every row of {path} needs a patient and an image, but line {line} lacks one; fill it in."
@@ -55,10 +60,11 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
-            names = [name.strip().lower() for name in reader.fieldnames or []]
+            written = [name.strip() for name in reader.fieldnames or []]
+            lowered = [name.lower() for name in written]
+            names = lowered if len(set(lowered)) == len(set(written)) else written
             reader.fieldnames = names
             rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-            rows = [row for row in rows if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"Expected a readable CSV file at {path}, but: {error}. Save it as UTF-8 text."
@@ -155,7 +161,11 @@ def _number(path: Path, line: int, row: Row) -> int:
 
 
 def _absolute(table: Path, written: str) -> str | None:
-    path = table.parent / written
-    if "\\" in written and not path.exists():  # as Windows writes it
-        path = table.parent / written.replace("\\", "/")
-    return str(path) if written else None
+    return str(table.parent / written) if written else None
+
+
+def _native(table: Path, written: str) -> str:
+    """Return a path as this system writes it, if it is there only so: Windows has backslashes."""
+    if "\\" in written and not (table.parent / written).exists():
+        return written.replace("\\", "/")
+    return written

@@ -34,8 +34,8 @@ _PERSONS = (
     re.compile(r"(UCSF-PDGM-\d+)_FU\d+d?", re.IGNORECASE),
     re.compile(r"(UPENN-GBM-\d{5})_\d{2}", re.IGNORECASE),
     re.compile(r"(RHUH-\d{4})_\d", re.IGNORECASE),
-    re.compile(r"(.+)_time_?\d+", re.IGNORECASE),  # UCSF-ALPTDG
-    re.compile(r"(.+)_Timepoint_?\d+", re.IGNORECASE),  # MU-Glioma-Post
+    re.compile(r"(\d{6})_time\d+", re.IGNORECASE),  # UCSF-ALPTDG
+    re.compile(r"(PatientID_\d+)_Timepoint_\d+", re.IGNORECASE),  # MU-Glioma-Post
 )
 """How public data sets call the studies of one person."""
 
@@ -117,7 +117,7 @@ def decode(content: bytes) -> tuple[str, npt.NDArray[Any]]:
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            pages = getattr(picture, "n_frames", 1)
+            pages = _pages_of(picture)
             if pages != 1:
                 raise SeveralError(f"it holds {pages} pictures, and a slice is one")
             return picture.mode, np.asarray(picture)
@@ -125,6 +125,14 @@ def decode(content: bytes) -> tuple[str, npt.NDArray[Any]]:
         raise
     except Exception as error:  # Pillow's plug-ins let struct.error, SyntaxError, KeyError, ... through
         raise OSError(f"damaged header ({error})") from error
+
+
+def _pages_of(picture: Image.Image) -> int:
+    """Return how many pictures a file holds; one where what it says of further ones is damaged."""
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except Exception:  # of Pillow's plug-ins
+        return 1
 
 
 def count_lesion_pixels(path: str | os.PathLike[str]) -> int:

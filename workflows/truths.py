@@ -42,6 +42,11 @@ class Truth:
     series: Series | None = None
 
     @property
+    def is_contours(self) -> bool:
+        """Whether it is an RT Structure Set."""
+        return self.series is not None and str(self.series.header.get("Modality") or "") == CONTOURS
+
+    @property
     def title(self) -> str:
         """What a person calls it by."""
         return self.series.title if self.series else Path(self.file).name
@@ -74,11 +79,12 @@ def choose_truth(
     if wanted is not None and wanted.strip().casefold() == NONE:
         return None, []
     found = [*_segmentations(study), *_labels(volumes)]
-    found += [Truth(file, Series((file,), header)) for file, header in study.contours.items()]
+    found += _contours(study)
     if wanted is not None:
         return _named(found, wanted, study.place), []
     reasons = {one.file: _why_not(one, flair) for one in found}
     left = [one for one in found if not reasons[one.file]]
+    left = [one for one in left if not one.is_contours] or left  # most contours are those of organs
     notes = [words for words in reasons.values() if words]
     if len(left) > 1:
         raise InputError(
@@ -124,8 +130,7 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
     """
     shape = (flair.values.shape[1], flair.values.shape[2], flair.values.shape[3])
     if truth.series:
-        contours = str(truth.series.header.get("Modality") or "") == CONTOURS
-        read = read_contours if contours else read_segmentation
+        read = read_contours if truth.is_contours else read_segmentation
         found = read(truth.file, shape, flair.affine, segments)
     else:
         label = read_nifti(truth.file)
@@ -172,6 +177,14 @@ def volumes_in(folder: Path, without: Path | None = None) -> list[Path]:
     return [place / name for place, names in walk(folder, without) for name in names if is_volume(name)]
 
 
+def _contours(study: DicomStudy) -> list[Truth]:
+    """Return the structure sets of a study, each series of them once."""
+    by_series = {
+        str(header["SeriesInstanceUID"] or file): (file, header) for file, header in study.contours.items()
+    }
+    return [Truth(file, Series((file,), header)) for file, header in by_series.values()]
+
+
 def _may_be_truth(path: Path) -> bool:
     """Leave out masks of the brain, scans by their names, and what lies among results of ours."""
     stem = stem_of(path.name)
@@ -181,9 +194,12 @@ def _may_be_truth(path: Path) -> bool:
 
 def _labels(volumes: Sequence[Path]) -> list[Truth]:
     """Return the labels among volumes; one that is alone there is a label, whatever its name."""
-    volumes = [path for path in volumes if _may_be_truth(path)]
-    marked = [path for path in volumes if is_label(stem_of(path.name))]
-    return [Truth(str(path)) for path in (volumes if len(volumes) == 1 else marked)]
+    alone = len(volumes) == 1
+    return [
+        Truth(str(path))
+        for path in volumes
+        if _may_be_truth(path) and (alone or is_label(stem_of(path.name)))
+    ]
 
 
 def _is_ours(file: str) -> bool:

@@ -231,6 +231,9 @@ def test_loose_files_become_a_study_that_is_called_as_they_are(tmp_path: Path) -
         (("flair.nii.gz", "four.nii.gz"), "study"),
         (("IM0000.dcm", "IM0001.dcm"), "study"),
         (("anna1.tif", "anna2.tif"), "anna"),
+        (("P1_1.tif", "P1_2.tif"), "P1"),
+        (("P1_flair.nii.gz", "P1_t1.nii.gz"), "P1"),
+        (("7_1.tif", "7_2.tif"), "7"),
         (("anna_flair.nii.gz", "anna_t1.nii.gz"), "anna"),
     ],
 )

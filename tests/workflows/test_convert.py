@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -369,12 +370,23 @@ def test_contours_are_filled_with_their_holes(tmp_path: Path, affine: np.ndarray
     assert np.array_equal(label_of(tmp_path / "out", "anna"), expected)
 
 
+def test_contours_through_the_centres_of_voxels_hold_them_from_whichever_side(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    for outline in (box(2, 6, 2), box(2, 6, 2)[::-1]):
+        write_contours(study, {"GTV": [outline]})
+        (row,) = converted(study, tmp_path / "out")
+        assert row["truth_voxels"] == 25
+
+
 def test_of_several_structures_one_is_named(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
     path = write_contours(study, {"Brain": [box(0.5, 8.5, 2)], "GTV": [box(2.5, 5.5, 3)]})
-    words = rf"named by --segment, but {path} holds 2 structures: there is 1 \(Brain\), 2 \(GTV\)\."
-    with pytest.raises(InputError, match=words):
-        converted(study, tmp_path / "out")
+    (row,) = converted(study, tmp_path / "out")
+    words = f"named by --segment, but {path} holds 2 structures: there is 1 (Brain), 2 (GTV)."
+    assert row["truth"] is None
+    assert words in row["notes"][0]
+    with pytest.raises(InputError, match=re.escape(words)):
+        converted(study, tmp_path / "out", truth="12")
     for word in ("gtv", "2"):
         converted(study, tmp_path / "out", segments=(word,))
         assert label_of(tmp_path / "out", "anna").sum() == 9
@@ -382,25 +394,26 @@ def test_of_several_structures_one_is_named(tmp_path: Path) -> None:
         converted(study, tmp_path / "out", segments=("CTV",))
 
 
-def test_contours_of_another_series_are_refused(tmp_path: Path) -> None:
+def test_contours_of_another_series_are_told_of_and_refused_if_asked_for(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
-    path = write_contours(study, {"GTV": [box(1.5, 8.5, 2.5)]})
-    with pytest.raises(InputError, match=rf"some of {path} lie between or across them: they were"):
-        converted(study, tmp_path / "out")
-    write_contours(study, {"GTV": [box(1.5, 8.5, 40)]})
-    with pytest.raises(InputError, match=rf"all of {path} lies beside FLAIR"):
-        converted(study, tmp_path / "out")
+    for depth, words in ((2.5, "lie between or across them: they were"), (40.0, "lies beside FLAIR")):
+        write_contours(study, {"GTV": [box(1.5, 8.5, depth)]})
+        (row,) = converted(study, tmp_path / "out")
+        assert row["truth"] is None
+        assert words in row["notes"][0]
+        with pytest.raises(InputError, match=words):
+            converted(study, tmp_path / "out", truth="12")
     write_contours(study, {"GTV": [box(1.5, 8.5, 2)]}, FrameOfReferenceUID="1.2.3")
     (row,) = converted(study, tmp_path / "out")
     assert row["notes"] == ["12 (no description) has another frame of reference than FLAIR."]
 
 
-def test_contours_beside_a_segmentation_are_asked_about(tmp_path: Path) -> None:
+def test_contours_count_where_there_is_no_other_truth(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
     write_truth(study, mask_of(values()))
     write_contours(study, {"GTV": [box(1.5, 8.5, 2)]})
-    with pytest.raises(InputError, match=r"may be the truth: 9 \(edited\), 12 \(no description\); name one"):
-        converted(study, tmp_path / "out")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] == "9 (edited)"
     (row,) = converted(study, tmp_path / "out", truth="12")
     assert row["truth_voxels"] == 49
 
@@ -666,3 +679,21 @@ def test_studies_of_an_earlier_call_under_other_names_are_told(
     with caplog.at_level(logging.WARNING):
         converted(tmp_path / "in", tmp_path / "out")
     assert "holds studies of earlier calls that are not among these (1), such as anna; remove" in caplog.text
+
+
+def test_a_brain_mask_beside_other_scans_is_no_truth(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_nifti(study / "flair.nii.gz", values(), AXIAL)
+    write_nifti(study / "brainmask.nii.gz", mask_of(values()), AXIAL)
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] is None
+
+
+def test_a_damaged_label_in_the_output_stops_its_study_alone(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        write_study(tmp_path / "in" / name, person=name)
+    (tmp_path / "out" / "anna").mkdir(parents=True)
+    (tmp_path / "out" / "anna" / "anna_seg.nii.gz").write_bytes(b"")
+    with pytest.raises(InputError, match="1 of 2 studies could not be converted, the first of them anna"):
+        converted(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out" / "bert" / "bert_flair.nii.gz").is_file()

@@ -1178,3 +1178,23 @@ def test_a_table_with_paths_of_windows_and_other_headings_is_read(data_folder: P
     table.write_text(f"Patient,Image,LABEL\nanna,{written},{written[:-4]}_mask.tif\n,,\n", encoding="utf-8")
     (case,) = find_cases(table)
     assert case[keys.IMAGE] == [str(image)]
+
+
+@pytest.mark.parametrize("label", ["a_brain_tumor_seg", "a_brain_lesion", "a_brain_lesion_mask"])
+def test_a_lesion_of_the_brain_is_a_truth(tmp_path: Path, label: str):
+    for name in ("a_flair", label):
+        write_volume(tmp_path / "a" / f"{name}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert Path(case[keys.LABEL]).name == f"{label}.nii.gz"
+
+
+def test_slices_of_a_table_with_backslashes_come_in_their_order(data_folder: Path):
+    folder = data_folder / "P1"
+    folder.mkdir()
+    image = next(path for path in sorted(data_folder.rglob("*.tif")) if "mask" not in path.name)
+    for number in (1, 2, 10):
+        shutil.copy(image, folder / f"{number}.tif")
+    rows = "".join(f"p,P1\\{number}.tif,\n" for number in (1, 10, 2))
+    (data_folder / "list.csv").write_text(f"patient,image,label\n{rows}", encoding="utf-8")
+    (case,) = find_cases(data_folder / "list.csv")
+    assert [Path(name).stem for name in case[keys.IMAGE]] == ["1", "2", "10"]

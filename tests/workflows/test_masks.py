@@ -312,7 +312,7 @@ def test_a_mask_that_two_patients_would_be_compared_with_is_refused(
 ) -> None:
     cases = [{keys.PATIENT: name, keys.IMAGE: [f"data/{name}/1.tif"]} for name in ("001", "002")]
     write_picture(tmp_path / "1_mask.tif", slice_mask(1))
-    words = r"belongs to one patient, but .*1_mask\.tif is called like scans of 001 and of 002; put the"
+    words = r"belongs to one scan, but .*1_mask\.tif is called like those of 001 and of 002; put the"
     with pytest.raises(InputError, match=words):
         require_masks(tmp_path, cases)
     for name in ("001", "002"):
