@@ -14,10 +14,10 @@ from PIL import Image
 from ..transforms import LoadStudyd, keys
 from ..transforms.load import turned_like
 from ..transforms.space import AFFINE_TOLERANCE_MM
+from ..workflows import files
 from ..workflows.causes import root_cause
 from ..workflows.files import InputError
 from ..workflows.slices import ENDINGS as SLICE_ENDINGS
-from .studies import write_nifti
 
 MOST_VALUES: Final = 16
 """A file with more different values is no label: somebody sent the scan, or probabilities."""
@@ -53,7 +53,7 @@ def standard_label(scan: Path, label: Path) -> Path:
     _require_same_place(image, drawn, label.name)
     mask = np.asarray(drawn.numpy()[0] != 0, dtype=np.uint8)
     target = _temporary(".nii.gz")
-    write_nifti(target, mask, np.asarray(image.affine, dtype=np.float64))
+    files.write_nifti(target, mask, image.affine)
     return target
 
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 from monai.data import MetaTensor
 from PIL import Image
 from tqdm import tqdm
@@ -19,7 +17,7 @@ from tqdm import tqdm
 from ..transforms import FillMissingSequencesd, LoadStudyd, keys
 from ..transforms.intensity import require_usable
 from ..transforms.load import turned_like
-from ..transforms.nifti import SIZE_UNKNOWN, is_nifti
+from ..transforms.nifti import is_nifti
 from ..transforms.space import AFFINE_TOLERANCE_MM, check_axial
 from ..workflows import files
 from ..workflows.causes import root_cause
@@ -186,7 +184,7 @@ def _write_label(path: Path, label: MetaTensor, scan: MetaTensor, picture: bool)
         with files.replace_atomically(path) as temporary:
             Image.fromarray(values[..., 0] * np.uint8(255)).save(temporary)
         return
-    write_nifti(path, values, np.asarray(scan.affine, dtype=np.float64))
+    files.write_nifti(path, values, scan.affine)
 
 
 def _write_volume(path: Path, scan: MetaTensor) -> None:
@@ -194,20 +192,7 @@ def _write_volume(path: Path, scan: MetaTensor) -> None:
     values = np.moveaxis(scan.numpy(), 0, -1)
     values = values[..., 0] if values.shape[-1] == 1 else values
     known = bool(scan.meta.get("spacing_known", True))
-    write_nifti(path, values, np.asarray(scan.affine, dtype=np.float64), known)
-
-
-def write_nifti(
-    path: Path, values: npt.NDArray[Any], affine: npt.NDArray[np.float64], spacing_known: bool = True
-) -> None:
-    """Write values as they are, with their affine in mm, RAS; whole or not at all."""
-    image = nib.Nifti1Image(np.ascontiguousarray(values), affine)
-    image.header.set_data_dtype(values.dtype)
-    image.header.set_xyzt_units("mm")
-    if not spacing_known:
-        image.header["descrip"] = SIZE_UNKNOWN.encode()
-    with files.replace_atomically(path) as temporary:
-        nib.save(image, temporary)
+    files.write_nifti(path, values, scan.affine, spacing_known=known)
 
 
 def _copy(source: Path, target: Path) -> None:

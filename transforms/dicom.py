@@ -32,6 +32,12 @@ LARGEST_BYTES = 1 << 29
 
 _START, _BLOCK = 2048, 1 << 20
 
+OTHER_ENDINGS = (
+    ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".nii", ".gz", ".json", ".csv", ".txt",
+    ".xml", ".html", ".pdf", ".zip", ".md", ".pt", ".py", ".mha", ".nrrd", ".xlsx",
+)  # fmt: skip
+"""Files that are not opened to see whether they are DICOM: a data set may have ten thousands of them."""
+
 GREY = ("MONOCHROME1", "MONOCHROME2")
 """How pixels that mean signal are stored; MONOCHROME1 is dark for much."""
 
@@ -59,6 +65,14 @@ def is_dicom(path: str | Path) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def may_be_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM, by its ending or, if that says nothing, by its first bytes."""
+    name = path.name.lower()
+    if name == "dicomdir" or name.endswith(OTHER_ENDINGS):
+        return False
+    return name.endswith(DICOM_ENDINGS) or is_dicom(path)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .dicom import open_dicom, quietly
 from .dicom_geometry import LPS_TO_RAS
-from .dicom_mask import FoundMask
+from .dicom_mask import FoundMask, named_by
 from .space import Affine
 from .volume import RefusalError
 
@@ -82,13 +82,7 @@ def _contours_of(dataset: Any) -> dict[int, list[Points]]:
 
 
 def _chosen(titles: dict[int, str], wanted: Sequence[str], name: str) -> list[int]:
-    named = [word.strip().casefold() for word in wanted]
-    found = [number for number in titles if {str(number), titles[number].casefold()} & set(named)]
-    lacking = [
-        word
-        for word, plain in zip(wanted, named, strict=True)
-        if not any(plain in (str(number), titles[number].casefold()) for number in titles)
-    ]
+    found, lacking = named_by(titles, wanted)
     if lacking or not titles or (not wanted and len(titles) > 1):
         held = ", ".join(f"{number} ({titles[number]})" for number in titles) or "none"
         what = f"has no {lacking[0]}" if lacking else f"holds {len(titles)} structures"

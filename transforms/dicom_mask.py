@@ -7,7 +7,7 @@ first, and that is resampled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,16 +104,25 @@ def _titles(dataset: Any) -> dict[int, str]:
     return {int(part.SegmentNumber): str(part.get("SegmentLabel") or part.SegmentNumber) for part in parts}
 
 
+def named_by(titles: Mapping[int, str], words: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return the numbers whose number or title a person named, and the words that name none.
+
+    Example:
+        >>> named_by({1: "Edema", 2: "Core"}, ["core", "Cyst"])
+        ([2], ['Cyst'])
+    """
+    plain = [word.strip().casefold() for word in words]
+    names = {number: {str(number), title.casefold()} for number, title in titles.items()}
+    found = [number for number, own in names.items() if own & set(plain)]
+    known: set[str] = set().union(*names.values())
+    missing = [word for word, one in zip(words, plain, strict=True) if one not in known]
+    return found, missing
+
+
 def _chosen(titles: dict[int, str], wanted: Sequence[str], name: str) -> list[int]:
     """Return the numbers of the segments that a person named; all where nobody did. 0 is background."""
     there = [number for number in titles if number]
-    named = [word.strip().casefold() for word in wanted]
-    found = [number for number in there if {str(number), titles[number].casefold()} & set(named)]
-    missing = [
-        word
-        for word, plain in zip(wanted, named, strict=True)
-        if not any(plain in (str(number), titles[number].casefold()) for number in there)
-    ]
+    found, missing = named_by({number: titles[number] for number in there}, wanted)
     if missing or not there:
         held = ", ".join(f"{number} ({titles[number]})" for number in there) or "none"
         raise RefusalError(

@@ -64,6 +64,15 @@ TrainDevice = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N
 Resize = Annotated[
     int | None, typer.Option(help="Bring images and masks to this size when loading.", show_default=False)
 ]
+Pre = Annotated[
+    str | None, typer.Option(help="The same for pre-contrast T1; none leaves it out.", show_default=False)
+]
+Post = Annotated[
+    str | None, typer.Option(help="The same for post-contrast T1; none leaves it out.", show_default=False)
+]
+KeepFinished = Annotated[
+    bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override any id of the config, ID=VALUE. Repeatable.", show_default=False),
@@ -361,16 +370,9 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    pre: Annotated[
-        str | None, typer.Option(help="The same for pre-contrast T1; none leaves it out.", show_default=False)
-    ] = None,
-    post: Annotated[
-        str | None,
-        typer.Option(help="The same for post-contrast T1; none leaves it out.", show_default=False),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
-    ] = False,
+    pre: Pre = None,
+    post: Post = None,
+    resume: KeepFinished = False,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -382,7 +384,7 @@ def predict(
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     with _loading():
-        from ..transforms.keys import CHANNELS
+        from .dicom_series import wanted_series
         from .ensemble import open_segmenter
         from .findings import amount
         from .fingerprints import settings_of
@@ -392,8 +394,7 @@ def predict(
         from .shard import parse_shard
 
     part = None if shard is None else parse_shard(shard)
-    named = zip(CHANNELS, (pre, flair, post), strict=True)
-    wanted = {sequence: word for sequence, word in named if word is not None}
+    wanted = wanted_series(pre, flair, post)
     _name_default(model)
     segmenter = open_segmenter(model, device)
     settings = {**settings_of(segmenter), "probabilities": probabilities, "dicom_seg": dicom_seg}
@@ -437,33 +438,20 @@ def convert(
         str | None,
         typer.Option(help="Series that is FLAIR, by number or description.", show_default=False),
     ] = None,
-    pre: Annotated[
-        str | None, typer.Option(help="The same for pre-contrast T1; none leaves it out.", show_default=False)
-    ] = None,
-    post: Annotated[
-        str | None,
-        typer.Option(help="The same for post-contrast T1; none leaves it out.", show_default=False),
-    ] = None,
+    pre: Pre = None,
+    post: Post = None,
     each_its_own: Annotated[
         bool, typer.Option("--each-its-own", help="Take each study as a person, whatever PatientID says.")
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
-    ] = False,
+    resume: KeepFinished = False,
 ) -> None:
     """Write DICOM studies, and the truth beside them, as NIfTI files to train on and to evaluate with."""
     with _loading():
-        from ..transforms.keys import CHANNELS
         from .convert import PAGE, ConvertOptions, convert_studies
+        from .dicom_series import wanted_series
         from .findings import amount
 
-    named = zip(CHANNELS, (pre, flair, post), strict=True)
-    options = ConvertOptions(
-        {sequence: word for sequence, word in named if word is not None},
-        truth,
-        tuple(segment or ()),
-        each_its_own,
-    )
+    options = ConvertOptions(wanted_series(pre, flair, post), truth, tuple(segment or ()), each_its_own)
     try:
         rows = convert_studies(inputs, output, options, resume)
     except KeyboardInterrupt as stop:

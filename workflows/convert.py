@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
 import zlib
@@ -19,18 +17,18 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ..transforms import keys
-from ..transforms.dicom import read_series
+from ..transforms.dicom import may_be_dicom, read_series
 from ..transforms.dicom_mask import FoundMask
-from ..transforms.nifti import SIZE_UNKNOWN
-from ..transforms.space import Affine, axial_spacing, check_axial, spacing_of, to_slices, voxel_volume_mm3
+from ..transforms.space import axial_spacing, check_axial, spacing_of, to_slices, voxel_volume_mm3
 from ..transforms.volume import Volume, on_grid_of
 from . import files, pictures
-from .dicom_folder import DicomStudy, choose, may_be_dicom, own_folders, sort_dicom
+from .dicom_folder import DicomStudy, choose, own_folders, sort_dicom
 from .dicom_series import Choice, Wanted
 from .files import InputError, NothingFoundError, require_folder
 from .finished import Finished
 from .pages import page_template, version
 from .report_patients import jpeg_uri
+from .results import table_of
 from .sequences import FLAIR, POST, PRE, sequence_of_name
 from .slices import person_of
 from .studies import walk
@@ -45,7 +43,7 @@ TRUTH_END: Final = "seg"
 """How the name of the truth ends."""
 
 MARK: Final = "gliomaseg convert"
-"""What the headers of the files say."""
+"""What the header of a truth says, and then what it holds."""
 
 TABLE: Final = "convert.csv"
 PAGE: Final = "convert.html"
@@ -289,13 +287,14 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
     paths = [folder / f"{job.name}_{ENDS[sequence]}.nii.gz" for sequence in volumes]
     label = folder / f"{job.name}_{TRUTH_END}.nii.gz"
     for path, volume in zip(paths, volumes.values(), strict=True):
-        _write(path, volume.values[0], volume.affine, known=volume.spacing_known)
+        files.write_nifti(path, volume.values[0], volume.affine, spacing_known=volume.spacing_known)
     if found is not None:
         voxels = int(found.mask.sum())
         row |= {"segments": list(found.segments), "truth_voxels": voxels}
         if flair.spacing_known:
             row["truth_ml"] = round(voxels * voxel_volume_mm3(flair.affine) / 1000, 3)
-        _write(label, found.mask, flair.affine, known=flair.spacing_known)
+        words = _mark(found.mask)
+        files.write_nifti(label, found.mask, flair.affine, spacing_known=flair.spacing_known, words=words)
         paths.append(label)
     _remove_others(folder, job.name, paths)
     row["picture"] = jpeg_uri(_picture(flair, None if found is None else found.mask), job.name)
@@ -340,16 +339,6 @@ def _row(choice: Choice, truth: Truth | None, flair: Volume) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, values: npt.NDArray[Any], affine: Affine, *, known: bool) -> None:
-    image = nib.Nifti1Image(values, None)
-    image.set_sform(affine, code="scanner")
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = (_mark(values) if known else f"{SIZE_UNKNOWN}; {_mark(values)}").encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with files.replace_atomically(path) as temporary:
-        nib.save(image, temporary)
-
-
 def _require_ours(label: Path) -> None:
     """Refuse to write over, or to remove, a truth that a person has put there or has corrected.
 
@@ -391,15 +380,7 @@ def _picture(flair: Volume, mask: npt.NDArray[np.uint8] | None) -> pictures.Pict
 
 
 def _write_table(output: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    files.write_text(output / TABLE, text.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    return "; ".join(map(str, value)) if isinstance(value, list) else value
+    files.write_text(output / TABLE, table_of(COLUMNS, rows))
 
 
 def _write_page(output: Path, rows: Sequence[Mapping[str, Any]]) -> None:

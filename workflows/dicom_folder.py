@@ -12,18 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..transforms import keys
-from ..transforms.dicom import DICOM_ENDINGS, is_dicom, load_pydicom, open_dicom, quietly
+from ..transforms.dicom import load_pydicom, open_dicom, quietly
 from .dicom_series import Choice, Series, Wanted, choose_series
 from .files import InputError
 from .studies import Record
 
 logger = logging.getLogger(__name__)
-
-OTHER_ENDINGS = (
-    ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".nii", ".gz", ".json", ".csv", ".txt",
-    ".xml", ".html", ".pdf", ".zip", ".md", ".pt", ".py", ".mha", ".nrrd", ".xlsx",
-)  # fmt: skip
-"""Files that are not opened to see whether they are DICOM: a data set may have ten thousands of them."""
 
 REFUSED = "refused"
 """Key of a record that cannot be used; its value is the sentence that says why."""
@@ -96,14 +90,6 @@ def has_picture(path: Path) -> bool:
     except ValueError:
         return True
     return bool(header.get("Rows"))
-
-
-def may_be_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM, by its ending or, if that says nothing, by its first bytes."""
-    name = path.name.lower()
-    if name == "dicomdir" or name.endswith(OTHER_ENDINGS):
-        return False
-    return name.endswith(DICOM_ENDINGS) or is_dicom(path)
 
 
 def find_dicom_studies(

@@ -26,6 +26,17 @@ Wanted = Mapping[str, str]
 """Sequence -> number, description or UID of a series, or ``NONE``."""
 
 
+def wanted_series(pre: str | None, flair: str | None, post: str | None) -> dict[str, str]:
+    """Return what a person said of each sequence, by its name; what was not said is left out.
+
+    Example:
+        >>> wanted_series(None, "5", "none")
+        {'FLAIR': '5', 'post-contrast': 'none'}
+    """
+    said = zip(CHANNELS, (pre, flair, post), strict=True)
+    return {sequence: word for sequence, word in said if word is not None}
+
+
 @dataclass(frozen=True)
 class Series:
     """One series as the header of its first file describes it.

@@ -104,6 +104,43 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def write_nifti(
+    path: str | os.PathLike[str],
+    values: Any,
+    affine: Any,
+    header: Any = None,
+    *,
+    spacing_known: bool = True,
+    words: str = "",
+) -> None:
+    """Write values as they are, with their affine in mm, RAS; whole or not at all.
+
+    Args:
+        path: of the file.
+        values: ``(X, Y, Z)``, or ``(X, Y, Z, C)``, of a number type that NIfTI knows.
+        affine: ``(4, 4)``.
+        header: whose codes of geometry are taken over; None takes nibabel's own.
+        spacing_known: False says in the header that the size of a voxel is made up.
+        words: what the header says besides, at most 60 letters.
+
+    Raises:
+        InputError: the file cannot be written (no room left, no permission, a folder in its place).
+    """
+    import nibabel  # this module is loaded at once
+    import numpy as np
+
+    from ..transforms.nifti import SIZE_UNKNOWN
+
+    image = nibabel.Nifti1Image(np.ascontiguousarray(values), np.asarray(affine, np.float64), header)
+    image.header.set_data_dtype(values.dtype)
+    image.header.set_xyzt_units("mm")
+    said = "; ".join(part for part in ("" if spacing_known else SIZE_UNKNOWN, words) if part)
+    if said:
+        image.header["descrip"] = said.encode()
+    with replace_atomically(path) as temporary:
+        nibabel.save(image, temporary)
+
+
 def save_tensors(path: str | os.PathLike[str], state: Any, keep: Path | None = None) -> None:
     """Write a state dict, or nested containers of tensors, with ``torch.save``, whole or not at all.
 

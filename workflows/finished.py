@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -71,17 +72,11 @@ class Finished:
 
     def names(self) -> set[str]:
         """Return the folders of all studies that calls have written here and that are there still."""
-        return {Path(name).parts[0] for name, *_ in self.stamps() if (self.output / name).exists()}
-
-    def stamps(self) -> set[tuple[str, int, int]]:
-        """Return the stamps of all files that calls have written here, by whatever way of working."""
-        found: set[tuple[str, int, int]] = set()
+        found = set()
         for note in (self.output / FOLDER).glob("*.json"):
-            try:
-                found |= {tuple(one) for one in json.loads(note.read_text(encoding="utf-8"))["files"]}
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return found
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found.add(str(json.loads(note.read_text(encoding="utf-8"))["output"]))
+        return {name for name in found if (self.output / name).is_dir()}
 
     def _path(self, case: Mapping[str, Any]) -> Path:
         return self.output / FOLDER / f"{fingerprint(case, self._settings)}.json"

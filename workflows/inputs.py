@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..transforms import keys
+from ..transforms.dicom import may_be_dicom
 from .datalist import find_cases, load_cases
-from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture, may_be_dicom
+from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, find_volume_studies, is_label, is_volume, stem_of

@@ -285,7 +285,7 @@ def _load(names: str | Sequence[str]) -> MetaTensor:
     first = names if isinstance(names, str) else names[0]
     if label.shape[0] != 1:
         raise InputError(f"Expected a mask of one channel, got {label.shape[0]} in {first}; save it as grey.")
-    if _is_graded(label):
+    if is_graded(label):
         raise InputError(
             f"A mask holds 0 and one value, or few classes, but {first} has many, as probabilities do; write "
             "1 where they reach your threshold and 0 elsewhere, without smoothing."
@@ -294,7 +294,7 @@ def _load(names: str | Sequence[str]) -> MetaTensor:
     return mask
 
 
-def _is_graded(label: MetaTensor) -> bool:
+def is_graded(label: torch.Tensor) -> bool:
     """Tell whether values are shades and no classes: fractions, or more of them than anybody has classes."""
     values = plain(label)
     if values.is_floating_point() and not bool(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -13,12 +13,6 @@ from monai.bundle import ConfigParser
 from .files import InputError
 
 _SEPARATOR = "::"
-
-ALSO_USED = frozenset(
-    ("network_name", "size", "neighbours", "precision", "mirror", "threshold", "in_channels", "out_channels",
-     "cleanup_share", "cleanup_peak", "cleanup_mean", "cleanup_largest")
-)  # fmt: skip
-"""Ids that programs read as well: they go into the inference config of a run, or tell of it."""
 
 _REFERENCE = re.compile(r"[@%](\w+)")
 
@@ -48,16 +42,20 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         raise InputError(f"The value of --set {setting!r} is not YAML; put quotes around it.") from error
 
 
-def apply_settings(parser: ConfigParser, settings: Mapping[str, Any], source: str) -> None:
+def apply_settings(
+    parser: ConfigParser, settings: Mapping[str, Any], source: str, also_used: Sequence[str] = ()
+) -> None:
     """Write settings into a config that has these ids already.
 
     Args:
         parser: a config that has been read and not yet parsed.
         settings: id -> value.
         source: the config's name, for the error.
+        also_used: ids that programs read, whether the config refers to them or not.
 
     Raises:
-        InputError: the config has no such id, or a value holds a ``#``, which MONAI would read as an id.
+        InputError: the config has no such id, nothing uses it any more once all settings are written, or a
+            value holds a ``#``, which MONAI would read as an id.
     """
     known = list(all_ids(parser.get()))
     for name, value in settings.items():
@@ -70,7 +68,7 @@ def apply_settings(parser: ConfigParser, settings: Mapping[str, Any], source: st
     after = references_in(parser.get())
     for name in settings:
         top = name.split(_SEPARATOR)[0]
-        if top in before and top not in after and top not in ALSO_USED:
+        if top in before and top not in after and top not in also_used:
             raise InputError(
                 f"{name} is set, but nothing uses {top} any more, since {_replaced(settings, name)} is set "
                 "too; leave one of them out, or write the value where it is used."

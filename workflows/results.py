@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +170,7 @@ def write_results(
         shard: whose tables they are; it goes into their names, so that shards may have one output.
     """
     results = results_name(shard)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    files.write_text(output / f"{results}.csv", text.getvalue())
+    files.write_text(output / f"{results}.csv", table_of(COLUMNS, rows))
     content = {
         "note": "Not for diagnosis.",
         "versions": versions(),
@@ -193,6 +189,15 @@ def results_name(shard: Shard | None) -> str:
     return "results" if shard is None else f"results-{shard.name}"
 
 
+def table_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, lists with semicolons between; what is in no column is left out."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
 def _cell(value: Any) -> Any:
     return "; ".join(map(str, value)) if isinstance(value, list) else value
 
@@ -206,11 +211,7 @@ def _write_volume(
     path: Path, values: npt.NDArray[Any], affine: npt.NDArray[np.float64], source: str | None
 ) -> None:
     """Write a NIfTI file; where the scan is one too, with its codes and exactly its affine."""
-    image = nib.Nifti1Image(values, affine, None if source is None else _header_like(source, affine))
-    image.header.set_data_dtype(values.dtype)
-    image.header.set_xyzt_units("mm")
-    with files.replace_atomically(path) as temporary:
-        nib.save(image, temporary)
+    files.write_nifti(path, values, affine, None if source is None else _header_like(source, affine))
 
 
 def _header_like(source: str, affine: npt.NDArray[np.float64]) -> Any:

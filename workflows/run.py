@@ -252,7 +252,7 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     parser = ConfigParser()
     base = kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
-    apply_settings(parser, options.settings, str(config))
+    apply_settings(parser, options.settings, str(config), SHARED_IDS)
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)

@@ -13,9 +13,6 @@ from typing import Any, NamedTuple
 from .files import NothingFoundError
 from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, is_tcga, parse_name
 
-DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
-"""Endings that DICOM files have, if they have any."""
-
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "scans", "flair", "volumes")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation", "segs", "seg")
 """Folders that lie beside each other, with files of the same names in them; in small letters."""
@@ -145,20 +142,9 @@ def broken_links(root: Path) -> list[Path]:
 
 def holds_dicom(root: Path) -> bool:
     """Return whether a folder holds DICOM files, at any depth."""
-    return any(_is_dicom(folder / name) for folder, names in walk(root) for name in names)
+    from ..transforms.dicom import may_be_dicom  # the transforms bring MONAI along: for refusals only
 
-
-def _is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM; of a name that says something else it is not looked into."""
-    if path.suffix.lower() in DICOM_ENDINGS:
-        return True
-    if path.suffix and not path.suffix[1:].isdigit():
-        return False
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return any(may_be_dicom(folder / name) for folder, names in walk(root) for name in names)
 
 
 def _has_ending(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 
 from ..transforms.dicom import open_dicom, quietly
 from ..transforms.dicom_contours import read_contours
@@ -18,12 +19,10 @@ from ..transforms.volume import Volume
 from .dicom_folder import CONTOURS, DicomStudy
 from .dicom_series import NONE, Series
 from .files import InputError
+from .masks import is_graded
 from .nifti_folder import is_label, is_of_the_brain, is_volume, stem_of
 from .sequences import UNKNOWN, sequence_of_name
 from .studies import walk
-
-MOST_CLASSES: Final = 16
-"""Values of a mask; more are shades of grey."""
 
 OURS: Final = "gliomaseg"
 """Manufacturer of segmentations that are predictions of this project, and no truth."""
@@ -140,7 +139,7 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
                 f"{label.values.shape[0]} channels, and --segment names parts of DICOM Segmentations; "
                 "leave --segment out, or save one mask."
             )
-        if len(np.unique(label.values)) > MOST_CLASSES or (label.values % 1 != 0).any():
+        if is_graded(torch.from_numpy(label.values)):
             raise InputError(
                 f"A truth holds 0 and one value, or few classes, but {truth.file} has many, as scans and "
                 "probabilities do; name another with --truth, or leave it out with --truth none."

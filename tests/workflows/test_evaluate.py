@@ -342,6 +342,14 @@ def test_the_report_has_the_command_with_every_option_that_was_given(smoke_run: 
     assert f"{words} --split-file {datalist} --device cpu --resize<" in page
 
 
+def test_the_truth_taken_for_a_prediction_is_told_of(
+    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data)
+    assert "For 8 of 8 patients, such as TCGA_" in caplog.text
+    assert "it is compared with itself: a Dice of 1 says nothing." in caplog.text
+
+
 def test_the_command_leaves_out_what_was_not_given(phantom_data: Path, tmp_path: Path) -> None:
     evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
