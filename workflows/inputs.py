@@ -19,13 +19,14 @@ from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import ENDINGS, find_volume_studies, is_label, is_volume, stem_of
-from .sequence_files import channel_count
+from .nifti_folder import ENDINGS, find_volume_studies, holds_labels, is_label, is_volume, scan_name, stem_of
+from .sequence_files import channel_count, channels_of_names
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
 from .studies import Record, find_slice_studies, walk
+from .visits import named_by_place
 
 logger = logging.getLogger(__name__)
 
@@ -106,9 +107,8 @@ def _folder_of(record: Record) -> Path:
 def _longer_name(record: Record, below: Path) -> str:
     name = str(record[keys.PATIENT])
     parts = list(below.parts)
-    if parts and parts[-1] == name:
-        parts.pop()
-    return "_".join([*parts, name])
+    own = next((count for count in range(1, len(parts) + 1) if name == "_".join(parts[-count:])), 0)
+    return "_".join([*parts[: len(parts) - own], name])
 
 
 def _found_in(
@@ -211,7 +211,8 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
     others = False
     unread: list[Path] = []
     for place, names in walk(folder, without):
-        _collect_volumes(place, names, volumes)
+        if place == folder or not holds_labels(place):
+            _collect_volumes(place, names, volumes)
         unread += [place / name for name in names if name.lower().endswith(UNREAD)]
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
@@ -230,10 +231,21 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
         named = [_with_label(_named_by_sequence(*item), labels) for item in sorted(volumes.items())]
         studies = find_slice_studies(folder.absolute(), without)
         stacks = [study.record() for study in studies if study.has_images]
-        return [*found, *named, *_scans_beside(found, stacks)]
+        own = [_named_by_place(record, folder) for record in (*named, *_scans_beside(found, stacks))]
+        return [*found, *own]
+    if (folder / "imagesTs").is_dir() and (folder / "imagesTr").is_dir():
+        logger.warning(
+            "Of %s the scans of imagesTr are taken; name imagesTs by itself for those in it", folder
+        )
     if not found:
         return [_with_doubt(case) for case in find_cases(folder, without, apart=apart)]
     return [*found, *_beside(found, folder, without, apart)] if others else found
+
+
+def _named_by_place(record: Record, root: Path) -> Record:
+    """Call a study as training calls it."""
+    name = named_by_place(str(record[keys.PATIENT]), _folder_of(record), root.absolute())
+    return {**record, keys.PATIENT: name}
 
 
 def _beside(found: Sequence[Record], folder: Path, without: Path | None, apart: bool) -> list[Record]:
@@ -274,13 +286,14 @@ def _collect_volumes(
     place: Path, names: Sequence[str], volumes: dict[tuple[Path, str], dict[str, Path]]
 ) -> None:
     """Sort the scans of a folder by the case and the sequence that their names tell."""
-    for name in names:
-        stem = stem_of(name) if is_volume(name) else ""
-        if stem and not is_label(stem):
-            case, sequence = sequence_of_name(stem)
-            key = (place, case) if sequence != UNKNOWN else (place, stem)
-            parts = volumes.setdefault(key, {})
-            parts[TWICE if sequence in parts and sequence in keys.CHANNELS else sequence] = place / name
+    stems = {stem_of(name): name for name in names if is_volume(name)}
+    scans = [stem for stem in stems if not is_label(stem)]
+    numbered = channels_of_names(place, scans, {scan_name(stem) for stem in stems if is_label(stem)})
+    for stem in scans:
+        case, sequence = numbered.get(stem) or sequence_of_name(stem)
+        key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
+        parts = volumes.setdefault(key, {})
+        parts[TWICE if sequence in parts and sequence in keys.CHANNELS else sequence] = place / stems[stem]
 
 
 def _labels_of(folder: Path, without: Path | None) -> dict[str, str]:

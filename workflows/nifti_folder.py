@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .dataset_json import DATA_SET, read_listing, unreadable
 from .files import InputError
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
 
@@ -37,6 +37,9 @@ LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "trut
 
 _CHANNEL = re.compile(r"_\d{4}$")
 
+
+_DATA_SET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+"""Folders of a data set in the form of the Decathlon or of nnU-Net."""
 
 NOT_A_NUMBER = "it holds no number a voxel"
 
@@ -76,7 +79,7 @@ def is_of_the_brain(stem: str) -> bool:
     """
     if not is_label(stem) or _OF_A_LESION.search(stem):
         return False
-    return bool(_OF_THE_BRAIN.search(_scan_name(stem)))
+    return bool(_OF_THE_BRAIN.search(scan_name(stem)))
 
 
 def is_label(stem: str) -> bool:
@@ -106,14 +109,38 @@ def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
     Raises:
         InputError: ``dataset.json`` cannot be read, or a scan is spread over several files.
     """
-    listed = _listed_pairs(root / "dataset.json")
-    if listed or (root / "imagesTr").is_dir():
-        from .sequence_files import channel_names, with_channels  # the transforms bring MONAI along
-
-        channels = channel_names(_content_of(root / "dataset.json"))
-        pairs = (_volume(*pair) for pair in listed)
-        return [with_channels(study, channels) for study in (pairs if listed else _decathlon(root, channels))]
+    if (root / "imagesTr").is_dir() or read_listing(root / DATA_SET).get("training"):
+        return _data_set(root)
     return list(_anywhere(root, without))
+
+
+def _data_set(root: Path) -> list[Study]:
+    """Return the studies of a folder in the form of the Decathlon or of nnU-Net."""
+    from .sequence_files import channel_names, with_channels  # the transforms bring MONAI along
+
+    content = read_listing(root / DATA_SET)
+    channels, listed = channel_names(content), _listed_pairs(root / DATA_SET, content)
+    if listed and _numbered(listed):  # the list of nnU-Net 1 leaves the numbers of the channels out
+        patients = {patient for patient, _, _ in listed}
+        return [study for study in _data_set_by_name(root, channels) if study.patient in patients]
+    if listed:
+        return [with_channels(_volume(*pair), channels) for pair in listed]
+    return _data_set_by_name(root, channels)
+
+
+def _data_set_by_name(root: Path, channels: Mapping[int, str]) -> list[Study]:
+    from .sequence_files import with_channels
+
+    return [with_channels(study, channels) for study in _decathlon(root, channels)]
+
+
+def _numbered(listed: Sequence[tuple[str, Path, Path | None]]) -> bool:
+    """Tell whether the first scan that is not there is there with numbers of channels behind its name."""
+    missing = next((image for _, image, _ in listed if not image.exists()), None)
+    if missing is None:
+        return False
+    stem = stem_of(missing.name)
+    return any(_CHANNEL.sub("", stem_of(path.name)) == stem for path in _volumes(missing.parent))
 
 
 def _anywhere(root: Path, without: Path | None) -> Iterator[Study]:
@@ -122,16 +149,27 @@ def _anywhere(root: Path, without: Path | None) -> Iterator[Study]:
         if not any(map(is_volume, names)):
             continue
         below = folder != root
-        if below and folder.name.lower() in LABEL_FOLDERS and _beside(folder, IMAGE_FOLDERS):
+        if below and (folder.parent / "imagesTr").is_dir() and folder.name in _DATA_SET_FOLDERS:
+            if folder.name == "imagesTr":
+                yield from _data_set(folder.parent)
+            continue
+        if below and holds_labels(folder):
             continue  # they come with their scans
-        beside = _beside(folder, LABEL_FOLDERS) if below and folder.name.lower() in IMAGE_FOLDERS else None
-        yield from _neighbours(folder, names, _volumes(beside) if beside else [])
+        beside = _beside(folder, LABEL_FOLDERS) if below and folder.name.lower() in IMAGE_FOLDERS else []
+        yield from _neighbours(folder, names, beside)
 
 
-def _beside(folder: Path, names: Sequence[str]) -> Path | None:
-    """Return the folder of one of these names beside another that holds volumes."""
+def holds_labels(folder: Path) -> bool:
+    """Return whether a folder is one of labels beside that of their scans."""
+    if folder.name in ("labelsTr", "labelsTs"):
+        return (folder.parent / f"images{folder.name[-2:]}").is_dir()
+    return folder.name.lower() in LABEL_FOLDERS and bool(_beside(folder, IMAGE_FOLDERS))
+
+
+def _beside(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the volumes of the folders of these names beside another."""
     found = (path for path in sorted(folder.parent.iterdir()) if path.name.lower() in names)
-    return next((path for path in found if path.is_dir() and _volumes(path)), None)
+    return [file for path in found for file in _volumes(path)]
 
 
 def _volume(patient: str, image: Path | None, label: Path | None) -> Study:
@@ -144,33 +182,12 @@ def _volume(patient: str, image: Path | None, label: Path | None) -> Study:
     )
 
 
-def _content_of(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+def _listed_pairs(path: Path, content: Mapping[str, Any]) -> list[tuple[str, Path, Path | None]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise TypeError(f"it holds a {type(content).__name__}")
-    except (ValueError, TypeError, OSError) as error:
-        raise _no_dataset(path, error) from error
-    return content
-
-
-def _listed_pairs(path: Path) -> list[tuple[str, Path, Path | None]]:
-    try:
-        items: list[Any] = _content_of(path).get("training", [])
+        items: list[Any] = content.get("training", [])
         return [_listed(path.parent, item) for item in items]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_dataset(path, error) from error
-
-
-def _no_dataset(path: Path, error: BaseException) -> InputError:
-    return InputError(
-        f"{path} must hold a list `training` of pairs like "
-        '{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, '
-        f"but reading it failed ({type(error).__name__}: {error}). "
-        "Correct it, or remove it to have imagesTr and labelsTr paired by name."
-    )
+        raise unreadable(path, error) from error
 
 
 def _listed(root: Path, item: dict[str, str]) -> tuple[str, Path, Path | None]:
@@ -182,7 +199,7 @@ def _listed(root: Path, item: dict[str, str]) -> tuple[str, Path, Path | None]:
 
 
 def _decathlon(root: Path, channels: Mapping[int, str]) -> Iterator[Study]:
-    from .sequence_files import study_of_channels
+    from .sequence_files import channel_count, study_of_channels
 
     labels = {stem_of(path.name): path for path in _volumes(root / "labelsTr")}
     images: dict[str, dict[int, Path]] = defaultdict(dict)
@@ -195,10 +212,14 @@ def _decathlon(root: Path, channels: Mapping[int, str]) -> Iterator[Study]:
             images[stem[: number.start()]][int(number[0][1:])] = path
     for patient in sorted({*images, *labels}):
         files, label = images.get(patient, {}), labels.get(patient)
-        if len(files) > 1:
+        first = files.get(0)
+        whole = first is not None and (
+            patient == stem_of(first.name) or not channels or channel_count(first) > 1
+        )
+        if len(files) > 1 or (files and not whole):
             yield study_of_channels(patient, files, label, channels)
         else:
-            yield _volume(patient, next(iter(files.values()), None), label)
+            yield _volume(patient, first, label)
 
 
 def _volumes(folder: Path) -> list[Path]:
@@ -214,7 +235,7 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
     drawn += [(stem_of(path.name), path) for path in masks]
     images, twice = _first_of_each((stem, path) for stem, path in volumes if not is_label(stem))
     drawn = _of_lesions(drawn, images)
-    labels, more = _first_of_each((_scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
+    labels, more = _first_of_each((scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
     for study in _paired(folder, images, labels):
         own = {*study.parts, study.volume, study.label}
         taken = [(str(images[name]), path) for name, path in twice]
@@ -225,7 +246,7 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
 
 def _of_lesions(drawn: Sequence[tuple[str, Path]], images: Mapping[str, Path]) -> list[tuple[str, Path]]:
     """Leave masks of the brain aside, unless it is the scan that is called brain."""
-    aside = [path for stem, path in drawn if is_of_the_brain(stem) and _scan_name(stem) not in images]
+    aside = [path for stem, path in drawn if is_of_the_brain(stem) and scan_name(stem) not in images]
     if aside:
         logger.warning("%s is by its name a mask of the brain and no truth; it is not used", aside[0])
     return [(stem, path) for stem, path in drawn if path not in aside]
@@ -263,9 +284,18 @@ def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> I
     if len(joined) == 1:
         images, labels = _without_extras(folder, joined[0][0], images, labels)
     if not joined and len(images) == len(labels) == 1:  # they belong together, whatever they are called
-        labels = dict(zip(images, labels.values(), strict=True))
+        (name, image), (own, label) = *images.items(), *labels.items()
+        if own != name and not _alike(own, name):
+            logger.warning("%s is taken as the label of %s, the only scan beside it", label, image.name)
+        labels = {name: label}
     for patient in sorted({*images, *labels}):
         yield _volume(patient, images.get(patient), labels.get(patient))
+
+
+def _alike(label: str, scan: str) -> bool:
+    """Tell whether a label's name says nothing of a scan, or begins as that of the scan does."""
+    one, other = label.lower(), scan.lower()
+    return one in LABEL_NAMES or one.startswith(other) or other.startswith(one)
 
 
 def _without_extras(
@@ -285,7 +315,13 @@ def _without_extras(
     return {}, {}
 
 
-def _scan_name(stem: str) -> str:
+def scan_name(stem: str) -> str:
+    """Return the name of the scan that a label is called after.
+
+    Example:
+        >>> scan_name("anna_seg"), scan_name("anna")
+        ('anna', 'anna')
+    """
     mark = next((mark for mark in LABEL_MARKS if stem.lower().endswith(mark)), "")
     return stem[: len(stem) - len(mark)]
 

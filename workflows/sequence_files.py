@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..transforms.keys import CHANNELS
 from ..transforms.nifti import is_nifti
+from .dataset_json import DATA_SET, read_listing
 from .files import InputError
-from .sequences import FLAIR, OTHER, UNKNOWN, sequence_of_name
+from .sequences import FLAIR, OTHER, UNKNOWN, sequence_of_name, sequence_of_words
 from .studies import Study
 
+logger = logging.getLogger(__name__)
+
 File = str | os.PathLike[str]
+
+
+_NUMBERED = re.compile(r"(?P<case>.+)_(?P<number>\d{4})")
 
 
 class Parts(NamedTuple):
@@ -188,18 +196,86 @@ def channel_count(path: File) -> int:
 def channel_names(content: Mapping[str, Any]) -> dict[int, str]:
     """Return what a ``dataset.json`` says of each channel: ``CHANNELS``, or another word.
 
-    Decathlon calls the list ``modality``, nnU-Net ``channel_names``. Empty where FLAIR is not among them.
+    Decathlon calls the list ``modality``, nnU-Net ``channel_names``. Empty where it names no sequence at all
+    (``"MRI"``), or only one that is not FLAIR, which the log mentions.
+
+    Raises:
+        InputError: it names several sequences, and none of them is FLAIR.
 
     Example:
-        >>> channel_names({"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}})
+        >>> channel_names({"modality": {"0": "FLAIR", "1": "T1w", "2": "T1 post Gd", "3": "T2w"}})
         {0: 'FLAIR', 1: 'pre-contrast', 2: 'post-contrast', 3: 'other'}
     """
     named = content.get("channel_names") or content.get("modality") or {}
     try:
-        channels = {int(number): sequence_of_name(str(name))[1] for number, name in named.items()}
+        channels = {int(number): sequence_of_words(str(name)) for number, name in named.items()}
     except (ValueError, AttributeError):
         return {}
-    return channels if FLAIR in channels.values() else {}
+    if FLAIR in channels.values():
+        unknown = [named[number] for number in named if channels[int(number)] == UNKNOWN]
+        if unknown:
+            logger.warning(
+                "The channel %r of dataset.json is no sequence that is known; not used", unknown[0]
+            )
+        return {number: OTHER if shown == UNKNOWN else shown for number, shown in channels.items()}
+    if UNKNOWN in channels.values() or not channels:
+        return {}
+    if len(channels) > 1:
+        words = ", ".join(map(str, named.values()))
+        raise InputError(
+            f"One channel of a scan is FLAIR, but dataset.json calls them {words}; "
+            'write "FLAIR" there for the one that is, or give other scans.'
+        )
+    logger.warning(
+        "The scans are taken as FLAIR, though dataset.json calls them %s", next(iter(named.values()))
+    )
+    return {}
+
+
+def channels_of_names(
+    folder: Path, stems: Sequence[str], labelled: Collection[str]
+) -> dict[str, tuple[str, str]]:
+    """Return case and sequence of the scans whose names end in numbers of channels, as nnU-Net writes them.
+
+    Names of one case from ``_0000`` on are its channels, unless they have labels of their own. What they show
+    stands in ``dataset.json``, here or in the folder above; ``channel 1`` and so on where it does not.
+
+    Args:
+        folder: where they lie.
+        stems: names of scans, without endings.
+        labelled: names of scans that have labels.
+
+    Raises:
+        InputError: ``dataset.json`` names several sequences, and none of them is FLAIR.
+    """
+    matches = {stem: match for stem in stems if (match := _NUMBERED.fullmatch(stem)) and stem not in labelled}
+    if not matches:
+        return {}
+    listing = next((path for path in (folder / DATA_SET, folder.parent / DATA_SET) if path.is_file()), None)
+    shown = channel_names(read_listing(listing)) if listing else {}
+    numbers: dict[str, list[int]] = {}
+    for match in matches.values():
+        numbers.setdefault(match["case"], []).append(int(match["number"]))
+    cases = {case for case, found in numbers.items() if _are_channels(sorted(found), shown)}
+    return {
+        stem: (match["case"], _shown(shown, int(match["number"])))
+        for stem, match in matches.items()
+        if match["case"] in cases
+    }
+
+
+MOST_CHANNELS = 8
+"""Longer rows of numbers without names are patients, not channels."""
+
+
+def _are_channels(numbers: Sequence[int], shown: Mapping[int, str]) -> bool:
+    if shown:
+        return set(numbers) <= set(shown)
+    return 1 < len(numbers) <= MOST_CHANNELS and list(numbers) == list(range(len(numbers)))
+
+
+def _shown(channels: Mapping[int, str], number: int) -> str:
+    return channels.get(number, f"channel {number}")
 
 
 def with_channels(study: Study, channels: Mapping[int, str]) -> Study:
@@ -219,10 +295,11 @@ def study_of_channels(
     """
     known = {channels.get(number, UNKNOWN): file for number, file in files.items()}
     if FLAIR not in known:
-        first, second, *_ = (file.name for _, file in sorted(files.items()))
+        names = [file.name for _, file in sorted(files.items())]
+        there = f"is spread over {' and '.join(names[:2])}" if len(names) > 1 else f"has {names[0]} only"
         raise InputError(
             "What each channel shows must stand under `channel_names` in dataset.json, FLAIR among them, but "
-            f"{patient} is spread over {first} and {second}, and nothing tells what they show. Write "
+            f"{patient} {there}, and nothing tells that FLAIR is there. Write "
             '"channel_names": {"0": "T1", "1": "FLAIR", "2": "T1CE"} there, or join them into one 4-D file.'
         )
     return joined_study(patient, known, label)

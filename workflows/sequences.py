@@ -86,6 +86,17 @@ def sequence_of_name(stem: str) -> tuple[str, str]:
     return stem, UNKNOWN
 
 
+def sequence_of_words(text: str) -> str:
+    """Return what a person's words for a sequence mean: one of ``CHANNELS``, ``OTHER`` or ``UNKNOWN``.
+
+    Example:
+        >>> sequence_of_words("T1CE"), sequence_of_words("T1 post Gd"), sequence_of_words("MRI")
+        ('post-contrast', 'post-contrast', 'unknown')
+    """
+    short = sequence_of_name(text)[1]
+    return short if short != UNKNOWN else _by_words(text, contrast=False)
+
+
 def sequence_of_series(header: Any) -> str:
     """Return what a series shows: one of ``CHANNELS``, ``OTHER`` or ``UNKNOWN``.
 

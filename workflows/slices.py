@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from .files import InputError
+from .visits import without_visit
 
 ENDINGS = (".tif", ".tiff", ".png")
 """File endings of slices, in any mixture of upper and lower case."""
@@ -69,7 +70,7 @@ def parse_name(name: str) -> SliceName | None:
 
 
 def person_of(patient: str) -> str:
-    """Return who a study is of: the code of TCGA, BIDS, BraTS and others without the date, else the name.
+    """Return who a study is of: the code of TCGA, BIDS, BraTS and others, else the name without a visit.
 
     A code of TCGA comes in capitals with underscores, however it was written.
 
@@ -80,11 +81,13 @@ def person_of(patient: str) -> str:
         ('TCGA_CS_4941', 'sub-07', 'BraTS-GLI-00005')
         >>> person_of("UCSF-PDGM-0409_FU001d"), person_of("100101_time2"), person_of("UPENN-GBM-00001_21")
         ('UCSF-PDGM-0409', '100101', 'UPENN-GBM-00001')
+        >>> person_of("P1_day2"), person_of("anna_20190430"), person_of("Patient-001_week-000")
+        ('P1', 'anna', 'Patient-001')
     """
     if code := _TCGA.fullmatch(patient):
         return code[1].upper().replace("-", "_")
     match = next((match for pattern in _PERSONS if (match := pattern.fullmatch(patient))), None)
-    return match[1] if match else patient
+    return match[1] if match else without_visit(patient)
 
 
 def institution_of(patient: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from .doubles import refuse_conflicts, set_doubles_aside
@@ -11,6 +12,7 @@ from .files import InputError, NothingFoundError
 from .nifti_folder import find_volume_studies
 from .path_table import read_path_table
 from .studies import Record, Study, find_slice_studies, holds_dicom, nothing_found
+from .visits import named_by_place
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,12 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     studies = slices + find_volume_studies(path, without)
     if not studies or (not any(study.has_images for study in studies) and holds_dicom(path)):
         raise nothing_found(path)
-    return studies
+    return [_with_name_of_place(study, path) for study in studies]
+
+
+def _with_name_of_place(study: Study, root: Path) -> Study:
+    name = named_by_place(study.patient, Path(study.folder), root)
+    return study if name == study.patient else replace(study, patient=name)
 
 
 def find_cases(root: PathLike, without: Path | None = None, *, apart: bool = False) -> list[Record]:

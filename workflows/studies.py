@@ -176,16 +176,21 @@ def _with_masks_beside(studies: Sequence[Study], root: Path) -> list[Study]:
     def lies_in(study: Study, names: Sequence[str]) -> bool:
         return Path(study.folder).name.lower() in names and Path(study.folder) != root
 
-    drawn = [study for study in studies if lies_in(study, LABEL_FOLDERS)]
-    masks = {place: study for study in drawn for place in places(study)}
-    joined, used = [], set()
+    masks: dict[tuple[Path, str | None], list[Study]] = defaultdict(list)
     for study in studies:
-        own = None
+        for place in places(study) if lies_in(study, LABEL_FOLDERS) else ():
+            masks[place].append(study)
+    joined: list[Study] = []
+    used: set[int] = set()
+    for study in studies:
+        own: list[Study] = []
         if lies_in(study, IMAGE_FOLDERS) and not study.has_masks:
-            own = next((masks[place] for place in places(study) if place in masks), None)
-        if own is not None:
-            used.add(id(own))
-            study = _joined(study, own)
+            own = next((masks[place] for place in places(study) if place in masks), [])
+        if own:
+            used.update(map(id, own))
+            study = _joined(study, own[0])
+            more = tuple(file for other in own[1:] for file in other.files())
+            study = replace(study, repeated=(*study.repeated, *more))
         joined.append(study)
     return [study for study in joined if id(study) not in used]
 

@@ -205,10 +205,9 @@ def _pair_faults(file: str, label: Volume, image: Volume) -> Iterator[Fault]:
 
 
 def _repeated_fault(study: Study, file: str) -> Fault:
-    name = stem_of(Path(file).name)
-    twin = next(
-        (one for one in study.files() if stem_of(Path(one).name) == name and one != study.label), None
-    )
+    name, folder = stem_of(Path(file).name), Path(file).parent
+    beside = [one for one in study.files() if Path(one).parent == folder and one != study.label]
+    twin = next((one for one in beside if stem_of(Path(one).name) == name), None)
     if twin is not None:
         return Fault("same-name", file, f"{file} and {twin} have one name.")
     return Fault("two-labels", file, f"{file} and {study.label} are both labels of {study.volume}.")

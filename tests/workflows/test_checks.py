@@ -458,6 +458,26 @@ def test_of_two_labels_the_one_that_is_no_mask_of_anything_is_taken_and_both_are
     assert f"Not used: {volumes}/{left}.nii.gz, since another file of v is taken; " in caplog.text
 
 
+def test_several_folders_of_labels_beside_that_of_the_scans_are_an_error(tmp_path: Path):
+    for folder in ("images", "labels", "masks"):
+        (tmp_path / folder).mkdir()
+        save_volume(tmp_path / folder / "v.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 2)
+    (found,) = check_data(tmp_path).errors
+    assert found.code == "two-labels"
+    assert found.what == (
+        f"{tmp_path}/masks/v.nii.gz and {tmp_path}/labels/v.nii.gz are both labels of "
+        f"{tmp_path}/images/v.nii.gz."
+    )
+
+
+def test_several_folders_of_masks_beside_that_of_the_slices_are_an_error(tmp_path: Path):
+    for folder in ("images", "masks", "segs"):
+        (tmp_path / folder).mkdir()
+        pixels = np.zeros((8, 8) if folder != "images" else (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / folder / "anna_1.png")
+    assert check_data(tmp_path).errors[0].files == (f"{tmp_path}/segs/anna_1.png",)
+
+
 def test_a_volume_in_colour_and_a_folder_called_like_one_are_faults(volumes: Path):
     colour = np.zeros((4, 4, 5), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
     nibabel.save(nibabel.Nifti1Image(colour, np.eye(4)), volumes / "v.nii.gz")

@@ -22,6 +22,7 @@ from gliomaseg.workflows.datalist import (
 )
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.inputs import find_studies_to_predict
 from gliomaseg.workflows.sequences import sequence_of_name
 from gliomaseg.workflows.slices import person_of
 from gliomaseg.workflows.split import SECTIONS, SLICE_WARNING
@@ -495,7 +496,7 @@ def test_a_scan_in_several_files_is_refused(tmp_path: Path):
         write_volume(tmp_path / "imagesTr" / f"a_{channel}.nii.gz")
     words = (
         "What each channel shows must stand under `channel_names` in dataset.json, FLAIR among them, but a "
-        "is spread over a_0000.nii.gz and a_0001.nii.gz, and nothing tells what they show. Write "
+        "is spread over a_0000.nii.gz and a_0001.nii.gz, and nothing tells that FLAIR is there. Write "
         '"channel_names": {"0": "T1", "1": "FLAIR", "2": "T1CE"} there, or join them into one 4-D file.'
     )
     with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
@@ -533,6 +534,65 @@ def test_numbers_of_channels_without_flair_name_nothing(tmp_path: Path):
     (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
     (case,) = find_cases(tmp_path)
     assert (case["patient"], "sequences" in case) == ("a", False)
+
+
+def test_a_channel_that_is_not_flair_is_no_scan(tmp_path: Path):
+    write_volume(tmp_path / "imagesTr" / "a_0001.nii.gz")
+    words = "FLAIR among them, but a has a_0001.nii.gz only, and nothing tells that FLAIR is there. Write"
+    with pytest.raises(InputError, match=re.escape(words)):
+        find_cases(tmp_path)
+    content = {"channel_names": {"0": "FLAIR", "1": "T1CE"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(words)):
+        find_cases(tmp_path)
+    content = {"channel_names": {"0": "T1", "1": "FLAIR"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    (case,) = find_cases(tmp_path)
+    assert Path(case["image"]).name == "a_0001.nii.gz"
+    (tmp_path / "imagesTr" / "a_0001.nii.gz").rename(tmp_path / "imagesTr" / "a_0000.nii.gz")
+    with pytest.raises(InputError, match=r"a has a_0000.nii.gz only, and nothing tells that FLAIR is"):
+        find_cases(tmp_path)
+
+
+def test_what_dataset_json_says_against_flair_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_volume(tmp_path / "imagesTr" / "a.nii.gz")
+
+    def say(**channels: str) -> None:
+        content = {"channel_names": {name[1:]: shown for name, shown in channels.items()}}
+        (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+
+    say(_0="T2")
+    assert names(find_cases(tmp_path)) == ["a"]
+    assert "The scans are taken as FLAIR, though dataset.json calls them T2" in caplog.text
+    say(_0="FLAIR", _1="T1 post gad", _2="strange")
+    assert names(find_cases(tmp_path)) == ["a"]
+    assert "The channel 'strange' of dataset.json is no sequence that is known; not used" in caplog.text
+    assert "T1 post gad" not in caplog.text
+    say(_0="T1", _1="T2", _2="T1CE")
+    words = 'One channel of a scan is FLAIR, but dataset.json calls them T1, T2, T1CE; write "FLAIR" there'
+    with pytest.raises(InputError, match=words):
+        find_cases(tmp_path)
+
+
+def test_the_list_of_nnu_net_1_names_scans_without_their_channels(tmp_path: Path):
+    for patient in ("a", "b", "c"):
+        for channel in ("0000", "0001"):
+            write_volume(tmp_path / "imagesTr" / f"{patient}_{channel}.nii.gz")
+        write_volume(tmp_path / "labelsTr" / f"{patient}.nii.gz")
+    listed = [{"image": f"./imagesTr/{p}.nii.gz", "label": f"./labelsTr/{p}.nii.gz"} for p in "ab"]
+    content = {"modality": {"0": "T1", "1": "FLAIR"}, "training": listed}
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    cases = find_cases(tmp_path)
+    assert names(cases) == ["a", "b"]
+    assert [Path(file).name for file in cases[0]["image"]] == ["a_0000.nii.gz", "a_0001.nii.gz"]
+    assert cases[0]["sequences"] == ["pre-contrast", "FLAIR"]
+
+
+def test_a_folder_above_a_data_set_takes_its_labels_for_labels(tmp_path: Path):
+    for part in ("imagesTr/a_0000", "labelsTr/a", "imagesTs/b_0000", "labelsTs/b"):
+        write_volume(tmp_path / "Task001" / f"{part}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert (case["patient"], Path(case["label"]).parent.name) == ("a", "labelsTr")
 
 
 FILES = ["T1w", "FLAIR", "ce-gadolinium_T1w"]
@@ -1163,11 +1223,82 @@ def test_a_scan_that_is_called_brain_has_its_label(tmp_path: Path):
         ("RHUH-0001_0", "RHUH-0001_1"),
         ("100101_time1", "100101_time2"),
         ("PatientID_0003_Timepoint_1", "PatientID_0003_Timepoint_2"),
+        ("Patient-001_week-000-1", "Patient-001_week-044"),
+        ("anna_20190430", "anna_2020-11-02"),
+        ("P7_baseline", "P7_follow-up2"),
+        ("P7_pre_op", "P7_postop"),
+        ("case12-visit1", "case12-visit2"),
     ],
 )
 def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: str):
     assert person_of(one) == person_of(other)
     assert len(person_of(one)) < len(other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["day_7", "20190430", "week-000", "anna_1", "case_t1", "scan_2", "BRATS_001", "x_99999999", "a_20191301"],
+)
+def test_a_name_without_a_visit_behind_a_person_is_whole(name: str):
+    assert person_of(name) == name
+
+
+def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path: Path):
+    files = ["P1/week-000", "P1/week-010", "P2/week-000", "P3/2019-04-30/anat", "P3/2020-11-02/anat"]
+    for file in files:
+        write_volume(tmp_path / file / "FLAIR.nii.gz")
+        write_volume(tmp_path / file / "seg.nii.gz")
+    for day in ("20200101", "20210101"):
+        write_volume(tmp_path / "P4" / f"{day}_flair.nii.gz")
+        write_volume(tmp_path / "P4" / f"{day}_seg.nii.gz")
+    names = [case["patient"] for case in find_cases(tmp_path)]
+    assert names == [
+        "P1_week-000", "P1_week-010", "P2_week-000", "P3_2019-04-30", "P3_2020-11-02", "P4_20200101",
+        "P4_20210101",
+    ]  # fmt: skip
+    for fold in range(4):
+        datalist = build_datalist(tmp_path, "folds", folds=4, fold=fold)
+        assert len({person_of(case["patient"]) for case in datalist["validation"]}) == 1
+        assert len({person_of(case["patient"]) for case in datalist["training"]}) == 3
+
+
+def test_stacks_of_visits_are_called_after_the_person_above(tmp_path: Path, write_patient: Write):
+    for number, (person, day) in enumerate((("P1", "day1"), ("P1", "day2"), ("P2", "day1")), 3):
+        write_patient(day, slices=range(1, number), root=tmp_path / person)
+    assert names(find_cases(tmp_path)) == ["P1_day1", "P1_day2", "P2_day1"]
+
+
+@pytest.mark.parametrize(
+    ("scan", "label", "told"),
+    [
+        ("anna", "bert_seg", True),
+        ("case1", "case2_seg", True),
+        ("anna_t2", "anna_seg", False),
+        ("x", "mask", False),
+    ],
+)
+def test_a_lone_label_that_is_called_after_another_is_mentioned(
+    scan: str, label: str, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for name in (scan, label):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case["label"] == str(tmp_path / f"{label}.nii.gz")
+    words = f"{tmp_path}/{label}.nii.gz is taken as the label of {scan}.nii.gz, the only scan beside it"
+    assert (words in caplog.text) == told
+
+
+def test_scans_whose_files_say_nothing_are_called_after_their_folders(tmp_path: Path):
+    for place in ("anna/image", "bert/nifti/scan", "carl/Volume"):
+        write_volume(tmp_path / f"{place}.nii.gz")
+        write_volume((tmp_path / place).parent / "label.nii.gz")
+    found = {case["patient"]: case["image"] for case in find_cases(tmp_path)}
+    assert found == {
+        "anna": str(tmp_path / "anna" / "image.nii.gz"),
+        "bert": str(tmp_path / "bert" / "nifti" / "scan.nii.gz"),
+        "carl": str(tmp_path / "carl" / "Volume.nii.gz"),
+    }
+    assert [record["patient"] for record in find_studies_to_predict([tmp_path])] == ["anna", "bert", "carl"]
 
 
 def test_a_table_with_paths_of_windows_and_other_headings_is_read(data_folder: Path, tmp_path: Path):

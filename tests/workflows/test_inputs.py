@@ -577,3 +577,45 @@ def test_maps_beside_the_sequences_of_a_patient_are_no_studies(
     assert "3 volumes beside FLAIR are not used, such as" in caplog.text
     write_nifti(tmp_path / "other.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
     assert len(find_studies_to_predict([tmp_path])) == 5
+
+
+def write_numbered(folder: Path, *stems: str) -> None:
+    for number, stem in enumerate(stems):
+        values = np.random.default_rng(number).integers(0, 99, (8, 8, 3)).astype(np.int16)
+        write_nifti(folder / f"{stem}.nii.gz", values, np.diag([20.0, 20, 5, 1]))
+
+
+def test_channels_of_nnu_net_are_one_study_where_dataset_json_tells_them(tmp_path: Path) -> None:
+    write_numbered(tmp_path / "imagesTr", "a_0000", "a_0001", "a_0002")
+    write_numbered(tmp_path / "labelsTr", "a")
+    write_numbered(tmp_path / "imagesTs", "t_0000", "t_0001", "t_0002")
+    write_numbered(tmp_path / "labelsTs", "t")
+    named = {"channel_names": {"0": "T1", "1": "FLAIR", "2": "T2"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(named), encoding="utf-8")
+    found = {record[keys.PATIENT]: record for record in find_studies_to_predict([tmp_path])}
+    assert sorted(found) == ["a", "t"]
+    assert [Path(file).name for file in found["t"][keys.IMAGE]] == ["t_0000.nii.gz", "t_0001.nii.gz"]
+    assert found["t"][keys.SEQUENCES] == ["pre-contrast", "FLAIR"]
+    (alone,) = find_studies_to_predict([tmp_path / "imagesTs"])
+    assert alone == found["t"]
+
+
+def test_channels_that_nothing_names_are_refused_and_numbers_of_patients_are_not(tmp_path: Path) -> None:
+    write_numbered(tmp_path, "a_0000", "a_0001", "lone_0000", *(f"many_{number:04d}" for number in range(12)))
+    found = {record[keys.PATIENT]: record for record in find_studies_to_predict([tmp_path])}
+    assert len(found) == 14
+    assert found["a"][REFUSED] == (
+        f"A study needs FLAIR, but by its names {tmp_path} holds a_0000.nii.gz, a_0001.nii.gz of it only; "
+        "name the file that is FLAIR with --flair, and no other input."
+    )
+    assert REFUSED not in found["lone_0000"]
+    assert REFUSED not in found["many_0003"]
+
+
+def test_scans_of_imagests_that_are_not_taken_are_mentioned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_numbered(tmp_path / "imagesTr", "a")
+    write_numbered(tmp_path / "imagesTs", "t")
+    assert [record[keys.PATIENT] for record in find_studies_to_predict([tmp_path])] == ["a"]
+    assert f"Of {tmp_path} the scans of imagesTr are taken; name imagesTs by itself" in caplog.text

@@ -179,12 +179,12 @@ def test_two_studies_of_one_name_are_refused_before_anything_is_written(
 
 def test_studies_of_one_name_are_called_after_the_folders_that_tell_them_apart(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 99, (8, 8, 3)).astype(np.int16)
-    for place in ("P1/day1/FLAIR", "P2/day1/FLAIR", "P2/day2/FLAIR", "P1/brain", "P2/sub/brain", "lone"):
+    for place in ("P1/day1/FLAIR", "P2/day1/FLAIR", "P2/day2/FLAIR", "P1/head", "P2/sub/head", "lone"):
         write_nifti(tmp_path / "in" / f"{place}.nii.gz", values, np.diag([20.0, 20, 5, 1]))
         values = values + 1
     rows = predict([tmp_path / "in"], tmp_path / "out")
     assert sorted(row["patient"] for row in rows) == [
-        "P1_brain", "P1_day1", "P2_day1", "P2_sub_brain", "day2", "lone",
+        "P1_day1", "P1_head", "P2_day1", "P2_day2", "P2_sub_head", "lone",
     ]  # fmt: skip
 
 
