@@ -7,8 +7,10 @@ the server stops.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
+import time
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,15 +27,16 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..workflows.dicom_series import OPTIONS
 from ..workflows.ensemble import Ensemble
 from ..workflows.environment import version_of
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
-from .callers import refusal_of
+from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
 from .jobs import OUR_FAULT, FullError, Job, Jobs
-from .landing import read_form
+from .landing import StalledError, read_form
 from .meters import CONTENT_TYPE, Meters
 from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
@@ -55,6 +58,7 @@ STATUS: Final = (
     (FullError, 503),
     (TooLargeError, 413),
     (LengthUnknownError, 411),
+    (StalledError, 408),
     (StorageError, 507),
 )
 """How refusals are answered; any other is a 422."""
@@ -79,7 +83,7 @@ PAGES: Final = (
 
 UNKNOWN: Final[dict[int | str, dict[str, Any]]] = {404: {"model": Problem}}
 REFUSED: Final[dict[int | str, dict[str, Any]]] = {
-    number: {"model": Problem} for number in (400, 411, 413, 422, 503, 507)
+    number: {"model": Problem} for number in (400, 401, 408, 411, 413, 422, 503, 507)
 }
 
 DESCRIPTION: Final = """Outlines FLAIR abnormality (lower-grade glioma) in brain MRI. Research software.
@@ -149,19 +153,30 @@ class Served:
     meters: Meters
 
 
-def create_app(segmenter: Segmenter | Ensemble, settings: ServeSettings, folder: Path) -> FastAPI:
+def create_app(
+    segmenter: Segmenter | Ensemble,
+    settings: ServeSettings,
+    folder: Path,
+    tell: Callable[[str], None] | None = None,
+) -> FastAPI:
     """Build the application.
 
     Args:
         segmenter: outlines.
         settings: of the server.
         folder: for what is uploaded and found.
+        tell: is given a line for each upload that has ended.
     """
     version = version_of("gliomaseg") or "unknown"
     meters = Meters(segmenter.network_name, segmenter.sha256, version)
-    jobs = Jobs(
-        folder, Outliner(segmenter), settings.waiting, settings.keep_minutes * 60, on_end=meters.count
-    )
+    numbers = itertools.count(1)
+
+    def ended(job: Job, seconds: float) -> None:
+        meters.count(job, seconds)
+        if tell is not None:
+            tell(line_of(job, next(numbers), seconds))
+
+    jobs = Jobs(folder, Outliner(segmenter), settings.waiting, settings.keep_minutes * 60, on_end=ended)
     meters.watch(jobs)
 
     @asynccontextmanager
@@ -184,6 +199,7 @@ def create_app(segmenter: Segmenter | Ensemble, settings: ServeSettings, folder:
     app.add_exception_handler(RequestValidationError, _answer_wrong)
     app.add_exception_handler(Exception, _answer_fault)
     _guard(app, settings)
+    app.add_middleware(Below, path=settings.root_path)
     _add_page(app)
     app.include_router(router)
     return app
@@ -208,14 +224,37 @@ async def _answer_fault(_: Request, error: Exception) -> Response:
 
 
 def _guard(app: FastAPI, settings: ServeSettings) -> None:
-    """Refuse what other web pages make a browser send, and tell browsers what answers may do."""
+    """Refuse strangers and what other web pages make a browser send; tell browsers what answers may do."""
 
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
-        response = JSONResponse({"detail": refusal}, 403) if refusal else await proceed(request)
+        path = request.url.path.removeprefix(settings.root_path)
+        if refusal:
+            response: Response = JSONResponse({"detail": refusal}, 403)
+        elif settings.token and path not in OPEN and not shows_token(request.headers, settings.token):
+            response = JSONResponse({"detail": STRANGER}, 401, CHALLENGE)
+        else:
+            response = await proceed(request)
         response.headers.update(HEADERS)
         return response
+
+
+class Below:
+    """Take requests with the path of a proxy before theirs or without it.
+
+    Args:
+        app: answers.
+        path: such as ``/glioma``.
+    """
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self.app = app
+        self.path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self.app({**scope, "root_path": self.path}, receive, send)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -228,6 +267,20 @@ def _always(content: bytes, kind: str) -> Callable[[Request], Response]:
         return Response(content, media_type=kind)
 
     return answer
+
+
+def line_of(job: Job, number: int, seconds: float) -> str:
+    """Return what the log says of an upload that has ended: no names of patients or files."""
+    done, failed = (len(job.results.get(part, ())) for part in ("studies", "failed"))
+    if job.deleted:
+        what = "deleted while it was at work"
+    elif done or failed:
+        what = f"{done} {'study' if done == 1 else 'studies'} outlined" + (
+            f", {failed} not" if failed else ""
+        )
+    else:
+        what = "nothing outlined"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} upload {number}: {what}, {seconds:.1f} s"
 
 
 def _served(request: Request) -> Served:
@@ -320,19 +373,19 @@ async def upload(request: Request, served: Here) -> Response:
         if isinstance(error, OSError):
             raise StorageError(error) from error
         raise
-    answer = _describe(job, jobs)
+    answer = _describe(job, served)
     return JSONResponse(answer.model_dump(), 202, {"Location": answer.self})
 
 
 @router.get("/api/jobs/{job_id}", tags=["jobs"], responses=UNKNOWN)
 def progress(job: Found, served: Here) -> JobInfo:
     """Say how far an upload is, and what was found."""
-    return _describe(job, served.jobs)
+    return _describe(job, served)
 
 
 @router.delete("/api/jobs/{job_id}", tags=["jobs"], status_code=204, responses=UNKNOWN)
 def delete(job: Found, served: Here) -> None:
-    """Delete an upload and all that was found; one at work stops after the study it is at."""
+    """Delete an upload and all that was found; one at work stops where it is."""
     served.jobs.delete(job)
 
 
@@ -362,14 +415,14 @@ def slice_picture(job: Found, patient: str, number: int, outline: bool = True) -
     return Response(stream.getvalue(), media_type="image/png")
 
 
-def _describe(job: Job, jobs: Jobs) -> JobInfo:
-    place = f"/api/jobs/{job.id}"
+def _describe(job: Job, served: Served) -> JobInfo:
+    place = f"{served.settings.root_path}/api/jobs/{job.id}"
     state = job.state  # before the results: whoever reads that it is done reads all of them
     results = job.results
     return JobInfo(
         id=job.id,
         state=state,
-        ahead=jobs.ahead_of(job),
+        ahead=served.jobs.ahead_of(job),
         done=job.done,
         total=job.studies,
         studies=[_study(row, job, place) for row in results.get("studies", [])],

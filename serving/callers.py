@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ipaddress
+import secrets
 import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+OPEN = ("/health/live", "/health/ready")
+"""Paths that need no token: those who watch over servers have none."""
+
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="gliomaseg", charset="UTF-8"'}
+"""Has a browser ask its user."""
+
+STRANGER = (
+    "The server answers those who show its token, which this request does not; send it as `Authorization: "
+    "Bearer TOKEN`, or as the password with any name."
+)
 
 READING = ("GET", "HEAD")
 """Methods that change nothing; a browser hides their answers from other pages by itself."""
@@ -46,6 +59,29 @@ def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: str | 
             "from a program, or from a page of this server."
         )
     return None
+
+
+def shows_token(headers: Mapping[str, str], token: str) -> bool:
+    """Return whether a request shows the token: as ``Bearer``, or as the password of ``Basic``.
+
+    Args:
+        headers: with names in lower case.
+        token: of the server.
+
+    Example:
+        >>> shows_token({"authorization": "Bearer 0123456789abcdef"}, "0123456789abcdef")
+        True
+    """
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    given = given.strip()
+    if kind.lower() == "basic":
+        try:
+            _, _, given = base64.b64decode(given, validate=True).decode().partition(":")
+        except ValueError:
+            return False
+    elif kind.lower() != "bearer":
+        return False
+    return secrets.compare_digest(given.encode(), token.encode())
 
 
 def _name_of(host: str) -> str:

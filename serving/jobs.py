@@ -37,8 +37,8 @@ class FullError(InputError):
     """Too many uploads wait already; a web server answers it with 503."""
 
 
-class StoppedError(Exception):
-    """The job was deleted, or the server stops."""
+class StoppedError(BaseException):
+    """The job was deleted, or the server stops; nothing that takes care of faults may keep it."""
 
 
 @dataclass
@@ -140,7 +140,7 @@ class Jobs:
         self._worker.start()
 
     def stop(self, seconds: float | None = 10.0) -> None:
-        """Stop the worker after the study it is at, and wait for that so long, or until it is."""
+        """Stop the worker where it is, within a study too, and wait for that so long, or until it is."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -226,7 +226,7 @@ class Jobs:
         return [job for job in self._jobs.values() if job.state == state]
 
     def delete(self, job: Job) -> None:
-        """Delete a job and all its files; one that runs stops after the study it is at."""
+        """Delete a job and all its files; one that runs stops where it is, within a study too."""
         with self._changed:
             job.deleted = True
             self._jobs.pop(job.id, None)

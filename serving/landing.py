@@ -6,15 +6,25 @@ take a thousand times that, for each who uploads. Here a file takes no memory, a
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
+
+from ..workflows.files import InputError
+
+SILENT_SECONDS: Final = 60.0
+"""An upload of which nothing comes for so long is given up, so that it keeps nobody else from their turn."""
+
+
+class StalledError(InputError):
+    """Nothing more comes of an upload; a web server answers it with 408."""
 
 
 class Landed:
@@ -90,9 +100,29 @@ async def read_form(request: Request, folder: Path, most: Mapping[str, int]) -> 
 
     Raises:
         MultiPartException: it is damaged, or has too many parts.
+        StalledError: see ``_lively``.
     """
     folder.mkdir(parents=True)
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
         return FormData()
-    return await LandingParser(request.headers, request.stream(), folder, most).parse()
+    return await LandingParser(request.headers, _lively(request.stream()), folder, most).parse()
+
+
+async def _lively(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield what comes.
+
+    Raises:
+        StalledError: nothing came for ``SILENT_SECONDS``.
+    """
+    while True:
+        try:
+            part = await asyncio.wait_for(anext(stream), SILENT_SECONDS)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError as error:
+            raise StalledError(
+                f"An upload goes on without breaks, but nothing came for {SILENT_SECONDS:g} seconds; send it "
+                "again."
+            ) from error
+        yield part

@@ -16,6 +16,7 @@ from ..workflows import pictures
 from ..workflows.causes import is_last, users_fault
 from ..workflows.ensemble import Ensemble
 from ..workflows.files import InputError, OurFaultError
+from ..workflows.inferers import asking
 from ..workflows.per_patient import natural_key
 from ..workflows.predict import predict_studies, write_results
 from ..workflows.segment import Segmentation, Segmenter
@@ -59,16 +60,17 @@ class Outliner:
 
         found = [_uploaded(job.input)]
         try:
-            predict_studies(
-                found,
-                job.output,
-                self.segmenter,
-                wanted=job.wanted,
-                dicom_seg=job.dicom_seg,
-                probabilities=job.probabilities,
-                watch=watch,
-                within=job.input,
-            )
+            with asking(goes):
+                predict_studies(
+                    found,
+                    job.output,
+                    self.segmenter,
+                    wanted=job.wanted,
+                    dicom_seg=job.dicom_seg,
+                    probabilities=job.probabilities,
+                    watch=watch,
+                    within=job.input,
+                )
         except InputError as error:
             kind = OurFaultError if isinstance(error, OurFaultError) else InputError
             raise kind(without_folder(str(error), job)) from error

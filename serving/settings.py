@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..workflows.files import InputError
+
+NUMBERS = ("upload_mb", "upload_files", "waiting", "keep_minutes")
+"""Settings that are numbers above 0."""
+
+FROM_ENVIRONMENT = "GLIOMASEG_TOKEN"
+"""Of the environment; holds the token."""
+
+SHORTEST_TOKEN = 16
+"""Characters; shorter ones can be guessed."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +33,11 @@ class ServeSettings:
         waiting: most uploads that wait for their turn; more are refused.
         keep_minutes: after which results are deleted, counted from when they were there.
         name: a further name of the server, such as that of a proxy before it; of an address its name counts.
+        root_path: path below which a proxy shows the server, such as ``/glioma``; empty for none.
+        token: that every request but those for its health has to show; None for none.
 
     Raises:
-        InputError: a number is not above 0, or the name is none.
+        InputError: a number is not above 0, the name or the path is none, or the token is too short.
     """
 
     host: str = "127.0.0.1"
@@ -34,11 +47,13 @@ class ServeSettings:
     waiting: int = 16
     keep_minutes: float = 60
     name: str | None = None
+    root_path: str = ""
+    token: str | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("host", "port", "name") and not (value > 0 and math.isfinite(value)):
+            if field.name in NUMBERS and not (value > 0 and math.isfinite(value)):
                 raise InputError(
                     f"--{field.name.replace('_', '-')} is a number above 0, got {value}; leave it out for "
                     f"{field.default}."
@@ -46,6 +61,9 @@ class ServeSettings:
 
         if self.name is not None:
             object.__setattr__(self, "name", _host_of(self.name))
+        object.__setattr__(self, "root_path", _path_of(self.root_path))
+        if self.token is not None:
+            _require_long(self.token)
 
     @property
     def address(self) -> str:
@@ -72,3 +90,37 @@ def _host_of(words: str) -> str:
     if not re.fullmatch(r"[\w.:-]+", name):
         raise InputError(f"--name is a name such as seg.example.org, got {words!r}; leave it out for none.")
     return name
+
+
+def _path_of(words: str) -> str:
+    """Return a path as ``/a/b``, or nothing."""
+    path = words.strip("/")
+    if not re.fullmatch(r"[\w.~-]+(/[\w.~-]+)*|", path):
+        raise InputError(f"--root-path is a path such as /glioma, got {words!r}; leave it out for none.")
+    return f"/{path}" if path else ""
+
+
+def read_token(file: Path | None) -> str | None:
+    """Return the token in the first line of a file, or that of the environment; None where there is neither.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if file is None:
+        return os.environ.get(FROM_ENVIRONMENT) or None
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--token-file is a file with the token in its first line, but {file} cannot be read ({error}); "
+            f"write one: openssl rand -hex 16 > {file}"
+        ) from error
+    return lines[0].strip() if lines else ""
+
+
+def _require_long(token: str) -> None:
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError(
+            f"A token is at least {SHORTEST_TOKEN} ASCII characters without spaces, got one of {len(token)}; "
+            "make one: openssl rand -hex 16"
+        )

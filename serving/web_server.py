@@ -57,8 +57,8 @@ def run_server(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; then delete all that was uploaded and found.
 
-    A study at work is finished first, since its files would be written anew behind us; a second Ctrl-C leaves
-    at once, with 130.
+    A study at work stops between two of its parts; a second Ctrl-C does not wait for that, and leaves with
+    130.
 
     Args:
         segmenter: outlines.
@@ -77,14 +77,14 @@ def run_server(
         (Path(folder) / BUSY).open("w") as mark,
     ):
         fcntl.flock(mark, fcntl.LOCK_EX)
-        app = create_app(segmenter, settings, Path(folder))
+        app = create_app(segmenter, settings, Path(folder), tell)
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes on what stopped it
             uvicorn.Server(config).run(sockets=[bound])
         jobs = app.state.served.jobs
         try:
             if jobs.is_alive and jobs.is_at_work:
-                tell("Finishing the study at work; Ctrl-C again leaves at once.")
+                tell("Stopping the study at work; Ctrl-C again leaves at once.")
             jobs.stop(None)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

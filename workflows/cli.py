@@ -515,24 +515,36 @@ def serve_page(
         str | None,
         typer.Option(help="A further name of the server, such as that of a proxy.", show_default=False),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path below which a proxy shows it, such as /glioma.", show_default=False)
+    ] = "",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the token that callers have to show; or set GLIOMASEG_TOKEN.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Outline scans on a web page and through an HTTP API, on this machine; nothing leaves it."""
     from dataclasses import replace
 
     with _loading():
         from ..serving.listening import LOOPBACK, bound_socket
-        from ..serving.settings import ServeSettings
+        from ..serving.settings import ServeSettings, read_token
         from ..serving.web_server import require_packages, run_server
         from .ensemble import open_segmenter
 
-    settings = ServeSettings(host, port, upload_mb, upload_files, waiting, keep_minutes, name)
+    token = read_token(token_file)
+    settings = ServeSettings(
+        host, port, upload_mb, upload_files, waiting, keep_minutes, name, root_path, token
+    )
     require_packages()
     bound = bound_socket(host, port)  # before the model is loaded, which takes a while
     settings = replace(settings, port=bound.getsockname()[1])
     _name_default(model)
     segmenter = open_segmenter(model, device)
-    if host not in LOOPBACK:
-        _say(f"Warning: everyone who reaches {host} can use the server; it asks for no password.")
+    if host not in LOOPBACK and token is None:
+        _say(f"Warning: everyone who reaches {host} can use the server; --token-file has it ask for a token.")
     typer.echo(f"The page is at {settings.address}, the API is described at {settings.address}/api/docs.")
     typer.echo(f"Ctrl-C stops it and deletes what was uploaded. {NOT_FOR_DIAGNOSIS}")
     run_server(segmenter, settings, bound, typer.echo)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -22,6 +24,29 @@ logger = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "bf16", "fp32")
 """``auto`` is bf16 where the hardware multiplies it fast, else fp32."""
+
+
+def _go_on() -> None:
+    pass
+
+
+_ASKED: ContextVar[Callable[[], None]] = ContextVar("asked", default=_go_on)
+
+
+@contextlib.contextmanager
+def asking(goes: Callable[[], None]) -> Iterator[None]:
+    """Have somebody asked before each part of a study whether to go on; what is raised ends the inference.
+
+    It holds for the thread that calls. A study of hundreds of slices takes minutes on a CPU.
+
+    Args:
+        goes: returns, or raises.
+    """
+    token = _ASKED.set(goes)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -161,9 +186,11 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         square = square_for(slices, self.size, pixel_mm) if self.size and not laid else laid
         air = None if laid else slices.amin(dim=(0, 2, 3))
         depth = inputs.shape[-1] if is_volume else 1
+        goes = _ASKED.get()
         whole: Tensor | None = None  # written part by part: a study of 500 slices has room for one copy
         start = 0
         while start < len(slices):
+            goes()
             stop = min(start + self.batch_size, len(slices))
             try:
                 small = self._shown(slices, start, stop, depth, square, air)

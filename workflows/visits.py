@@ -57,6 +57,8 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
         >>> named_by_place("bert", Path("data/hospital"), Path("data"))
         'bert'
     """
+    if not folder.is_relative_to(root):  # a list may name files elsewhere
+        return name
     parts = [part for part in folder.relative_to(root).parts if part.lower() not in SAYS_NOTHING]
     if name.lower() in SAYS_NOTHING and parts:
         name = parts.pop()

@@ -2,6 +2,7 @@
 "use strict";
 
 const byId = (name) => document.getElementById(name);
+const HERE = location.origin + location.pathname; // without the name and password that it may be called with
 const POLL = 700; // milliseconds between questions about a job
 let most = Infinity; // MiB that the server takes at once
 let current = null; // the job that is shown
@@ -10,7 +11,7 @@ let began = null; // when the job that runs was first seen to run, and how many 
 let timer = 0; // of the next question about the job
 
 async function ask(address, options) {
-  const answer = await fetch(address, options);
+  const answer = await fetch(new URL(address, HERE), options);
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const error = new Error(sentence(await answer.text(), answer.status));
   error.status = answer.status;
@@ -107,7 +108,7 @@ function send(found) {
     back("The files could not be sent: the server does not answer, or one of them changed. Try again.");
   };
   showProgress("Sending", 0);
-  request.open("POST", "/api/jobs");
+  request.open("POST", new URL("api/jobs", HERE));
   request.send(form);
 }
 
@@ -253,7 +254,7 @@ async function resume() {
   const name = location.hash.slice(1);
   if (!name || sending || current?.id === name) return;
   try {
-    follow(await ask(`/api/jobs/${encodeURIComponent(name)}`));
+    follow(await ask(`api/jobs/${encodeURIComponent(name)}`));
   } catch (error) {
     forget(error.message);
   }
@@ -272,7 +273,7 @@ async function start() {
   for (const name of ["choose-files", "choose-folder"]) byId(name).addEventListener("change", chosen);
   for (const name of ["cancel", "delete"]) byId(name).addEventListener("click", remove);
   try {
-    const model = await ask("/api/model");
+    const model = await ask("api/model");
     byId("model").textContent = `The model is ${model.network} (${model.sha256.slice(0, 8)}), on ${model.device}.`;
     byId("limits").textContent = `Up to ${model.largest_upload_mb} MiB at once. Results are deleted after ` +
       `${model.keep_minutes} minutes, and when the server stops.`;

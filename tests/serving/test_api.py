@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import base64
 import errno
 import io
 import json
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import nibabel as nib
 import numpy as np
@@ -16,9 +20,9 @@ from PIL import Image
 from pydicom import dcmread
 from starlette.requests import Request
 
-from gliomaseg.serving import api, outlining, uploads, web_server
+from gliomaseg.serving import api, landing, outlining, uploads, web_server
 from gliomaseg.serving.api import create_app
-from gliomaseg.serving.jobs import Job, Jobs
+from gliomaseg.serving.jobs import Job, Jobs, StoppedError
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.phantom_study import write_dicom
@@ -304,8 +308,8 @@ def test_pages_say_that_they_are_not_for_diagnosis_and_load_nothing_from_elsewhe
     for attribute in ('src="', '<link rel="stylesheet" href="', '<link rel="icon" href="'):
         for place in answer.text.split(attribute)[1:]:
             name = place.split('"')[0]
-            assert name.startswith("/")
-            assert client.get(name).status_code == 200, name
+            assert not name.startswith(("/", "http")), name  # a proxy may show the page below a path
+            assert client.get(urljoin(address, name)).status_code == 200, name
     assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
     assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == (
         "no-store",
@@ -478,7 +482,8 @@ def test_whoever_reads_that_a_job_is_done_reads_all_of_it(tmp_path: Path) -> Non
             return value
 
     job = Ending("a", tmp_path, state="running")
-    assert api._describe(job, Jobs(tmp_path, lambda *_: None)).state == "running"
+    served = api.Served(None, ServeSettings(), Jobs(tmp_path, lambda *_: None), None)
+    assert api._describe(job, served).state == "running"
 
 
 def test_an_upload_that_nobody_waits_for_is_given_up(
@@ -526,3 +531,100 @@ def test_an_unexpected_fault_in_one_study_leaves_the_others_to_be_looked_at(
     assert failed["reason"] == "Something went wrong that should not (KeyError); please report it."
     assert (job["state"], job["done"], job["total"]) == ("done", 2, 2)
     assert "secret" not in json.dumps(job)
+
+
+TOKEN = "0123456789abcdef"
+
+
+def test_a_server_with_a_token_answers_those_who_show_it(bright_segmenter: Segmenter, folder: Path) -> None:
+    folder.mkdir()
+    app = create_app(bright_segmenter, ServeSettings(token=TOKEN), folder)
+    basic = base64.b64encode(f"anna:{TOKEN}".encode()).decode()
+    with TestClient(app, base_url=ADDRESS) as client:
+        for path in ("/", "/page.js", "/api/model", "/api/docs", "/metrics", "/api/jobs/x"):
+            answer = client.get(path)
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"].startswith("Basic realm=")  # so that browsers ask
+            assert "send it as `Authorization: Bearer TOKEN`, or as the password" in answer.json()["detail"]
+        assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).status_code == 401
+        assert list(folder.iterdir()) == []
+        for shown in (f"Bearer {TOKEN}", f"bearer  {TOKEN}", f"Basic {basic}"):
+            assert client.get("/api/model", headers={"authorization": shown}).status_code == 200, shown
+        for wrong in ("Bearer", f"Bearer {TOKEN}0", TOKEN, f"Basic {TOKEN}", "Basic YTpi", f"Digest {TOKEN}"):
+            assert client.get("/api/model", headers={"authorization": wrong}).status_code == 401, wrong
+        assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
+
+
+def test_below_a_path_all_addresses_have_it(
+    bright_segmenter: Segmenter, folder: Path, phantom_data: Path
+) -> None:
+    folder.mkdir()
+    app = create_app(bright_segmenter, ServeSettings(root_path="glioma/", token=TOKEN), folder)
+    with TestClient(app, base_url=ADDRESS, headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        job = done(client, slices_of(phantom_data))  # the proxy may leave the path in the request or not
+        assert job["self"] == f"/glioma/api/jobs/{job['id']}"
+        (study,) = job["studies"]
+        for address in (job["self"], job["archive"], study["overlay"], *study["files"]):
+            assert address.startswith("/glioma/api/jobs/")
+            assert client.get(address).status_code == 200, address
+            assert client.get(address.removeprefix("/glioma")).status_code == 200, address
+        assert client.get("/glioma/health/live", headers={"authorization": ""}).status_code == 200
+        assert client.get("/glioma/api/openapi.json").json()["servers"] == [{"url": "/glioma"}]
+
+
+def test_a_line_for_each_upload_names_nobody(
+    bright_segmenter: Segmenter, folder: Path, phantom_data: Path, head: Any, tmp_path: Path
+) -> None:
+    folder.mkdir()
+    told: list[str] = []
+    app = create_app(bright_segmenter, ServeSettings(), folder, told.append)
+    with TestClient(app, base_url=ADDRESS) as client:
+        done(client, slices_of(phantom_data))
+        scan = volume(head.scan[..., 1], head.affine, tmp_path / "anna.nii.gz")
+        done(client, [scan, ("files", ("bert.nii.gz", b"no scan"))])
+        done(client, [("files", ("carl.nii.gz", b"no scan"))])
+        client.get("/")  # a turn of the loop, so that the last line is there
+    lines = [re.sub(r"^[-0-9]{10} [0-9:]{8} |[0-9.]+ s$", "", line) for line in told]
+    assert lines == [
+        "upload 1: 1 study outlined, ",
+        "upload 2: 1 study outlined, 1 not, ",
+        "upload 3: nothing outlined, ",
+    ]
+
+
+def test_an_upload_of_which_nothing_more_comes_is_given_up(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_: Request) -> AsyncGenerator[bytes, None]:
+        yield b"--e\r\n"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(landing, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(Request, "stream", silent)
+    answer = client.post("/api/jobs", files=[("files", ("a.tif", b""))])
+    assert answer.status_code == 408
+    assert answer.json()["detail"].startswith(
+        "An upload goes on without breaks, but nothing came for 0 seconds"
+    )
+    assert list(folder.iterdir()) == []
+    assert client.app.state.served.jobs.count("uploading") == 0
+
+
+def test_a_study_at_work_stops_between_its_parts(
+    bright_segmenter: Segmenter, head: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bright_segmenter.inferer, "batch_size", 2)
+    job = Job("a", tmp_path)
+    job.input.mkdir()
+    volume(head.scan[..., 1], head.affine, job.input / "anna.nii.gz")
+    asked: list[int] = []
+
+    def goes() -> None:
+        asked.append(len(asked))
+        if len(asked) == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        outlining.Outliner(bright_segmenter)(job, goes)
+    assert not list(job.output.rglob("*_mask*"))
+    assert asked == [0, 1, 2]

@@ -156,7 +156,7 @@ def test_a_second_interrupt_does_not_wait_for_the_study_at_work(tmp_path: Path, 
         address = started(output, process)
         body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\nx\r\n--e--\r\n'
         asked(f"{address}/api/jobs", body, "multipart/form-data; boundary=e")
-        for words in ("at work", "Finishing the study at work; Ctrl-C again leaves at once."):
+        for words in ("at work", "Stopping the study at work; Ctrl-C again leaves at once."):
             while words not in output.read_text(encoding="utf-8"):
                 assert process.poll() is None, output.read_text(encoding="utf-8")
                 _pause()
