@@ -31,11 +31,11 @@ LOADED_BY_PATH = ("serving", "label_app", "main")
 ORDER = [
     "memory", "files", "occupied", "pool", "machine", "causes",  # reading and writing, and what went wrong
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
-    "visits", "slices", "studies", "dataset_json", "sequences", "sequence_files", "nifti_folder",
-    "path_table", "doubles", "sources",  # what a folder holds
+    "visits", "slices", "studies", "dataset_json", "sequences", "dicom_series", "sidecars",
+    "sequence_files", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
     "folds",  # who trains
-    "dicom_series", "dicom_folder", "inputs",  # what a person names to be segmented
+    "dicom_folder", "inputs",  # what a person names to be segmented
     "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
     "averaging", "calibration", "fitting", "mask_checks", "surface_distance", "lesions",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures

@@ -22,6 +22,7 @@ from .files import InputError, NothingFoundError
 from .nifti_folder import ENDINGS, find_volume_studies, holds_labels, is_label, is_volume, scan_name, stem_of
 from .sequence_files import channel_count, channels_of_names
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .sidecars import Described, described_studies
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
@@ -210,9 +211,12 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
     volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     others = False
     unread: list[Path] = []
+    described: list[Record] = []
     for place, names in walk(folder, without):
         if place == folder or not holds_labels(place):
-            _collect_volumes(place, names, volumes)
+            records, left = _described(place, names)
+            described += records
+            _collect_volumes(place, left, volumes)
         unread += [place / name for name in names if name.lower().endswith(UNREAD)]
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
@@ -224,11 +228,12 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     volumes = _without_extras(volumes)
     labels: dict[str, str] = {}
-    if any(UNKNOWN not in parts for parts in volumes.values()):
+    if described or any(UNKNOWN not in parts for parts in volumes.values()):
         labels = _labels_of(folder, without)
         volumes = _without_labels(volumes, set(labels.values()))
-    if any(UNKNOWN not in parts for parts in volumes.values()):
-        named = [_with_label(_named_by_sequence(*item), labels) for item in sorted(volumes.items())]
+    if described or any(UNKNOWN not in parts for parts in volumes.values()):
+        named = [_with_label(record, labels) for record in described]
+        named += [_with_label(_named_by_sequence(*item), labels) for item in sorted(volumes.items())]
         studies = find_slice_studies(folder.absolute(), without)
         stacks = [study.record() for study in studies if study.has_images]
         own = [_named_by_place(record, folder) for record in (*named, *_scans_beside(found, stacks))]
@@ -246,6 +251,28 @@ def _named_by_place(record: Record, root: Path) -> Record:
     """Call a study as training calls it."""
     name = named_by_place(str(record[keys.PATIENT]), _folder_of(record), root.absolute())
     return {**record, keys.PATIENT: name}
+
+
+def _described(place: Path, names: Sequence[str]) -> tuple[list[Record], list[str]]:
+    """Return the studies of a folder that JSON files describe, and the names of all other files."""
+    scans = {stem_of(name): place / name for name in names if is_volume(name)}
+    scans = {stem: path for stem, path in scans.items() if not is_label(stem)}
+    found = list(described_studies(place, scans))
+    used = {scans[stem].name for one in found for stem in one.stems}
+    return [_record_of(one, place, scans) for one in found], [name for name in names if name not in used]
+
+
+def _record_of(study: Described, place: Path, scans: Mapping[str, Path]) -> Record:
+    record: Record = {keys.PATIENT: study.name or place.absolute().name}
+    if study.refused:
+        return {
+            **record,
+            keys.IMAGE: [str(scans[stem]) for stem in sorted(study.stems)],
+            REFUSED: study.refused,
+        }
+    shown = {keys.SEQUENCES: list(study.files)} if len(study.files) > 1 else {}
+    files = [str(path) for path in study.files.values()]
+    return {**record, keys.IMAGE: files, **shown, NOTES: list(study.notes)}
 
 
 def _beside(found: Sequence[Record], folder: Path, without: Path | None, apart: bool) -> list[Record]:

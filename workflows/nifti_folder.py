@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -276,7 +276,7 @@ def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> I
     """Yield the studies that scans and labels make, each by the name of its scan."""
     from .sequence_files import join_sequences  # the transforms bring MONAI along: for volumes only
 
-    joined = list(join_sequences(folder, images, labels))
+    joined = [*join_sequences(folder, images, labels), *_described(folder, images, labels)]
     for study, stems in joined:
         yield study
         images = {stem: path for stem, path in images.items() if stem not in stems}
@@ -290,6 +290,30 @@ def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> I
         labels = {name: label}
     for patient in sorted({*images, *labels}):
         yield _volume(patient, images.get(patient), labels.get(patient))
+
+
+def _described(
+    folder: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
+) -> Iterator[tuple[Study, Collection[str]]]:
+    """Yield the studies with a label that JSON files describe, with the names of their scans."""
+    from .sequence_files import joined_study
+    from .sidecars import described_studies
+
+    found = list(described_studies(folder, images)) if labels else []
+    for one in found:
+        own = [labels[stem] for stem in sorted({one.name, *one.stems}) if stem in labels]
+        label = (
+            own[0]
+            if len(own) == 1
+            else next(iter(labels.values()))
+            if len(found) == len(labels) == 1
+            else None
+        )
+        if label is not None and one.refused:
+            logger.warning("%s", one.refused)
+        elif label is not None:
+            name = one.name or folder.absolute().name
+            yield joined_study(name, one.files, label, folder), one.stems
 
 
 def _alike(label: str, scan: str) -> bool:

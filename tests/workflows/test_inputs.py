@@ -14,6 +14,7 @@ from PIL import Image
 
 from gliomaseg.transforms import keys
 from gliomaseg.workflows import dicom_folder
+from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.dicom_folder import NOTES, REFUSED, find_dicom_studies
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
@@ -619,3 +620,103 @@ def test_scans_of_imagests_that_are_not_taken_are_mentioned(
     write_numbered(tmp_path / "imagesTs", "t")
     assert [record[keys.PATIENT] for record in find_studies_to_predict([tmp_path])] == ["a"]
     assert f"Of {tmp_path} the scans of imagesTr are taken; name imagesTs by itself" in caplog.text
+
+
+def converted(folder: Path, **described: Mapping[str, Any]) -> Path:
+    """Write volumes with JSON files beside them, as dcm2niix does."""
+    for stem, content in described.items():
+        volume(folder / f"{stem}.nii.gz")
+        words = {"Modality": "MR", "ConversionSoftware": "dcm2niix", **content}
+        (folder / f"{stem}.json").write_text(json.dumps(words), encoding="utf-8")
+    return folder
+
+
+AXIAL = {"ImageOrientationPatientDICOM": [1, 0, 0, 0, 1, 0], "SliceThickness": 5}
+DCM2NIIX = {
+    "brain_AX_T1_4": {"SeriesDescription": "AX T1", "SeriesNumber": 4, **AXIAL},
+    "brain_AX_FLAIR_5": {"SeriesDescription": "AX T2 FLAIR", "SeriesNumber": 5, **AXIAL},
+    "brain_AX_T1_POST_9": {"SeriesDescription": "AX T1 POST", "SeriesNumber": 9, **AXIAL},
+    "brain_DWI_3": {"SeriesDescription": "DWI b1000", "SeriesNumber": 3, **AXIAL},
+}
+
+
+def test_files_of_dcm2niix_are_one_study_by_what_lies_beside_them(tmp_path: Path) -> None:
+    converted(tmp_path / "anna", **DCM2NIIX)
+    (record,) = find_studies_to_predict([tmp_path])
+    assert record[keys.PATIENT] == "anna"
+    assert record[keys.SEQUENCES] == ["pre-contrast", "FLAIR", "post-contrast"]
+    names = ["brain_AX_T1_4.nii.gz", "brain_AX_FLAIR_5.nii.gz", "brain_AX_T1_POST_9.nii.gz"]
+    assert [Path(file).name for file in record[keys.IMAGE]] == names
+    assert record[NOTES] == ["brain_AX_FLAIR_5.nii.gz was taken as FLAIR by its JSON file."]
+
+
+def test_times_of_dcm2niix_are_seconds(tmp_path: Path) -> None:
+    times = {"EchoTime": 0.12, "RepetitionTime": 9.0, "InversionTime": 2.5, **AXIAL}
+    other = {"EchoTime": 0.01, "RepetitionTime": 0.5, **AXIAL}
+    converted(tmp_path / "anna", a_5=times, a_4=other)
+    (record,) = find_studies_to_predict([tmp_path])
+    assert [Path(file).name for file in record[keys.IMAGE]] == ["a_4.nii.gz", "a_5.nii.gz"]
+    assert record[keys.SEQUENCES] == ["pre-contrast", "FLAIR"]
+
+
+def test_a_study_of_dcm2niix_with_its_label_trains(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        converted(tmp_path / patient, **DCM2NIIX)
+    volume(tmp_path / "anna" / "lesion.nii.gz")
+    volume(tmp_path / "bert" / "brain_AX_FLAIR_5_seg.nii.gz")
+    volume(tmp_path / "without" / "x.nii.gz")
+    cases = {case[keys.PATIENT]: case for case in find_cases(tmp_path)}
+    assert sorted(cases) == ["anna", "bert", "x"]
+    assert cases["anna"][keys.LABEL] == str(tmp_path / "anna" / "lesion.nii.gz")
+    assert cases["bert"][keys.LABEL] == str(tmp_path / "bert" / "brain_AX_FLAIR_5_seg.nii.gz")
+    assert cases["bert"][keys.SEQUENCES] == ["pre-contrast", "FLAIR", "post-contrast"]
+    found = {record[keys.PATIENT]: record for record in find_studies_to_predict([tmp_path])}
+    assert {name: record.get(keys.LABEL) for name, record in found.items()} == {
+        name: case.get(keys.LABEL) for name, case in cases.items()
+    }
+
+
+def test_studies_of_dcm2niix_in_one_folder_are_told_apart_by_whose_they_are(tmp_path: Path) -> None:
+    described = {
+        f"{person}_{stem}": {**content, "PatientID": person}
+        for person in ("anna", "bert")
+        for stem, content in DCM2NIIX.items()
+    }
+    converted(tmp_path, **described)
+    found = find_studies_to_predict([tmp_path])
+    assert [record[keys.PATIENT] for record in found] == ["anna_brain", "bert_brain"]
+    assert all(len(record[keys.IMAGE]) == 3 for record in found)
+
+
+def test_several_flair_of_nobody_are_a_study_each(tmp_path: Path) -> None:
+    flair = DCM2NIIX["brain_AX_FLAIR_5"]
+    converted(tmp_path, anna_5=flair, bert_5=flair, bert_4=DCM2NIIX["brain_AX_T1_4"])
+    found = find_studies_to_predict([tmp_path])
+    assert [(record[keys.PATIENT], len(record[keys.IMAGE])) for record in found] == [
+        ("anna_5", 1),
+        ("bert_5", 1),
+    ]
+    assert found[0][NOTES] == [
+        "anna_5.nii.gz was taken as FLAIR by its JSON file.",
+        "Other sequences are left out: 2 files of this folder are FLAIR.",
+    ]
+
+
+def test_a_study_of_dcm2niix_without_flair_is_refused(tmp_path: Path) -> None:
+    converted(tmp_path / "anna", a_4=DCM2NIIX["brain_AX_T1_4"], a_3=DCM2NIIX["brain_DWI_3"])
+    (record,) = find_studies_to_predict([tmp_path])
+    assert record[REFUSED] == (
+        f"No series in {tmp_path / 'anna'} is known as FLAIR: there is 3 (DWI b1000), 4 (AX T1), as their "
+        "JSON files say; name its files with --flair, --pre and --post, and no other input."
+    )
+
+
+def test_names_that_tell_come_before_json_files_and_other_json_is_none(tmp_path: Path) -> None:
+    converted(tmp_path / "anna", case_flair=DCM2NIIX["brain_AX_T1_4"], case_t1=DCM2NIIX["brain_AX_FLAIR_5"])
+    for stem in ("x", "y"):
+        volume(tmp_path / "bert" / f"{stem}.nii.gz")
+    (tmp_path / "bert" / "x.json").write_text("[1]", encoding="utf-8")
+    (tmp_path / "bert" / "y.json").write_text('{"labels": 3}', encoding="utf-8")
+    found = {record[keys.PATIENT]: record for record in find_studies_to_predict([tmp_path])}
+    assert sorted(found) == ["case", "x", "y"]
+    assert [Path(file).name for file in found["case"][keys.IMAGE]] == ["case_t1.nii.gz", "case_flair.nii.gz"]

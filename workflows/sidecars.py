@@ -1,0 +1,129 @@
+"""The JSON files that dcm2niix writes beside NIfTI in, which file of a study shows which sequence out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .dicom_series import Series, choose_series
+from .files import InputError
+from .sequences import FLAIR, sequence_of_name
+
+logger = logging.getLogger(__name__)
+
+SECONDS = ("InversionTime", "EchoTime", "RepetitionTime")
+"""What dcm2niix writes in seconds, and DICOM in milliseconds."""
+
+KNOWN_BY = ("SeriesDescription", "ProtocolName", "EchoTime")
+"""A JSON file with one of these keys describes a series."""
+
+OTHER_WORDS = {
+    "ImageOrientationPatient": "ImageOrientationPatientDICOM",
+    "SequenceName": "PulseSequenceName",
+    "ContrastBolusAgent": "ContrastBolusIngredient",
+}
+"""DICOM's word -> what dcm2niix calls it."""
+
+WHOSE = ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate")
+"""What tells studies in one folder apart, where it was kept."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """The files of one study, by what their JSON files say.
+
+    Attributes:
+        name: of the study; empty where the folder holds no other.
+        files: sequence -> file, in the order of ``keys.CHANNELS``; empty if it cannot be told.
+        stems: names of all its files, without endings, the chosen ones among them.
+        notes: what is to be said about the choice.
+        refused: why it cannot be told.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    stems: frozenset[str]
+    notes: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+def described_studies(folder: Path, images: Mapping[str, Path]) -> Iterator[Described]:
+    """Yield the studies of a folder that JSON files describe.
+
+    Names come first: where one of them says that it is FLAIR, nothing is looked up. A single file is a study
+    whatever it is called.
+
+    Args:
+        folder: where they lie.
+        images: scans, by their names without ending.
+    """
+    if len(images) < 2 or any(sequence_of_name(stem)[1] == FLAIR for stem in images):
+        return
+    groups: dict[tuple[str, ...], dict[str, Series]] = {}
+    for stem, path in images.items():
+        header = read_sidecar(path)
+        if header is not None:
+            whose = tuple(str(header.get(key) or "") for key in WHOSE)
+            groups.setdefault(whose, {})[stem] = Series((str(path),), header)
+    for series in groups.values():
+        name = "" if len(groups) == 1 else os.path.commonprefix(list(series)).strip("_-. ")  # noqa: RUF071
+        flair = [stem for stem, one in series.items() if one.sequence == FLAIR and one.can_be_cut_axially]
+        if len(flair) > 1:
+            yield from _each(flair, series)
+        else:
+            yield _chosen(name, series, folder)
+
+
+def _each(flair: Sequence[str], series: Mapping[str, Series]) -> Iterator[Described]:
+    """Yield a study for each FLAIR: nothing tells whether they are of one person, or which T1 is whose."""
+    others = series.keys() - flair
+    for number, stem in enumerate(flair):
+        file = Path(series[stem].files[0])
+        notes = [f"{file.name} was taken as FLAIR by its JSON file."]
+        if others:
+            notes.append(f"Other sequences are left out: {len(flair)} files of this folder are FLAIR.")
+        yield Described(stem, {FLAIR: file}, frozenset({stem, *(() if number else others)}), tuple(notes))
+
+
+def _chosen(name: str, series: Mapping[str, Series], folder: Path) -> Described:
+    stems = frozenset(series)
+    try:
+        choice = choose_series(list(series.values()), {}, str(folder))
+    except InputError as error:
+        rule, _, _ = str(error).partition("; ")
+        return Described(
+            name,
+            {},
+            stems,
+            refused=f"{rule}, as their JSON files say; name its files with --flair, --pre and --post, and no "
+            "other input.",
+        )
+    files = {sequence: Path(one.files[0]) for sequence, one in choice.series.items()}
+    told = f"{files[FLAIR].name} was taken as FLAIR by its JSON file."
+    return Described(name, files, stems, (told, *choice.notes))
+
+
+def read_sidecar(volume: Path) -> dict[str, Any] | None:
+    """Return what the JSON file beside a volume says, in the words and units of DICOM; None without one.
+
+    Args:
+        volume: ``name.nii`` or ``name.nii.gz``; the file is ``name.json``.
+    """
+    stem = volume.name[: -len(".nii.gz")] if volume.name.lower().endswith(".nii.gz") else volume.stem
+    try:
+        content = json.loads((volume.parent / f"{stem}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or not any(key in content for key in KNOWN_BY):
+        return None
+    header = {**{word: content.get(key) for word, key in OTHER_WORDS.items()}, **content}
+    for key in SECONDS:
+        value = header.get(key)
+        if isinstance(value, (int, float)):
+            header[key] = 1000 * value
+    return header
