@@ -15,7 +15,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-label demo label check test test-label test-wheel bench clean
+.PHONY: help setup setup-label demo label check test test-label test-page test-wheel bench clean
 
 help: ## Show these words
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: setup ## Every test, warnings as errors, 90 % of the lines covered
 
 test-label: setup setup-label ## Start a real MONAI Label server and check its answers (Python 3.11)
 	@scripts/test_label.sh
+
+test-page: setup ## Click through the page of `gliomaseg serve` in Chromium
+	@scripts/test_page.sh
 
 test-wheel: setup ## Build the wheel and run the tests against it, outside the tree
 	@scripts/test_wheel.sh
