@@ -26,6 +26,9 @@ LONGEST_NAME: Final = 200
 DEEPEST: Final = 16
 """Folders within folders."""
 
+NO_NAMES: Final = ("i", "im", "img", "image", "mr", "slice", "z")
+"""What files of scans are called by, and nobody is."""
+
 SHORTEST: Final = 3
 """Letters that the names of loose files have in common, at least, to be called after them."""
 
@@ -224,9 +227,12 @@ def _gather(folder: Path) -> None:
     first, last = min(path.name for path in loose), max(path.name for path in loose)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     shared = "".join(letter for letter, _ in alike)
-    common = re.sub(r"[._ -]*\d*$", "", shared) or re.sub(r"[._ -]+\d*$", "", shared)  # no slice's number
+    common = re.sub(r"[._ -]*\d*$", "", shared)  # no slice's number
+    if not common and (cut := re.sub(r"[._ -]+\d*$", "", shared)) != shared:
+        common = cut
     whole = shared[len(common) :][:1] in ("_", "-", ".", " ")
-    place = folder / (common if common and (whole or len(common) >= SHORTEST) else "study")
+    told = common and common.lower() not in NO_NAMES
+    place = folder / (common if told and (whole or len(common) >= SHORTEST) else "study")
     while place.exists():
         place = place.with_name(f"{place.name}_")
     place.mkdir()

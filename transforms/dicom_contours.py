@@ -115,12 +115,39 @@ def _filled(outlines: Sequence[Points], shape: tuple[int, int]) -> npt.NDArray[n
     inside = np.zeros(len(centres), dtype=np.bool_)
     for outline in outlines:
         if len(outline) >= 3:
-            inside ^= Outline(_counterclockwise(outline)).contains_points(centres, radius=ON_THE_LINE)
+            inside ^= Outline(outline).contains_points(centres) | _on_the_line(outline, shape)
     return inside.reshape(shape).astype(np.uint8)
 
 
-def _counterclockwise(outline: Points) -> Points:
-    """Return a contour in the direction in which matplotlib's radius widens it."""
-    x, y = outline.T
-    area = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
-    return outline if area >= 0 else outline[::-1]
+def _on_the_line(outline: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return for the centres of all voxels whether they lie on an edge; a slit is none.
+
+    A slit is an edge that is walked both ways: contours with holes are drawn so.
+    """
+    found = np.zeros(shape, dtype=np.bool_)
+    ends = np.roll(outline, -1, axis=0)
+    walked = {(*start, *end) for start, end in zip(outline.tolist(), ends.tolist(), strict=True)}
+    for start, end in zip(outline, ends, strict=True):
+        if (*end.tolist(), *start.tolist()) in walked:
+            continue
+        low = np.maximum(np.ceil(np.minimum(start, end) - ON_THE_LINE), 0).astype(int)
+        high = np.minimum(np.floor(np.maximum(start, end) + ON_THE_LINE), np.array(shape) - 1).astype(int)
+        if (low > high).any():
+            continue
+        box: Points = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), axis=-1).astype(
+            np.float64
+        )
+        found[low[0] : high[0] + 1, low[1] : high[1] + 1] |= _distance(box, start, end) <= ON_THE_LINE
+    return found.reshape(-1)
+
+
+def _distance(places: Points, start: Points, end: Points) -> npt.NDArray[np.float64]:
+    """Return how far places ``(..., 2)`` are from the line through two points, or from the only one."""
+    along = end - start
+    length = float(np.hypot(*along))
+    if length == 0:
+        gap: npt.NDArray[np.float64] = np.hypot(*np.moveaxis(places - start, -1, 0))
+        return gap
+    x, y = np.moveaxis(places - start, -1, 0)
+    across: npt.NDArray[np.float64] = np.abs(x * along[1] - y * along[0]) / length
+    return across

@@ -41,19 +41,35 @@ class ResizeStudyd(MapTransform):  # type: ignore[misc]
         self.label_key = label_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return a copy of ``data`` with image and label at the asked size."""
+        """Return a copy of ``data`` with image and label at the asked size.
+
+        Raises:
+            ValueError: the label has other proportions than its image.
+        """
         result = dict(data)
         if self.size is not None:
+            image = data.get(keys.IMAGE, data.get(self.label_key))
+            known = image is not None and pixel_mm_of(image) is not None
             for key in self.key_iterator(result):
                 mode = "nearest-exact" if key == self.label_key else "area"
                 volume = result[key]
-                if pixel_mm_of(volume) is None:
-                    if key == self.label_key and keys.IMAGE in data:  # masks may be stored smaller
-                        shape = data[keys.IMAGE].shape
-                        volume = _resize(volume, (int(shape[1]), int(shape[2])), mode)
-                    volume = _padded(volume, with_zeros=key == self.label_key)
+                if key == self.label_key and image is not None:  # masks may be stored smaller
+                    shape = (int(image.shape[1]), int(image.shape[2]))
+                    _require_alike(volume, shape)
+                    volume = volume if known else _resize(volume, shape, mode)
+                volume = volume if known else _padded(volume, with_zeros=key == self.label_key)
                 result[key] = _resize(volume, (self.size, self.size), mode)
         return result
+
+
+def _require_alike(mask: torch.Tensor, shape: tuple[int, int]) -> None:
+    """Refuse a mask that is cut or padded otherwise than its image; half a pixel may be rounded away."""
+    height, width = int(mask.shape[1]), int(mask.shape[2])
+    if abs(height * shape[1] - width * shape[0]) > max(*shape, height, width) / 2:
+        raise ValueError(
+            f"A mask that is resized has the proportions of its image, but one of {height} x {width} pixels "
+            f"came with an image of {shape[0]} x {shape[1]}; save it as large as the image."
+        )
 
 
 def _padded(volume: torch.Tensor, *, with_zeros: bool) -> torch.Tensor:

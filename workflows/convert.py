@@ -190,11 +190,17 @@ def _beside(job: _Job, jobs: Sequence[_Job], output: Path) -> Iterator[Path]:
     rest = [other for other in jobs if other is not job]
     others = [other.folder for other in rest if job.folder in other.folder.parents]
     shared = any(Path(file).parent == job.folder for other in rest for file in other.study.files)
+    sharing = [other.name for other in rest if other.folder == job.folder]
     for path in volumes_in(job.folder, output):
-        rest_of_name = path.name.casefold().removeprefix(job.name.casefold())
-        named = rest_of_name != path.name.casefold() and rest_of_name[:1] in "-_. "
+        fits = [name for name in (job.name, *sharing) if _is_called_after(path.name, name)]
+        named = bool(fits) and max(fits, key=len) == job.name
         if (named or not shared) and not any(folder in path.parents for folder in others):
             yield path
+
+
+def _is_called_after(file: str, study: str) -> bool:
+    rest = file.casefold().removeprefix(study.casefold())
+    return rest != file.casefold() and rest[:1] in ("-", "_", ".", " ")
 
 
 def _check_places(jobs: Sequence[_Job], output: Path) -> None:
@@ -276,7 +282,7 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
         found, truth = _read_truth(truth, volumes[FLAIR], options, said)
         _require_ours(output / job.name / f"{job.name}_{TRUTH_END}.nii.gz")
     except (ValueError, OSError) as error:
-        there = (output / job.name).is_dir()
+        there = job.name in finished.names()
         left = f" What an earlier call wrote of it is still in {output / job.name}." if there else ""
         return {**row, "problem": f"{error}{left}"}
     flair = volumes[FLAIR]
@@ -293,7 +299,7 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
         row |= {"segments": list(found.segments), "truth_voxels": voxels}
         if flair.spacing_known:
             row["truth_ml"] = round(voxels * voxel_volume_mm3(flair.affine) / 1000, 3)
-        words = _mark(found.mask)
+        words = _mark(found.mask, flair.affine)
         files.write_nifti(label, found.mask, flair.affine, spacing_known=flair.spacing_known, words=words)
         paths.append(label)
     _remove_others(folder, job.name, paths)
@@ -351,7 +357,7 @@ def _require_ours(label: Path) -> None:
         return
     try:
         image = nib.load(label)
-        ours = _mark(np.asarray(image.dataobj)).encode() in bytes(image.header["descrip"])
+        ours = _mark(np.asarray(image.dataobj), image.affine).encode() in bytes(image.header["descrip"])
     except Exception:  # nibabel and gzip raise many kinds for a damaged file
         ours = False
     if not ours:
@@ -360,8 +366,10 @@ def _require_ours(label: Path) -> None:
         )
 
 
-def _mark(values: npt.NDArray[Any]) -> str:
-    return f"{MARK} {zlib.crc32(np.ascontiguousarray(values).tobytes()):08x}"
+def _mark(values: npt.NDArray[Any], affine: npt.NDArray[Any]) -> str:
+    """Return words that hold for these values at this place alone; NIfTI keeps places in 32 bits."""
+    content = np.ascontiguousarray(values).tobytes() + np.asarray(affine, np.float32).tobytes()
+    return f"{MARK} {zlib.crc32(content):08x}"
 
 
 def _remove_others(folder: Path, name: str, kept: Sequence[Path]) -> None:

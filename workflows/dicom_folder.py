@@ -29,7 +29,7 @@ TAGS = [
     "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "SeriesDescription",
     "ProtocolName", "SequenceName", "Modality", "ImageType", "ContrastBolusAgent", "InversionTime",
     "EchoTime", "RepetitionTime", "FrameOfReferenceUID", "ImageOrientationPatient", "SliceThickness",
-    "SpacingBetweenSlices", "Rows", "SOPClassUID", "ImagePositionPatient",
+    "SpacingBetweenSlices", "Rows", "SOPClassUID", "SOPInstanceUID", "ImagePositionPatient",
 ]  # fmt: skip
 """What is read of each file to sort it."""
 

@@ -99,7 +99,7 @@ def _name_of(item: Any) -> str:
 
 def _read_csv(path: Path) -> dict[str, list[str]]:
     rows = read_rows(path, ("patient", "split"))
-    return _collect(path, [(row["split"], row["patient"]) for row in rows])
+    return _collect(path, [(row["split"], row["patient"]) for _, row in rows])
 
 
 def _collect(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

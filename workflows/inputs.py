@@ -360,7 +360,7 @@ def _without_extras(
     """
     cases: dict[Path, list[str]] = {}
     for (folder, case), parts in volumes.items():
-        if FLAIR in parts and case:
+        if FLAIR in parts and case and not T1_FLAIR_WORDS.search(stem_of(parts[FLAIR].name).lower()):
             cases.setdefault(folder, []).append(case)
     own = {folder: found[0] for folder, found in cases.items() if len(found) == 1}
     beside = {place for place in volumes if place[0] in own and place[1] != own[place[0]]}

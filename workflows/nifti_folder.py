@@ -60,26 +60,35 @@ def stem_of(name: str) -> str:
 
 
 _OF_THE_BRAIN = re.compile(
-    r"(?:^|[-_. ])(?:desc-)?(?:brain|bet|hd-?bet|synthstrip|skull|head)$", re.IGNORECASE
+    r"(?:^|[-_. ])(?:desc-)?(?:brain(?:[-_]?mask)?|bet|hd-?bet|synthstrip|skull|head)$", re.IGNORECASE
 )
 """How what stands before the mark of a mask ends where it is that of the brain, and not of a lesion."""
 
 
-_OF_A_LESION = re.compile(r"tumou?r|lesion|roi|glistr", re.IGNORECASE)
+_OF_A_LESION = re.compile(r"(?:tumou?r|lesion|glistr)[a-z]*", re.IGNORECASE)
+
+
+def is_brain(stem: str) -> bool:
+    """Return whether a name ends as those of brains and their masks do.
+
+    Example:
+        >>> is_brain("anna_brain"), is_brain("brainmask"), is_brain("anna_brain_lesion")
+        (True, True, False)
+    """
+    return _OF_THE_BRAIN.search(stem) is not None
 
 
 def is_of_the_brain(stem: str) -> bool:
     """Return whether a label is by its name that of the whole brain, as programs that strip skulls write it.
 
     Example:
-        >>> is_of_the_brain("sub-01_desc-brain_mask"), is_of_the_brain("anna_flair_bet_mask")
+        >>> is_of_the_brain("sub-01_desc-brain_mask"), is_of_the_brain("tumor_001_bet_mask")
         (True, True)
         >>> is_of_the_brain("anna_mask"), is_of_the_brain("anna_brain_tumor_seg")
         (False, False)
     """
-    if not is_label(stem) or _OF_A_LESION.search(stem):
-        return False
-    return bool(_OF_THE_BRAIN.search(scan_name(stem)))
+    found = _OF_THE_BRAIN.search(scan_name(stem)) if is_label(stem) else None
+    return found is not None and not _OF_A_LESION.search(stem, found.start())
 
 
 def is_label(stem: str) -> bool:
@@ -89,7 +98,8 @@ def is_label(stem: str) -> bool:
         >>> is_label("anna_seg"), is_label("Lesion"), is_label("anna")
         (True, True, False)
     """
-    return stem.lower().endswith(LABEL_MARKS) or stem.lower() in LABEL_NAMES
+    lowered = stem.lower()
+    return lowered.endswith((*LABEL_MARKS, "brainmask")) or lowered in LABEL_NAMES
 
 
 def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:

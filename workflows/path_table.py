@@ -32,11 +32,8 @@ def read_path_table(path: Path) -> list[Study]:
         InputError: a column is missing, there are no rows, a row has no patient or image, a slice number is
             not a number, one patient mixes volumes with other files, or a sequence is no volume.
     """
-    rows = read_rows(path, COLUMNS)
     patients: dict[str, list[tuple[int, Row]]] = defaultdict(list)
-    for line, row in enumerate(rows, start=2):
-        if not any(row.values()):
-            continue
+    for line, row in read_rows(path, COLUMNS):
         for column in ("image", "label", *OTHER_SEQUENCES):
             if column in row:
                 row[column] = _native(path, row[column])
@@ -48,8 +45,12 @@ def read_path_table(path: Path) -> list[Study]:
     return [_study(path, patient, lines) for patient, lines in patients.items()]
 
 
-def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
+def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
     """Read a CSV file whose first line names the columns; values are stripped of blanks.
+
+    Returns:
+        Each row with the number of its line, counted as in a table without broken lines; empty ones are left
+        out.
 
     Raises:
         InputError: it is not there or cannot be read, has semicolons or tabs for commas, lacks a column, or
@@ -65,6 +66,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
             names = lowered if len(set(lowered)) == len(set(written)) else written
             reader.fieldnames = names
             rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+            numbered = [(line, row) for line, row in enumerate(rows, start=2) if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"Expected a readable CSV file at {path}, but: {error}. Save it as UTF-8 text."
@@ -76,9 +78,9 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
             f"{path} needs the columns {', '.join(columns)}, but has {', '.join(names) or 'none'}; "
             f"add {', '.join(missing)} to its first line."
         )
-    if not rows:
+    if not numbered:
         raise InputError(f"{path} lists nothing: its first line is the only one. Add a row for each file.")
-    return rows
+    return numbered
 
 
 def _refuse_other_separators(path: Path, names: list[str]) -> None:

@@ -516,10 +516,11 @@ def refuse_other_split(split: Mapping[str, Any], settings: Mapping[str, Any], so
         InputError: such as fold 3, where the datalist has fold 0.
     """
     for name, key in SPLIT_IDS.items():
-        if name in settings and split.get(key) is not None and settings[name] != split[key]:
+        if name in settings and key in split and settings[name] != split[key]:
+            own = "none" if split[key] is None else split[key]
             raise InputError(
                 f"A datalist brings its own split, but `{name}` {settings[name]} was asked for and {source} "
-                f"has {split[key]}; leave it out, or write the datalist anew with gliomaseg prepare."
+                f"has {own}; leave it out, or write the datalist anew with gliomaseg prepare."
             )
 
 

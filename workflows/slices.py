@@ -120,7 +120,7 @@ def decode(content: bytes) -> tuple[str, npt.NDArray[Any]]:
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            pages = _pages_of(picture)
+            pages = getattr(picture, "n_frames", 1)
             if pages != 1:
                 raise SeveralError(f"it holds {pages} pictures, and a slice is one")
             return picture.mode, np.asarray(picture)
@@ -128,14 +128,6 @@ def decode(content: bytes) -> tuple[str, npt.NDArray[Any]]:
         raise
     except Exception as error:  # Pillow's plug-ins let struct.error, SyntaxError, KeyError, ... through
         raise OSError(f"damaged header ({error})") from error
-
-
-def _pages_of(picture: Image.Image) -> int:
-    """Return how many pictures a file holds; one where what it says of further ones is damaged."""
-    try:
-        return int(getattr(picture, "n_frames", 1))
-    except Exception:  # of Pillow's plug-ins
-        return 1
 
 
 def count_lesion_pixels(path: str | os.PathLike[str]) -> int:

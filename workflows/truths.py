@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from .dicom_folder import CONTOURS, DicomStudy
 from .dicom_series import NONE, Series
 from .files import InputError
 from .masks import is_graded
-from .nifti_folder import is_label, is_of_the_brain, is_volume, stem_of
+from .nifti_folder import is_brain, is_label, is_of_the_brain, is_volume, stem_of
 from .sequences import UNKNOWN, sequence_of_name
 from .studies import walk
 
@@ -35,10 +36,12 @@ class Truth:
     Attributes:
         file: a DICOM Segmentation, an RT Structure Set or a NIfTI file.
         series: of the DICOM object; None for NIfTI.
+        by_file: whether it is called by its file, since others are in its series.
     """
 
     file: str
     series: Series | None = None
+    by_file: bool = False
 
     @property
     def is_contours(self) -> bool:
@@ -48,14 +51,20 @@ class Truth:
     @property
     def title(self) -> str:
         """What a person calls it by."""
-        return self.series.title if self.series else Path(self.file).name
+        return self.series.title if self.series and not self.by_file else Path(self.file).name
+
+    @property
+    def word(self) -> str:
+        """What ``--truth`` names it by."""
+        return self.series.number if self.series and not self.by_file else self.title
 
     def is_called(self, word: str) -> bool:
         """Return whether a person may mean it by a word."""
-        if self.series:
+        if self.series and not self.by_file:
             return self.series.is_called(word)
         name = Path(self.file).name
-        return word.strip().casefold() in (name.casefold(), stem_of(name).casefold())
+        stem = stem_of(name) if is_volume(name) else Path(name).stem
+        return word.strip().casefold() in (name.casefold(), stem.casefold())
 
 
 def choose_truth(
@@ -77,20 +86,30 @@ def choose_truth(
     """
     if wanted is not None and wanted.strip().casefold() == NONE:
         return None, []
-    found = [*_segmentations(study), *_labels(volumes)]
-    found += _contours(study)
     if wanted is not None:
-        return _named(found, wanted, study.place), []
+        everything = [*_segmentations(study), *(Truth(str(path)) for path in volumes), *_contours(study)]
+        return _named(everything, wanted, study.place), []
+    found = [*_segmentations(study), *_labels(volumes), *_contours(study)]
     reasons = {one.file: _why_not(one, flair) for one in found}
     left = [one for one in found if not reasons[one.file]]
-    left = [one for one in left if not one.is_contours] or left  # most contours are those of organs
+    others = [one for one in left if not one.is_contours]
     notes = [words for words in reasons.values() if words]
+    if others:  # most contours are those of organs
+        notes += [
+            f"The contours of {one.title} were left aside for {_titles(others)}; --truth {one.word} takes "
+            "them."
+            for one in left
+            if one.is_contours
+        ]
+        left = others
     if len(left) > 1:
         raise InputError(
             f"Several masks of {study.place} may be the truth: {_titles(left)}; name one with --truth "
-            f"{left[0].series.number if left[0].series else left[0].title}, or leave them out with "
-            f"--truth {NONE}."
+            f"{left[0].word}, or leave them out with --truth {NONE}."
         )
+    if not left and volumes:
+        more = f" and {len(volumes) - 1} more" if len(volumes) > 1 else ""
+        notes.append(f"{volumes[0].name}{more} beside it were not taken for its truth; --truth names one.")
     return (left[0] if left else None), notes
 
 
@@ -177,28 +196,29 @@ def volumes_in(folder: Path, without: Path | None = None) -> list[Path]:
 
 
 def _contours(study: DicomStudy) -> list[Truth]:
-    """Return the structure sets of a study, each series of them once."""
-    by_series = {
-        str(header["SeriesInstanceUID"] or file): (file, header) for file, header in study.contours.items()
+    """Return the structure sets of a study, copies of one of them once."""
+    by_instance = {
+        str(header["SOPInstanceUID"] or file): (file, header) for file, header in study.contours.items()
     }
-    return [Truth(file, Series((file,), header)) for file, header in by_series.values()]
+    each = Counter(str(header["SeriesInstanceUID"] or "") for _, header in by_instance.values())
+    return [
+        Truth(file, Series((file,), header), each[str(header["SeriesInstanceUID"] or "")] > 1)
+        for file, header in by_instance.values()
+    ]
 
 
 def _may_be_truth(path: Path) -> bool:
     """Leave out masks of the brain, scans by their names, and what lies among results of ours."""
     stem = stem_of(path.name)
     ours = any((folder / "results.json").is_file() for folder in path.parents[:2])
-    return not ours and not is_of_the_brain(stem) and sequence_of_name(stem)[1] == UNKNOWN
+    brain = is_of_the_brain(stem) or is_brain(stem)
+    return not ours and not brain and sequence_of_name(stem)[1] == UNKNOWN
 
 
 def _labels(volumes: Sequence[Path]) -> list[Truth]:
     """Return the labels among volumes; one that is alone there is a label, whatever its name."""
-    alone = len(volumes) == 1
-    return [
-        Truth(str(path))
-        for path in volumes
-        if _may_be_truth(path) and (alone or is_label(stem_of(path.name)))
-    ]
+    possible = [path for path in volumes if _may_be_truth(path)]
+    return [Truth(str(path)) for path in possible if len(possible) == 1 or is_label(stem_of(path.name))]
 
 
 def _is_ours(file: str) -> bool:

@@ -234,6 +234,9 @@ def test_loose_files_become_a_study_that_is_called_as_they_are(tmp_path: Path) -
         (("P1_1.tif", "P1_2.tif"), "P1"),
         (("P1_flair.nii.gz", "P1_t1.nii.gz"), "P1"),
         (("7_1.tif", "7_2.tif"), "7"),
+        (("100001.dcm", "100002.dcm"), "study"),
+        (("00001.tif", "00020.tif"), "study"),
+        (("IM_0001.dcm", "IM_0002.dcm"), "study"),
         (("anna_flair.nii.gz", "anna_t1.nii.gz"), "anna"),
     ],
 )

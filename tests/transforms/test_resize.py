@@ -67,3 +67,23 @@ def test_volumes_keep_their_shape_by_their_affine() -> None:
     after = ResizeStudyd("image", size=8)({"image": image})["image"]
     assert after.shape == (3, 8, 8, 2)
     assert after.affine.diagonal().tolist() == [30, 15, 5, 1]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_mask_of_other_proportions_is_refused(known: bool) -> None:
+    meta = {"spacing_known": known}
+    image = MetaTensor(torch.zeros(3, 256, 200, 2), meta=dict(meta))
+    for shape in ((256, 256), (200, 256)):
+        case = {"image": image, "label": MetaTensor(torch.zeros(1, *shape, 2), meta=dict(meta))}
+        words = rf"one of {shape[0]} x {shape[1]} pixels came with an image of 256 x 200; save it as large as"
+        with pytest.raises(ValueError, match=words):
+            ResizeStudyd(size=128)(case)
+    half = {"image": image, "label": MetaTensor(torch.zeros(1, 128, 100, 2), meta=dict(meta))}
+    assert ResizeStudyd(size=128)(half)["label"].shape == (1, 128, 128, 2)
+
+
+def test_the_image_decides_whether_pixels_are_known() -> None:
+    image = MetaTensor(torch.zeros(3, 8, 4, 1), meta={"spacing_known": False})
+    label = MetaTensor(torch.ones(1, 8, 4, 1), meta={"spacing_known": True})
+    found = ResizeStudyd(size=8)({"image": image, "label": label})["label"]
+    assert found[0, :, :, 0].sum() == 32  # padded as its image is, and not stretched

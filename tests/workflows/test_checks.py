@@ -887,6 +887,16 @@ def test_a_volume_that_is_called_like_another_sequence_is_told(tmp_path: Path, n
     assert found.what.endswith(", and taken as FLAIR.")
 
 
+def test_a_picture_whose_further_pages_are_damaged_is_damaged(tmp_path: Path, write_patient):
+    folder = write_patient("TCGA_CS_0001_20000101", root=tmp_path)
+    pages = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (10, 20, 30)]
+    file = folder / "TCGA_CS_0001_20000101_1.tif"
+    pages[0].save(file, save_all=True, append_images=pages[1:])
+    file.write_bytes(file.read_bytes()[:-300])
+    (fault,) = check_data(tmp_path).errors
+    assert fault.files == (str(file),)
+
+
 def test_a_picture_of_several_pages_is_no_slice(tmp_path: Path, write_patient):
     folder = write_patient("TCGA_CS_0001_20000101", [1, 2])
     pages = [Image.fromarray(np.zeros((8, 8, 3), np.uint8)) for _ in range(3)]

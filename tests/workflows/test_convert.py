@@ -418,6 +418,48 @@ def test_contours_count_where_there_is_no_other_truth(tmp_path: Path) -> None:
     assert row["truth_voxels"] == 49
 
 
+def test_contours_left_aside_are_told(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    write_contours(study, {"GTV": [box(1.5, 8.5, 2)]})
+    (row,) = converted(study, tmp_path / "out")
+    assert row["notes"] == [
+        "The contours of 12 (no description) were left aside for 9 (edited); --truth 12 takes them."
+    ]
+
+
+def test_two_structure_sets_of_one_series_are_told_apart_and_copies_are_one(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_contours(study, {"GTV": [box(1.5, 8.5, 2)]}, SOPInstanceUID="1.2.76").rename(study / "first.dcm")
+    shutil.copy(study / "first.dcm", study / "copy.dcm")
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth_voxels"] == 49
+    (study / "copy.dcm").unlink()
+    write_contours(study, {"GTV": [box(2.5, 4.5, 3)]}, SOPInstanceUID="1.2.77").rename(study / "second.dcm")
+    words = (
+        r"Several masks of .* may be the truth: first.dcm, second.dcm; name one with --truth first.dcm, or"
+    )
+    with pytest.raises(InputError, match=words):
+        converted(study, tmp_path / "out")
+    for word, voxels in (("first.dcm", 49), ("second", 4)):
+        (row,) = converted(study, tmp_path / "out", truth=word)
+        assert (row["truth"], row["truth_voxels"]) == (f"{word.removesuffix('.dcm')}.dcm", voxels)
+
+
+@pytest.mark.parametrize("slit", [6.0, 6.3])
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_slit_to_a_hole_takes_no_voxels_away(tmp_path: Path, slit: float, way: int) -> None:
+    """One contour goes round the outside, along a slit, round the hole, and back along the slit."""
+    study = write_study(tmp_path / "in" / "anna")
+    outside = [(1.5, 1.5), (8.5, 1.5), (8.5, slit), (5.5, slit)]
+    hole = [(5.5, 3.5), (3.5, 3.5), (3.5, 6.5), (5.5, 6.5), (5.5, slit)]
+    back = [(8.5, slit), (8.5, 8.5), (1.5, 8.5)]
+    outline = np.array([(*point, 2) for point in [*outside, *hole, *back]], float)[::way]
+    write_contours(study, {"GTV": [outline]})
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth_voxels"] == 49 - 6
+
+
 def test_what_holds_no_contours_is_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
     slice_file = str(next((study / "AX_FLAIR").iterdir()))
@@ -645,6 +687,66 @@ def test_a_label_belongs_to_one_study(tmp_path: Path) -> None:
     write_nifti(tmp_path / "flat" / "P1_seg.nii.gz", mask_of(values()), AXIAL)
     rows = {row["study"]: row["truth"] for row in converted(tmp_path / "flat", tmp_path / "out")}
     assert rows == {"P1": "P1_seg.nii.gz", "P2": None}
+
+
+def test_a_label_goes_to_the_longest_name_that_fits(tmp_path: Path) -> None:
+    for number, name in enumerate(("P1", "P1_2"), start=1):
+        write_study(tmp_path / "flat", person=name, StudyInstanceUID=f"1.2.{number}", SOPInstanceUID=None)
+        for file in (tmp_path / "flat").rglob("IM*.dcm"):
+            dataset = pydicom.dcmread(file)
+            dataset.SeriesInstanceUID = f"{dataset.SeriesInstanceUID}.{number}"
+            dataset.save_as(tmp_path / "flat" / f"{name}_{file.parent.name}_{file.name}")
+            file.unlink()
+    write_nifti(tmp_path / "flat" / "P1_2_seg.nii.gz", mask_of(values()), AXIAL)
+    write_nifti(tmp_path / "flat" / "P12_seg.nii.gz", mask_of(values()), AXIAL)  # of nobody here
+    rows = {row["study"]: row["truth"] for row in converted(tmp_path / "flat", tmp_path / "out")}
+    assert rows == {"P1": None, "P1_2": "P1_2_seg.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("beside", "truth"),
+    [
+        (("flair", "drawn"), "drawn.nii.gz"),
+        (("brain_mask", "drawn"), "drawn.nii.gz"),
+        (("brainmask",), None),
+        (("brain",), None),
+        (("one", "two"), None),
+    ],
+)
+def test_what_is_alone_beside_a_study_but_for_scans_and_brains_is_its_truth(
+    tmp_path: Path, beside: tuple[str, ...], truth: str | None
+) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    for name in beside:
+        write_nifti(study / f"{name}.nii.gz", mask_of(values()), AXIAL)
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth"] == truth
+    more = " and 1 more" if len(beside) > 1 else ""
+    words = f"{beside[0]}.nii.gz{more} beside it were not taken for its truth; --truth names one."
+    assert row["notes"] == ([] if truth else [words])
+    (row,) = converted(study, tmp_path / "out", truth=beside[-1])
+    assert row["truth"] == f"{beside[-1]}.nii.gz"
+
+
+def test_a_truth_that_a_person_has_moved_stays(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_truth(study, mask_of(values()))
+    converted(study, tmp_path / "out")
+    path = tmp_path / "out" / "anna" / "anna_seg.nii.gz"
+    own = nib.load(path)
+    moved = own.affine + np.array([[0, 0, 0, 7], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    nib.save(nib.Nifti1Image(np.asarray(own.dataobj), moved, own.header), path)
+    with pytest.raises(InputError, match=rf"{path} is there, and convert has not written it so"):
+        converted(study, tmp_path / "out")
+    assert np.allclose(nib.load(path).affine, moved)
+
+
+def test_a_label_alone_in_the_output_is_not_called_ours(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    write_nifti(tmp_path / "out" / "anna" / "anna_seg.nii.gz", mask_of(values()), AXIAL)
+    with pytest.raises(InputError, match="convert has not written it so") as told:
+        converted(study, tmp_path / "out")
+    assert "What an earlier call wrote" not in str(told.value)
 
 
 def test_a_truth_that_a_person_has_corrected_stays(tmp_path: Path) -> None:

@@ -1228,6 +1228,7 @@ def test_a_scan_that_is_called_brain_has_its_label(tmp_path: Path):
         ("P7_baseline", "P7_follow-up2"),
         ("P7_pre_op", "P7_postop"),
         ("case12-visit1", "case12-visit2"),
+        ("100101_TIME1", "100101_time12"),
     ],
 )
 def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: str):
@@ -1299,6 +1300,21 @@ def test_scans_whose_files_say_nothing_are_called_after_their_folders(tmp_path: 
         "carl": str(tmp_path / "carl" / "Volume.nii.gz"),
     }
     assert [record["patient"] for record in find_studies_to_predict([tmp_path])] == ["anna", "bert", "carl"]
+
+
+@pytest.mark.parametrize("end", [",,\n", "\n,,\n", " , ,\n,,\n"])
+def test_empty_lines_of_a_table_are_passed_over(tmp_path: Path, end: str):
+    for name in ("a", "b"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    table = tmp_path / "list.csv"
+    table.write_text(f"patient,image,label\n,,\na,a.nii.gz,\n{end}b,b.nii.gz,\n{end}", encoding="utf-8")
+    assert names(find_cases(table)) == ["a", "b"]
+    table.write_text(f"patient,image,label\n{end}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"list\.csv lists nothing: its first line is the only one"):
+        find_cases(table)
+    table.write_text(f"patient,image,label\n,,\na,a.nii.gz,\nb,,\n{end}", encoding="utf-8")
+    with pytest.raises(InputError, match="but line 4 lacks one"):
+        find_cases(table)
 
 
 def test_a_table_with_paths_of_windows_and_other_headings_is_read(data_folder: Path, tmp_path: Path):

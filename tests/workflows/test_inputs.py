@@ -515,13 +515,19 @@ def test_probabilities_of_slices_are_pictures_of_16_bits(
         assert np.array_equal(np.asarray(probability) >= 32768, np.asarray(mask) > 0)
 
 
-def test_a_t1_flair_is_told_of(tmp_path: Path) -> None:
-    for name in ("anna_T2_FLAIR", "anna_T1_FLAIR"):
-        write_nifti(tmp_path / f"{name}.nii.gz", np.ones((4, 4, 2), np.int16), np.diag([60.0, 60, 5, 1]))
-    first, second = find_studies_to_predict([tmp_path])
-    assert (first[keys.PATIENT], second[keys.PATIENT]) == ("anna", "anna_T1")
-    assert NOTES not in first
-    assert "though anna_T1_FLAIR.nii.gz may be a T1" in second[NOTES][0]
+def test_a_t1_flair_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("anna_T2_FLAIR", "anna_T1_FLAIR", "anna_FAmap"):
+        write_nifti(
+            tmp_path / "a" / f"{name}.nii.gz", np.ones((4, 4, 2), np.int16), np.diag([60.0, 60, 5, 1])
+        )
+    (record,) = find_studies_to_predict([tmp_path / "a"])
+    assert record[keys.PATIENT] == "anna"
+    assert NOTES not in record
+    assert "2 volumes beside FLAIR are not used, such as anna_" in caplog.text
+    (tmp_path / "a" / "anna_T2_FLAIR.nii.gz").unlink()
+    (tmp_path / "a" / "anna_FAmap.nii.gz").unlink()
+    (record,) = find_studies_to_predict([tmp_path / "a"])
+    assert "though anna_T1_FLAIR.nii.gz may be a T1" in record[NOTES][0]
     other = write_nifti(tmp_path / "b" / "AX_T1_FLAIR_5.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
     (record,) = find_studies_to_predict([other])
     assert "speaks of another sequence" in record[NOTES][0]

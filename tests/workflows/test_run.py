@@ -538,4 +538,9 @@ def test_another_split_than_that_of_a_datalist_is_refused_if_a_person_asks_for_i
     words = "A datalist brings its own split, but `fold` 3 was asked for and list.json has 0; leave it out"
     with pytest.raises(InputError, match=words):
         refuse_other_split(split, {"fold": 3}, Path("list.json"))
-    refuse_other_split(split, {"validation_share": 0.4}, Path("list.json"))  # of which the list says nothing
+    with pytest.raises(
+        InputError, match=r"`validation_share` 0.4 was asked for and list.json has none; leave"
+    ):
+        refuse_other_split(split, {"validation_share": 0.4}, Path("list.json"))
+    given = {"method": "given", "source": "list.json"}  # which says nothing of shares and folds
+    refuse_other_split(given, {"validation_share": 0.4, "fold": 3}, Path("list.json"))

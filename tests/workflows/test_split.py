@@ -294,3 +294,10 @@ def test_places_that_are_all_known_or_all_unknown_are_not(sites: dict, caplog: p
     with contextlib.suppress(InputError), caplog.at_level("WARNING"):
         leave_institution_out(people(sites), next(iter(sites)))
     assert caplog.text == ""
+
+
+def test_empty_lines_of_a_split_are_passed_over(tmp_path: Path):
+    file = tmp_path / "split.csv"
+    file.write_text("patient,split\na,training\n,\nb,validation\n,\n", encoding="utf-8")
+    found = split_by_file(file, ["a", "b"])
+    assert (found["training"], found["validation"]) == (["a"], ["b"])
