@@ -101,10 +101,12 @@ SERIES: Final = {
 """Form field -> what it is for."""
 
 DICOM_SEG: Final = "dicom_seg"
+RTSTRUCT: Final = "rtstruct"
 PROBABILITIES: Final = "probabilities"
 FORM_WORDS: Final = "An upload is a form (multipart/form-data) with its files in the field `files`."
 SWITCHES: Final = {
     DICOM_SEG: "Masks of DICOM studies as DICOM Segmentations too.",
+    RTSTRUCT: "Outlines of DICOM studies as RT Structure Sets too.",
     PROBABILITIES: "Probabilities beside the masks.",
 }
 YES: Final = ("true", "1", "on", "yes")
@@ -359,7 +361,7 @@ async def upload(request: Request, served: Here) -> Response:
         await run_in_threadpool(save_uploads, sent, job.input, settings)
         await run_in_threadpool(shutil.rmtree, job.folder / "sent")
         words = {name: str(form.get(name) or "").strip() for name in (*SERIES, *SWITCHES)}
-        job.dicom_seg, job.probabilities = (words[name].lower() in YES for name in SWITCHES)
+        job.dicom_seg, job.rtstruct, job.probabilities = (words[name].lower() in YES for name in SWITCHES)
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
         if await request.is_disconnected():
             raise ClientDisconnect

@@ -50,6 +50,7 @@ class Job:
         folder: with all that belongs to it; it goes when the job is deleted.
         wanted: DICOM series that a person named for a sequence.
         dicom_seg: whether the masks of DICOM studies are asked for as DICOM Segmentations too.
+        rtstruct: whether their outlines are asked for as RT Structure Sets too.
         probabilities: whether they are asked for beside the masks.
         state: see ``State``.
         done: studies that are finished.
@@ -67,6 +68,7 @@ class Job:
     folder: Path
     wanted: dict[str, str] = field(default_factory=dict)
     dicom_seg: bool = False
+    rtstruct: bool = False
     probabilities: bool = False
     state: State = "uploading"
     done: int = 0

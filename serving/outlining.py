@@ -67,6 +67,7 @@ class Outliner:
                     self.segmenter,
                     wanted=job.wanted,
                     dicom_seg=job.dicom_seg,
+                    rtstruct=job.rtstruct,
                     probabilities=job.probabilities,
                     watch=watch,
                     within=job.input,

@@ -50,7 +50,8 @@ ORDER = [
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others
-    "export", "doctor", "shard", "results", "finished", "dicom_seg", "predict", "truths", "convert",
+    "export", "doctor", "shard", "results", "finished", "dicom_sources", "dicom_seg",
+    "dicom_rtstruct", "dicom_objects", "predict", "truths", "convert",
     "evaluate_command",
     "evaluated", "compare", "demo", "cli",  # at the door
 ]

@@ -25,6 +25,9 @@ STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 ON_THE_LINE: Final = 1e-6
 """Centres so near to a contour, in voxels, lie within it, from whichever side it was drawn."""
 
+ASIDE: Final = np.array([1e-3, 0.6e-3])
+"""A step to where a slit is not, in voxels."""
+
 OFF_SLICE: Final = 0.3
 """A contour lies in a slice if no point of it is further from it, in slices."""
 
@@ -115,29 +118,40 @@ def _filled(outlines: Sequence[Points], shape: tuple[int, int]) -> npt.NDArray[n
     inside = np.zeros(len(centres), dtype=np.bool_)
     for outline in outlines:
         if len(outline) >= 3:
-            inside ^= Outline(outline).contains_points(centres) | _on_the_line(outline, shape)
+            inside ^= _within(Outline(outline), outline, centres, shape)
     return inside.reshape(shape).astype(np.uint8)
 
 
-def _on_the_line(outline: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return for the centres of all voxels whether they lie on an edge; a slit is none.
+def _within(
+    path: Any, outline: Points, centres: npt.NDArray[Any], shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Return which centres lie within a contour or on it.
 
-    A slit is an edge that is walked both ways: contours with holes are drawn so.
+    Contours with holes are drawn with a slit to each, an edge that is walked both ways and is none; what lies
+    on one belongs to where its sides belong.
     """
-    found = np.zeros(shape, dtype=np.bool_)
     ends = np.roll(outline, -1, axis=0)
     walked = {(*start, *end) for start, end in zip(outline.tolist(), ends.tolist(), strict=True)}
-    for start, end in zip(outline, ends, strict=True):
-        if (*end.tolist(), *start.tolist()) in walked:
-            continue
+    slit = np.array(
+        [(*end, *start) in walked for start, end in zip(outline.tolist(), ends.tolist(), strict=True)]
+    )
+    inside: npt.NDArray[np.bool_] = path.contains_points(centres)
+    on_slit = _on_edges(outline[slit], ends[slit], shape)
+    inside[on_slit] = path.contains_points(centres[on_slit] + ASIDE)
+    return inside | _on_edges(outline[~slit], ends[~slit], shape)
+
+
+def _on_edges(starts: Points, ends: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return for the centres of all voxels whether they lie on an edge."""
+    found = np.zeros(shape, dtype=np.bool_)
+    for start, end in zip(starts, ends, strict=True):
         low = np.maximum(np.ceil(np.minimum(start, end) - ON_THE_LINE), 0).astype(int)
         high = np.minimum(np.floor(np.maximum(start, end) + ON_THE_LINE), np.array(shape) - 1).astype(int)
         if (low > high).any():
             continue
-        box: Points = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), axis=-1).astype(
-            np.float64
-        )
-        found[low[0] : high[0] + 1, low[1] : high[1] + 1] |= _distance(box, start, end) <= ON_THE_LINE
+        box = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), axis=-1)
+        near = _distance(box.astype(np.float64), start, end) <= ON_THE_LINE
+        found[low[0] : high[0] + 1, low[1] : high[1] + 1] |= near
     return found.reshape(-1)
 
 

@@ -363,6 +363,9 @@ def predict(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write masks of DICOM studies as DICOM Segmentations too.")
     ] = False,
+    rtstruct: Annotated[
+        bool, typer.Option("--rtstruct", help="Write outlines of DICOM studies as RT Structure Sets too.")
+    ] = False,
     flair: Annotated[
         str | None,
         typer.Option(
@@ -397,7 +400,12 @@ def predict(
     wanted = wanted_series(pre, flair, post)
     _name_default(model)
     segmenter = open_segmenter(model, device)
-    settings = {**settings_of(segmenter), "probabilities": probabilities, "dicom_seg": dicom_seg}
+    asked = {
+        "probabilities": probabilities,
+        "dicom_seg": dicom_seg,
+        **({"rtstruct": True} if rtstruct else {}),
+    }
+    settings = {**settings_of(segmenter), **asked}
     finished = Finished(output, settings, resume)
     try:
         rows = predict_studies(
@@ -407,6 +415,7 @@ def predict(
             wanted=wanted,
             probabilities=probabilities,
             dicom_seg=dicom_seg,
+            rtstruct=rtstruct,
             finished=finished,
             shard=part,
         )

@@ -16,7 +16,7 @@ from ..transforms.space import axial_spacing, to_slices
 from . import animation, pictures
 from .causes import is_last, users_fault
 from .dicom_folder import REFUSED
-from .dicom_seg import make_dicom_seg, require_dicom_seg, write_dicom_seg
+from .dicom_objects import Kind, kinds_of
 from .dicom_series import Wanted
 from .ensemble import Ensemble
 from .files import InputError, OurFaultError, require_folder
@@ -60,6 +60,7 @@ def predict_studies(
     wanted: Wanted | None = None,
     probabilities: bool = False,
     dicom_seg: bool = False,
+    rtstruct: bool = False,
     watch: Watch | None = None,
     within: Path | None = None,
     finished: Finished | None = None,
@@ -77,6 +78,7 @@ def predict_studies(
         wanted: see ``inputs.find_studies_to_predict``.
         probabilities: write them beside the masks.
         dicom_seg: write the masks of DICOM studies as DICOM Segmentations as well, see ``dicom_seg``.
+        rtstruct: write their outlines as RT Structure Sets as well, see ``dicom_rtstruct``.
         watch: told of every study, in place of a progress bar; what it raises ends the work.
         within: folder that no file of a study may lie outside of, where strangers name the inputs.
         finished: knows what an earlier call has finished, and is told what this one has.
@@ -89,21 +91,22 @@ def predict_studies(
     Raises:
         InputError: an input cannot be used, ``output`` is a file, two studies would be written to one place,
             or one among its own scans; nothing has been written then. Or a study could not be segmented, or
-            has no DICOM Segmentation; this is said when all others are done. Or there is no room for the
-            masks.
+            lacks a DICOM object that was asked for; this is said when all others are done. Or there is no
+            room for the masks.
         RuntimeError: the GPU stopped working; what is finished is written and noted.
     """
     require_folder(output)
     if within is not None:
         _refuse_lists(inputs)
     studies = list(find_studies_to_predict(inputs, wanted, output))
-    _check_studies(studies, output, within, dicom_seg)
+    kinds = kinds_of(dicom_seg=dicom_seg, rtstruct=rtstruct)
+    _check_studies(studies, output, within, kinds)
     studies = shard.of(studies) if shard else studies
     tables = output / f"{results_name(shard)}.json"
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
     rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
-    without_seg: dict[str, str | None] = {}
+    unmade: dict[str, list[tuple[Kind, str]]] = {}
     kind = InputError
     if not studies or (finished and finished.resume and (rows or tables.exists())):
         write_results(output, _in_order(rows, studies), shard=shard)
@@ -118,8 +121,8 @@ def predict_studies(
         found = None
         try:
             name = str(case[keys.PATIENT])
-            found, rows[name], without_seg[name] = _segment_and_write(
-                case, segmenter, output, probabilities, dicom_seg, finished
+            found, rows[name], unmade[name] = _segment_and_write(
+                case, segmenter, output, probabilities, kinds, finished
             )
         except _StudyError as stop:
             if (len(studies) == 1 and shard is None) or is_last(stop.first):
@@ -133,7 +136,7 @@ def predict_studies(
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
         raise kind(_some_failed(failed, len(studies), tables))
-    _require_segs(without_seg, len(studies), tables)
+    _require_made(kinds, unmade, len(studies), tables)
     return _in_order(rows, studies)
 
 
@@ -178,10 +181,10 @@ def _segment_and_write(
     segmenter: Segmenter | Ensemble,
     output: Path,
     probabilities: bool,
-    dicom_seg: bool,
+    kinds: Sequence[Kind],
     finished: Finished | None,
-) -> tuple[Segmentation, dict[str, Any], str | None]:
-    """Return the segmentation of a study and its row, when all of it is written; and why there is no SEG.
+) -> tuple[Segmentation, dict[str, Any], list[tuple[Kind, str]]]:
+    """Return the segmentation of a study and its row, when all of it is written; and what is not, and why.
 
     Raises:
         _StudyError: it cannot be read or segmented, or something went wrong that should not.
@@ -192,20 +195,17 @@ def _segment_and_write(
             raise InputError(str(case[REFUSED]))
         note = finished.place(case) if finished else None
         segmentation = segmenter(case)
-        seg, unmade = (
-            _dicom_seg(case, segmentation, segmenter) if dicom_seg and is_dicom_study(case) else (None, None)
-        )
+        made, unmade = _objects(case, segmentation, segmenter, kinds)
     except Exception as error:
         raise _StudyError(error) from error
     try:
         folder = output / str(case[keys.PATIENT])
         overlay = output / "overlays" / f"{case[keys.PATIENT]}.png"
         written = write_masks(case, segmentation, folder, probabilities)
-        objects = [] if seg is None else [write_dicom_seg(seg, case, folder)]
+        objects = [kind.write(one, case, folder) for kind, one in made]
         _write_overlay(overlay, segmentation)
         row = describe(case, segmentation, written, segmenter.sha256)
-        if unmade:
-            row["notes"] = [*row["notes"], unmade]
+        row["notes"] = [*row["notes"], *(words for _, words in unmade)]
         if finished and note and not unmade:
             masks, probable = places_to_write(case, folder)
             finished.keep(note, row, [*masks, *(probable if probabilities else ()), *objects, overlay])
@@ -216,14 +216,20 @@ def _segment_and_write(
     return segmentation, row, unmade
 
 
-def _dicom_seg(
-    case: Mapping[str, Any], segmentation: Segmentation, segmenter: Segmenter | Ensemble
-) -> tuple[Any, str | None]:
-    """Return the DICOM Segmentation of a study, or why there is none; its mask is not lost for that."""
-    try:
-        return make_dicom_seg(case, segmentation.mask, segmenter.network_name, segmenter.sha256), None
-    except InputError as error:
-        return None, str(error)
+def _objects(
+    case: Mapping[str, Any],
+    segmentation: Segmentation,
+    segmenter: Segmenter | Ensemble,
+    kinds: Sequence[Kind],
+) -> tuple[list[tuple[Kind, Any]], list[tuple[Kind, str]]]:
+    """Return the DICOM objects of a study, and why there are none; its mask is not lost for that."""
+    made, unmade = [], []
+    for kind in kinds if is_dicom_study(case) else ():
+        try:
+            made.append((kind, kind.make(case, segmentation, segmenter)))
+        except InputError as error:
+            unmade.append((kind, str(error)))
+    return made, unmade
 
 
 def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, table: Path) -> str:
@@ -235,15 +241,18 @@ def _some_failed(failed: Sequence[Mapping[str, Any]], studies: int, table: Path)
     )
 
 
-def _require_segs(without: Mapping[str, str | None], studies: int, table: Path) -> None:
+def _require_made(
+    kinds: Sequence[Kind], unmade: Mapping[str, Sequence[tuple[Kind, str]]], studies: int, table: Path
+) -> None:
     """Say in a sentence that there are studies whose masks could not be written as DICOM."""
-    reasons = {patient: words for patient, words in without.items() if words}
-    if reasons:
-        patient, words = next(iter(reasons.items()))
-        raise InputError(
-            f"{len(reasons)} of {studies} studies have no DICOM Segmentation, the first of them {patient}: "
-            f"{words} All masks are written as NIfTI; the notes in {table} say who has nothing else."
-        )
+    for kind in kinds:
+        reasons = {patient: words for patient, found in unmade.items() for one, words in found if one is kind}
+        if reasons:
+            patient, words = next(iter(reasons.items()))
+            raise InputError(
+                f"{len(reasons)} of {studies} studies have no {kind.what}, the first of them {patient}: "
+                f"{words} All masks are written as NIfTI; the notes in {table} say who has nothing else."
+            )
 
 
 def _write_overlay(path: Path, segmentation: Segmentation) -> None:
@@ -257,7 +266,7 @@ def _write_overlay(path: Path, segmentation: Segmentation) -> None:
 
 
 def _check_studies(
-    studies: Sequence[Mapping[str, Any]], output: Path, within: Path | None, dicom_seg: bool
+    studies: Sequence[Mapping[str, Any]], output: Path, within: Path | None, kinds: Sequence[Kind]
 ) -> None:
     """Refuse to start with nothing to do, or what cannot be written, or would be written over something."""
     if not studies:
@@ -283,8 +292,8 @@ def _check_studies(
                 f"The masks of {patient} would lie among its scans in {output / patient}, and be written "
                 "over masks that are there; choose another --output."
             )
-    if dicom_seg:
-        require_dicom_seg(studies)
+    for kind in kinds:
+        kind.require(studies)
     if within is not None:
         _check_places(studies, within)
 

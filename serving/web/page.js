@@ -86,6 +86,7 @@ function send(found) {
   for (const { file, name } of wanted) form.append("files", file, name);
   for (const name of ["flair", "pre", "post"]) form.append(name, byId(name).value);
   form.append("dicom_seg", byId("dicom-seg").checked);
+  form.append("rtstruct", byId("rtstruct").checked);
   const request = sending = new XMLHttpRequest(); // fetch cannot tell how much it has sent
   byId("results").hidden = true;
   request.upload.onprogress = ({ loaded, total }) =>
@@ -100,7 +101,7 @@ function send(found) {
     if (request.status !== 202) return back(sentence(request.responseText, request.status));
     sending = null;
     for (const name of ["flair", "pre", "post"]) byId(name).value = "";
-    byId("dicom-seg").checked = false;
+    for (const name of ["dicom-seg", "rtstruct"]) byId(name).checked = false;
     follow(JSON.parse(request.responseText));
   };
   request.onabort = () => back("");
@@ -242,9 +243,10 @@ function facts(study) {
 function filesLine(study) {
   const link = (address, words) =>
     Object.assign(document.createElement("a"), { href: address, textContent: words, download: "" });
-  const isSeg = (address) => address.endsWith(".seg.dcm");
-  const few = study.files.length === 1 || study.files.some(isSeg); // slices have a mask each
-  const masks = few ? study.files.map((address) => link(address, isSeg(address) ? "DICOM Segmentation" : "Mask")) : [];
+  const kinds = { ".seg.dcm": "DICOM Segmentation", ".rtstruct.dcm": "RT Structure Set" };
+  const kindOf = (address) => Object.keys(kinds).find((ending) => address.endsWith(ending));
+  const few = study.files.length === 1 || study.files.some(kindOf); // slices have a mask each
+  const masks = few ? study.files.map((address) => link(address, kinds[kindOf(address)] || "Mask")) : [];
   return [...masks, link(study.overlay, "Picture")].flatMap((part, index) => index ? [" · ", part] : [part]);
 }
 

@@ -16,7 +16,8 @@ import torch
 
 from gliomaseg.transforms import LoadStudyd, keys
 from gliomaseg.workflows import dicom_seg
-from gliomaseg.workflows.dicom_seg import make_dicom_seg, write_dicom_seg
+from gliomaseg.workflows.dicom_objects import SEGMENTATION
+from gliomaseg.workflows.dicom_seg import make_dicom_seg
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.finished import Finished
 from gliomaseg.workflows.inputs import find_studies_to_predict
@@ -88,7 +89,7 @@ def test_it_lies_where_the_mask_lies(tmp_path: Path, affine: np.ndarray, enhance
     loaded = LoadStudyd(keys.IMAGE)(record)[keys.IMAGE]
     assert np.array_equal(loaded[0].numpy(), values())  # so a mask on its grid may be written by hand
     mask = mask_of(values())
-    path = write_dicom_seg(make_dicom_seg(record, mask, "unet", SHA256), record, tmp_path / "out")
+    path = SEGMENTATION.write(make_dicom_seg(record, mask, "unet", SHA256), record, tmp_path / "out")
     seg = pydicom.dcmread(path)
     assert path.name == "study_mask.seg.dcm"
     assert seg.NumberOfFrames == 5
@@ -235,7 +236,7 @@ def test_names_in_any_characters_are_written_in_unicode(
 
     place = changed(write_dicom(tmp_path / "study", values(), AXIAL), change)
     record = record_of(place)
-    path = write_dicom_seg(make_dicom_seg(record, mask_of(values()), "unet", SHA256), record, tmp_path)
+    path = SEGMENTATION.write(make_dicom_seg(record, mask_of(values()), "unet", SHA256), record, tmp_path)
     seg = pydicom.dcmread(path)
     assert (seg.SpecificCharacterSet, str(seg.PatientName)) == ("ISO_IR 192", name)
 
