@@ -8,6 +8,7 @@ Everything else, and all of it where the file system knows no hard links, is lef
 package (``bin/``) are not linked: they name the Python of the other environment.
 """
 
+import csv
 import os
 import re
 import sys
@@ -62,9 +63,11 @@ def _files(found: Distribution) -> list[PurePath]:
 
     What Python compiled (``.pyc``) is left out: it may be missing, and is made again.
     """
-    inside = [
-        PurePath(file) for file in found.files or [] if ".." not in file.parts and file.suffix != ".pyc"
-    ]
+    record = csv.reader(
+        (found.read_text("RECORD") or "").splitlines()
+    )  # `files` may leave out what is missing
+    listed = [PurePath(row[0]) for row in record if row]
+    inside = [file for file in listed if ".." not in file.parts and file.suffix != ".pyc"]
     return sorted(inside, key=lambda file: file.parts[0].endswith(".dist-info"))
 
 
