@@ -11,8 +11,8 @@ _POOLED = "{name} of all voxels of all patients taken as one volume; large lesio
 _OVERLAP = {
     "per_patient_mean": _PER_PATIENT.replace("{average}", "mean"),
     "per_patient_median": _PER_PATIENT.replace("{average}", "median"),
-    "per_patient_ci95": "95 % percentile bootstrap interval of per_patient_mean, patients resampled; "
-    "null for fewer than two patients.",
+    "per_patient_ci95": "95 % percentile bootstrap interval of per_patient_mean, patients resampled, several "
+    "studies of one person together; null for fewer than two persons.",
     "pooled": _POOLED,
     "positive_slices": "{name} of each slice that has lesion in the truth, mean over these slices; "
     "an empty prediction counts 0; null without such slices.",
@@ -50,6 +50,10 @@ _VOLUME = {
 }
 
 _DETECTION = {
+    "patients_without_lesion": "Number of patients without lesion in the truth; each counts 1 if nothing is "
+    "outlined, else 0.",
+    "all_background_per_patient_mean": "What an all-empty prediction scores in per_patient_mean: "
+    "patients_without_lesion over all patients.",
     "lesion_slices": "Number of slices with lesion in the truth.",
     "empty_slices": "Number of slices without lesion in the truth.",
     "all_background_slices_empty_as_one": "What an all-empty prediction scores in slices_empty_as_one: "

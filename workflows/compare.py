@@ -13,6 +13,7 @@ from .comparison import difference_of
 from .comparison_page import comparison_page
 from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
 from .findings import amount
+from .slices import person_of
 from .summary import bootstrap_interval, in_common
 
 LEVEL: Final = 0.05
@@ -21,10 +22,12 @@ LEVEL: Final = 0.05
 AVERAGING: Final = {
     "mean": "plain mean over patients of the score of the whole volume",
     "median": "median over the same patients",
-    "ci95": "95 % percentile bootstrap interval of the mean, patients resampled",
+    "ci95": "95 % percentile bootstrap interval of the mean, patients resampled, several studies of one "
+    "person together",
     "mean_difference": "mean over patients of this run's score less the first run's for the same patient",
     "median_difference": "median of the same differences",
-    "wilcoxon_p": "two-sided signed-rank test of Wilcoxon over patients, those without a difference left out",
+    "wilcoxon_p": "two-sided signed-rank test of Wilcoxon over patients, several studies of one person by "
+    "their mean, those without a difference left out",
     "wilcoxon_p_holm": "the same, corrected by Holm's method for the number of runs beside the first",
     "better": "patients whose score is higher than in the first run; worse and equal likewise",
 }
@@ -76,6 +79,7 @@ def compare_runs(
     result = {
         "note": "Not for diagnosis.",
         "patients": len(first.table),
+        "persons": len({person_of(str(patient)) for patient in first.table.index}),
         "runs": [
             {"name": run.name, "left_out": run.left_out, **_averages(run, bootstrap, seed)} for run in runs
         ],
@@ -178,6 +182,8 @@ def in_words(result: Mapping[str, Any]) -> str:
         for line in lines
     ]
     counted = amount(result["patients"], "patient")
+    if result["persons"] < result["patients"]:
+        counted += f" (studies of {amount(result['persons'], 'person')})"
     same = f"The same {counted} in every run" if differences else counted
     return "\n".join([*table, "", f"{same}, each with one vote.", *result["cautions"]])
 
@@ -189,11 +195,12 @@ def _with_interval(value: float, bounds: Sequence[float | None], sign: str) -> s
 
 def _averages(run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
     """Return the averages of a run, and how it was evaluated."""
+    persons = [person_of(str(patient)) for patient in run.table.index]
     figures = {
         metric: {
             "mean": float(run.table[metric].mean()),
             "median": float(run.table[metric].median()),
-            "ci95": bootstrap_interval(run.table[metric].tolist(), bootstrap, seed),
+            "ci95": bootstrap_interval(run.table[metric].tolist(), bootstrap, seed, persons),
         }
         for metric in METRICS
     }
@@ -203,7 +210,12 @@ def _averages(run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
 def _differences(first: Evaluated, run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
     return {
         metric: difference_of(
-            first.table[metric].tolist(), run.table[metric].tolist(), metric, bootstrap, seed
+            first.table[metric].tolist(),
+            run.table[metric].tolist(),
+            metric,
+            bootstrap,
+            seed,
+            list(map(str, first.table.index)),
         )
         for metric in METRICS
     }

@@ -9,6 +9,7 @@ from scipy import stats
 from .files import InputError
 from .metrics import CaseFigures
 from .per_patient import merge_cases
+from .slices import person_of
 from .summary import bootstrap_interval
 
 
@@ -30,9 +31,10 @@ def paired_difference(
 
     Returns:
         `metric`, `patients`, `mean_difference` and `median_difference` (b - a, positive where b is better),
-        `ci95` (percentile bootstrap of the mean difference, [None, None] for fewer than two patients),
-        `wilcoxon_p` (two-sided signed-rank test of Wilcoxon 1945, patients without a difference left out;
-        1.0 when none is left), and how many patients are `better`, `worse` and `equal` in b.
+        `ci95` (percentile bootstrap of the mean difference, [None, None] for fewer than two persons),
+        `wilcoxon_p` (two-sided signed-rank test of Wilcoxon 1945 of the mean of each person, persons without
+        a difference left out; 1.0 when none is left), and how many patients are `better`, `worse` and `equal`
+        in b.
 
     Raises:
         InputError: the runs do not hold the same patients, slices and truth.
@@ -41,7 +43,7 @@ def paired_difference(
     first, second = merge_cases([a]), merge_cases([b])
     _require_same_truth(first, second)
     before, after = ([getattr(case, metric) for case in cases] for cases in (first, second))
-    return difference_of(before, after, metric, bootstrap, seed)
+    return difference_of(before, after, metric, bootstrap, seed, [case.patient for case in first])
 
 
 def difference_of(
@@ -50,6 +52,7 @@ def difference_of(
     metric: str = "dice",
     bootstrap: int = 2000,
     seed: int = 0,
+    patients: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Compare figures of patients with those of the same patients before, as ``paired_difference`` does.
 
@@ -59,22 +62,33 @@ def difference_of(
         metric: what they are.
         bootstrap: resamples of the patients behind the interval.
         seed: of those resamples.
+        patients: their names, by which several studies of a person count as one in interval and test; None
+            for a person each.
 
     Raises:
         ValueError: `bootstrap` is not positive.
     """
+    persons = None if patients is None else [person_of(name) for name in patients]
     differences = [new - old for old, new in zip(before, after, strict=True)]
     return {
         "metric": metric,
         "patients": len(differences),
         "mean_difference": float(np.mean(differences)),
         "median_difference": float(np.median(differences)),
-        "ci95": bootstrap_interval(differences, bootstrap, seed),
-        "wilcoxon_p": _wilcoxon_p(differences),
+        "ci95": bootstrap_interval(differences, bootstrap, seed, persons),
+        "wilcoxon_p": _wilcoxon_p(_of_each_person(differences, persons)),
         "better": sum(difference > 0 for difference in differences),
         "worse": sum(difference < 0 for difference in differences),
         "equal": sum(difference == 0 for difference in differences),
     }
+
+
+def _of_each_person(values: Sequence[float], persons: Sequence[str] | None) -> list[float]:
+    """Return the mean of each person's values."""
+    groups: dict[str, list[float]] = {}
+    for person, value in zip(persons or map(str, range(len(values))), values, strict=True):
+        groups.setdefault(person, []).append(value)
+    return [float(np.mean(found)) if len(found) > 1 else found[0] for found in groups.values()]
 
 
 def _wilcoxon_p(differences: Sequence[float]) -> float:

@@ -27,6 +27,7 @@ def comparison_page(result: Mapping[str, Any], table: pd.DataFrame) -> str:
     return page_template("comparison.html.j2").render(
         title=f"{first} and {', '.join(run['name'] for run in runs[1:])}" if differences else first,
         patients=result["patients"],
+        persons=result["persons"],
         runs=[_run_row(run, _of(differences, run["name"])) for run in runs],
         corrected=len(differences) > 1,
         cautions=result["cautions"],

@@ -27,6 +27,7 @@ LABEL_MARKS = (
     "_tumor_segmentation", "_tumor_seg", "_segmentation", "_segm", "_seg", "_dseg", "-seg",
     "_glistrboost_manuallycorrected", "_glistrboost",
     "_segmentations", "_tumormask",
+    "_tumor_mask", "_tumour_mask", "_tumor", "_tumour",
     "_lesion_mask", "_mask", "-mask", "_label", "-label", "_lesion", "-lesion", "_roi",
 )  # fmt: skip
 """What the name of a label has after the name of its scan, before the ending; longer ones come first."""
@@ -34,6 +35,9 @@ LABEL_MARKS = (
 LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "truth", "roi")
 """Names of a label that say nothing of its scan; in a folder with one scan it is that one's."""
 
+
+_BEFORE = re.compile(r"(?:seg|segmentation|mask|label)[-_](?=.)")
+"""What the name of a label has before the name of its scan, where it has nothing behind."""
 
 _CHANNEL = re.compile(r"_\d{4}$")
 
@@ -99,7 +103,8 @@ def is_label(stem: str) -> bool:
         (True, True, False)
     """
     lowered = stem.lower()
-    return lowered.endswith((*LABEL_MARKS, "brainmask")) or lowered in LABEL_NAMES
+    marked = lowered.endswith((*LABEL_MARKS, "brainmask")) or _BEFORE.match(lowered) is not None
+    return marked or lowered in LABEL_NAMES
 
 
 def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
@@ -255,8 +260,12 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
 
 
 def _of_lesions(drawn: Sequence[tuple[str, Path]], images: Mapping[str, Path]) -> list[tuple[str, Path]]:
-    """Leave masks of the brain aside, unless it is the scan that is called brain."""
-    aside = [path for stem, path in drawn if is_of_the_brain(stem) and scan_name(stem) not in images]
+    """Leave masks of the brain aside, unless it is the scan that is called brain and has a lesion's label."""
+    aside = [
+        path
+        for stem, path in drawn
+        if is_of_the_brain(stem) and (scan_name(stem) not in images or stem.lower().endswith("mask"))
+    ]
     if aside:
         logger.warning("%s is by its name a mask of the brain and no truth; it is not used", aside[0])
     return [(stem, path) for stem, path in drawn if path not in aside]
@@ -353,11 +362,12 @@ def scan_name(stem: str) -> str:
     """Return the name of the scan that a label is called after.
 
     Example:
-        >>> scan_name("anna_seg"), scan_name("anna")
-        ('anna', 'anna')
+        >>> scan_name("anna_seg"), scan_name("anna"), scan_name("seg_anna")
+        ('anna', 'anna', 'anna')
     """
     mark = next((mark for mark in LABEL_MARKS if stem.lower().endswith(mark)), "")
-    return stem[: len(stem) - len(mark)]
+    before = None if mark else _BEFORE.match(stem.lower())
+    return stem[before.end() :] if before else stem[: len(stem) - len(mark)]
 
 
 def count_lesion_voxels(path: str | os.PathLike[str]) -> int:

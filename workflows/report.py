@@ -15,7 +15,15 @@ from .files import write_text
 from .history import Curve
 from .pages import page_template, version
 from .report_charts import LEGEND, charts
-from .report_figures import all_background, averages, environment_rows, further, headline, protocol_rows
+from .report_figures import (
+    all_background,
+    averages,
+    environment_rows,
+    further,
+    headline,
+    healthy_words,
+    protocol_rows,
+)
 from .report_patients import dots, gallery, patient_records, patient_table
 
 
@@ -67,6 +75,7 @@ def write_report(
         averages=averages(metrics),
         further=further(metrics),
         all_background=all_background(metrics),
+        healthy=healthy_words(metrics),
         gallery=pictures,
         pictured={figure["anchor"] for group in pictures.values() for figure in group},
         legend=LEGEND,

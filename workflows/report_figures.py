@@ -33,6 +33,7 @@ _FURTHER = (
     ("false_positive_slices", "False-positive slices", ",.0f"),
     ("false_positive_slices_share", "False-positive slices, share of the slices without lesion", ".3f"),
     ("missed_patients", "Missed patients", ",.0f"),
+    ("patients_without_lesion", "Patients without lesion", ",.0f"),
     ("lesions.true", "Lesions", ",.0f"),
     ("lesions.found", "Lesions found", ",.0f"),
     ("lesions.predicted", "Findings", ",.0f"),
@@ -65,6 +66,7 @@ _KEY = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 _PROTOCOL = {
     "split": "Split",
     "patients": "Patients",
+    "persons": "Persons, some with several studies",
     "slices": "Slices",
     "size": "Size of a slice, pixels",
     "threshold": "Threshold on the probability",
@@ -88,11 +90,17 @@ def headline(metrics: Mapping[str, Any], split: Mapping[str, Any] | None) -> dic
         "band": None if low is None or high is None else (low, high),
         "mean": None if is_missing(dice.get("per_patient_mean")) else float(dice["per_patient_mean"]),
         "median": cell(dice.get("per_patient_median"), ".3f"),
-        "patients": _count(protocol.get("patients"), "patient"),
+        "patients": _count(protocol.get("patients"), "patient") + _of_persons(protocol),
+        "note": protocol.get("note"),
         "slices": _count(protocol.get("slices"), "slice"),
         "split": split_words(split, protocol),
         "warning": leak_warning(split, protocol),
     }
+
+
+def _of_persons(protocol: Mapping[str, Any]) -> str:
+    persons = protocol.get("persons")
+    return "" if is_missing(persons) else f", studies of {counted(persons, 'person')}"
 
 
 def split_words(split: Mapping[str, Any] | None, protocol: Mapping[str, Any]) -> str:
@@ -154,6 +162,20 @@ def _whom(metrics: Mapping[str, Any], path: str) -> str:
     return f" Here: {', '.join(map(str, names))}." if names else ""
 
 
+def healthy_words(metrics: Mapping[str, Any]) -> str | None:
+    """Say what patients without lesion do to the headline; None where there are none."""
+    count = metrics.get("patients_without_lesion")
+    total = (metrics.get("protocol") or {}).get("patients")
+    if is_missing(count) or is_missing(total) or not count:
+        return None
+    have = "has" if count == 1 else "have"
+    score = cell(metrics.get("all_background_per_patient_mean"), ".3f").text
+    return (
+        f"{counted(count, 'patient')} of {total} {have} no lesion, which counts 1 if nothing is outlined, "
+        f"else 0: outlining nothing at all would have a mean of {score}."
+    )
+
+
 def all_background(metrics: Mapping[str, Any]) -> str | None:
     """Return what an all-empty prediction scores where empty slices count 1, None if it was not counted."""
     share = metrics.get("all_background_slices_empty_as_one")
@@ -161,11 +183,11 @@ def all_background(metrics: Mapping[str, Any]) -> str | None:
 
 
 def protocol_rows(protocol: Mapping[str, Any] | None) -> list[tuple[str, Cell]]:
-    """Return name and value of all that was fixed before the evaluation, but for the warning on top."""
+    """Return name and value of all that was fixed before the evaluation, but for what has its own place."""
     return [
         (_PROTOCOL.get(key, _spoken(key)), plain(value))
         for key, value in flatten(dict(protocol or {})).items()
-        if key != "warning"
+        if key not in ("warning", "note")
     ]
 
 

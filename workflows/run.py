@@ -447,13 +447,32 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
+    fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
     protocol["note"] = (
-        "The saved weights are those with the best mean Dice on these same patients, so the figures are a "
-        "little too good."
+        "These are validation patients: the saved weights are those with the best mean Dice on them"
+        + (
+            f", and {' and '.join(fitted)} {'was' if len(fitted) == 1 else 'were'} fitted on them"
+            if fitted
+            else ""
+        )
+        + ", so the figures are a little too good."
     )
     evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
+    _warn_of_nothing(evaluation.metrics)
     write_run(folder, evaluation, split)
     return evaluation
+
+
+def _warn_of_nothing(metrics: Mapping[str, Any]) -> None:
+    """Tell where the weights that were kept outline nothing, which patients without lesion reward."""
+    patients = int(metrics["protocol"]["patients"])
+    with_lesion = patients - int(metrics["patients_without_lesion"])
+    if with_lesion and metrics["missed_patients"] == with_lesion:
+        logger.warning(
+            "The saved weights found the lesion of none of the %d validation patients that have one, and %d "
+            "without lesion count 1 for that. Train longer, or validate on other patients.",
+            with_lesion, patients - with_lesion,
+        )  # fmt: skip
 
 
 def _tune(

@@ -81,8 +81,8 @@ def person_of(patient: str) -> str:
         ('TCGA_CS_4941', 'sub-07', 'BraTS-GLI-00005')
         >>> person_of("UCSF-PDGM-0409_FU001d"), person_of("100101_time2"), person_of("UPENN-GBM-00001_21")
         ('UCSF-PDGM-0409', '100101', 'UPENN-GBM-00001')
-        >>> person_of("P1_day2"), person_of("anna_20190430"), person_of("Patient-001_week-000")
-        ('P1', 'anna', 'Patient-001')
+        >>> person_of("P1_day2"), person_of("P7_20190430"), person_of("Patient-001_week-000")
+        ('P1', 'P7', 'Patient-001')
     """
     if code := _TCGA.fullmatch(patient):
         return code[1].upper().replace("-", "_")

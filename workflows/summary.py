@@ -14,6 +14,7 @@ from .files import InputError
 from .lesions import add_lesions, lesion_figures
 from .metrics import CaseFigures, dice_score, iou_score, precision_score, sensitivity_score
 from .per_patient import merge_cases
+from .slices import person_of
 
 SEED_BATCH = 16
 """Slices in a batch of the seed project, whose way of averaging `seed_protocol` repeats."""
@@ -32,7 +33,8 @@ def summarize(
 
     Args:
         cases: in any order; records of one patient are merged first (`merge_cases`).
-        protocol: what was evaluated and how, copied to the result; `patients` and `slices` are counted here.
+        protocol: what was evaluated and how, copied to the result; `patients` and `slices` are counted here,
+            and `persons` where some patients are several studies of one.
         bootstrap: resamples of the patients behind the confidence intervals.
         seed: of those resamples.
 
@@ -48,8 +50,14 @@ def summarize(
         raise InputError(
             "Expected at least one case to summarise, got none; name a data set with labelled patients."
         )
+    persons = len({person_of(case.patient) for case in merged})
     return {
-        "protocol": {**protocol, "patients": len(merged), "slices": sum(len(case.slices) for case in merged)},
+        "protocol": {
+            **protocol,
+            "patients": len(merged),
+            **({"persons": persons} if persons < len(merged) else {}),
+            "slices": sum(len(case.slices) for case in merged),
+        },
         "dice": _overlap_figures(merged, dice_score, bootstrap, seed),
         "iou": _overlap_figures(merged, iou_score, bootstrap, seed),
         "sensitivity": _per_patient_and_pooled(merged, sensitivity_score),
@@ -78,36 +86,47 @@ def seed_protocol(cases: Iterable[CaseFigures], score: Score = dice_score) -> fl
     return _mean([score(*pool) for pool in pools.tolist()])
 
 
-def bootstrap_interval(values: Sequence[float], bootstrap: int, seed: int) -> list[float] | list[None]:
+def bootstrap_interval(
+    values: Sequence[float], bootstrap: int, seed: int, persons: Sequence[str] | None = None
+) -> list[float] | list[None]:
     """Return the 95 % percentile bootstrap interval of the mean (Efron and Tibshirani 1993, chapter 13).
 
     Args:
         values: one per patient, in a fixed order: another order draws other resamples.
         bootstrap: number of resamples.
         seed: of the draw.
+        persons: whom each value is of. Several studies of a person are drawn together, since they are alike;
+            None for one each.
 
     Returns:
-        [low, high], or [None, None] for fewer than two values, which say nothing of their spread.
+        [low, high], or [None, None] for fewer than two persons, who say nothing of their spread.
 
     Raises:
         ValueError: `bootstrap` is not positive.
     """
     if bootstrap < 1:
         raise ValueError(f"Expected at least one bootstrap resample, got {bootstrap}; 2000 is usual.")
-    if len(values) < 2:
+    groups = list(dict.fromkeys(persons or map(str, range(len(values)))))
+    if len(groups) < 2:
         return [None, None]
-    draws = np.random.default_rng(seed).integers(0, len(values), size=(bootstrap, len(values)))
-    means = np.asarray(values)[draws].mean(axis=1)
+    draws = np.random.default_rng(seed).integers(0, len(groups), size=(bootstrap, len(groups)))
+    if len(groups) == len(values):
+        means = np.asarray(values)[draws].mean(axis=1)
+    else:
+        place = [groups.index(person) for person in persons or ()]
+        sums, counts = (np.bincount(place, weights) for weights in (values, None))
+        means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     return [float(bound) for bound in np.percentile(means, (2.5, 97.5))]
 
 
 def _overlap_figures(cases: Sequence[CaseFigures], score: Score, bootstrap: int, seed: int) -> dict[str, Any]:
     volumes = [score(*case.voxels) for case in cases]
+    persons = [person_of(case.patient) for case in cases]
     slices = _slice_counts(cases)
     return {
         "per_patient_mean": _mean(volumes),
         "per_patient_median": float(np.median(volumes)),
-        "per_patient_ci95": bootstrap_interval(volumes, bootstrap, seed),
+        "per_patient_ci95": bootstrap_interval(volumes, bootstrap, seed, persons),
         "pooled": score(*_pool(cases)),
         "positive_slices": _mean_or_none([score(*counts) for counts in slices if counts[2] > 0]),
         "slices_empty_as_one": _mean([score(*counts) for counts in slices]),
@@ -170,7 +189,10 @@ def _detection_figures(cases: Sequence[CaseFigures]) -> dict[str, Any]:
     empty = slices - sum(case.lesion_slices for case in cases)
     alarms = sum(case.false_positive_slices for case in cases)
     missed = [case.patient for case in cases if case.missed]
+    healthy = sum(sum(case.true) == 0 for case in cases)
     return {
+        "patients_without_lesion": healthy,
+        "all_background_per_patient_mean": healthy / len(cases),
         "lesion_slices": slices - empty,
         "empty_slices": empty,
         "all_background_slices_empty_as_one": empty / slices,

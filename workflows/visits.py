@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_DATE = r"(?:19|20)\d\d(?:(?P<between>[-_.]?)(?:0[1-9]|1[0-2])(?P=between)(?:0[1-9]|[12]\d|3[01]))"
-_COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
+_MONTH = r"(?:0[1-9]|1[0-2])"
+_DAY = r"(?:0[1-9]|[12]\d|3[01])"
+_DATE = (
+    rf"(?:(?:19|20)\d\d(?P<between>[-_.]?){_MONTH}(?P=between){_DAY}"
+    rf"|{_DAY}(?P<dot>[-.]){_MONTH}(?P=dot)(?:19|20)\d\d)"
+)
+_COUNTED = r"(?:ses|session|visit|v|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
 _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:erative)?|pre[-_ ]?treatment)"
-_VISIT = rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.]\d+)?|{_STAGE}(?:[-_ ]?\d+)?|{_DATE})"
+_NAMED = rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.]\d+)*|{_STAGE}(?:[-_ ]?\d+)?)"
 
-_IS_VISIT = re.compile(_VISIT, re.IGNORECASE)
-_WITH_VISIT = re.compile(rf"(?P<person>.+?)[-_. ]+{_VISIT}", re.IGNORECASE)
+_IS_DATE = re.compile(_DATE)
+_IS_VISIT = re.compile(rf"{_NAMED}|{_DATE}", re.IGNORECASE)
+_WITH_VISIT = re.compile(rf"(?P<person>.+?)[-_. ]+{_NAMED}", re.IGNORECASE)
+_WITH_DATE = re.compile(rf"(?P<person>.*\d.*?)[-_. ]+{_DATE}")
+"""Before a date alone a name has a digit: of ``LGG_20190430`` the word may be a disease."""
 
 SAYS_NOTHING = frozenset(
     ("anat", "brain", "dcm", "dicom", "flair", "image", "images", "img", "imgs", "input", "inputs", "mr",
-     "mri", "nifti", "nii", "orig", "original", "raw", "scan", "scans", "vol", "volume", "volumes")
+     "mri", "nifti", "nii", "orig", "original", "raw", "scan", "scans", "t1", "t1c", "t1ce", "t1gd", "t1w",
+     "t2", "t2w", "vol", "volume", "volumes")
 )  # fmt: skip
 """Names of files and folders that say nothing about whose scan it is; in small letters."""
 
@@ -34,15 +43,17 @@ def without_visit(name: str) -> str:
     """Return a name without the visit at its end, the whole name where there is none.
 
     Example:
-        >>> without_visit("Patient-001_week-000-1"), without_visit("anna_20190430"), without_visit("day_7")
-        ('Patient-001', 'anna', 'day_7')
+        >>> without_visit("Patient-001_week-000-1"), without_visit("P7_20190430"), without_visit("day_7")
+        ('Patient-001', 'P7', 'day_7')
+        >>> without_visit("LGG_20190430"), without_visit("anna_ses-20190430")
+        ('LGG_20190430', 'anna')
     """
-    found = _WITH_VISIT.fullmatch(name)
+    found = _WITH_VISIT.fullmatch(name) or _WITH_DATE.fullmatch(name)
     return name if found is None or is_visit(name) else found["person"]
 
 
 def named_by_place(name: str, folder: Path, root: Path) -> str:
-    """Return the name of a study, with that of the folder above where its own does not tell whose it is.
+    """Return the name of a study, with those of the folders above where its own does not tell whose it is.
 
     Args:
         name: what its files or its folder are called.
@@ -52,8 +63,12 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
     Example:
         >>> named_by_place("week-000", Path("data/Patient-001/week-000"), Path("data"))
         'Patient-001_week-000'
+        >>> named_by_place("20190430", Path("data/anna/20190430"), Path("data"))
+        'anna_ses-20190430'
         >>> named_by_place("image", Path("data/anna"), Path("data"))
         'anna'
+        >>> named_by_place("anna", Path("data/anna/baseline"), Path("data"))
+        'anna_baseline'
         >>> named_by_place("bert", Path("data/hospital"), Path("data"))
         'bert'
     """
@@ -64,6 +79,13 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
         name = parts.pop()
     elif parts and parts[-1] == name:
         parts.pop()
+    elif len(parts) > 1 and is_visit(parts[-1]) and name == parts[-2]:
+        return _joined(name, parts[-1])
     while is_visit(name) and parts:
-        name = f"{parts.pop()}_{name}"
+        name = _joined(parts.pop(), name)
     return name
+
+
+def _joined(person: str, visit: str) -> str:
+    """Return a name that tells its person again."""
+    return f"{person}_ses-{visit}" if _IS_DATE.fullmatch(visit) else f"{person}_{visit}"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,19 @@ def test_the_order_of_patients_does_not_matter():
 
 def test_one_patient_has_a_difference_and_no_interval():
     assert paired_difference(run(2), run(3))["ci95"] == [None, None]
+
+
+def named(cases, *names):
+    return [replace(case, patient=name) for case, name in zip(cases, names, strict=True)]
+
+
+def test_visits_of_one_person_are_one_in_interval_and_test():
+    names = [f"P{number // 2}_day{number % 2 + 1}" for number in range(12)]
+    before, after = run(*[1] * 12), run(*[2, 3] * 6)
+    result = paired_difference(named(before, *names), named(after, *names))
+    assert (result["patients"], result["better"]) == (12, 12)
+    assert result["wilcoxon_p"] == pytest.approx(2 / 2**6)  # six persons
+    assert result["ci95"][0] == pytest.approx(result["ci95"][1])  # who all gain alike
 
 
 def test_runs_over_other_patients_are_refused():

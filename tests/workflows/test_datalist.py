@@ -1208,11 +1208,56 @@ def test_a_mask_of_the_brain_is_no_truth(tmp_path: Path, mask: str, caplog: pyte
     assert case[keys.LABEL] == str(tmp_path / "a_seg.nii.gz")
 
 
-def test_a_scan_that_is_called_brain_has_its_label(tmp_path: Path):
+@pytest.mark.parametrize(("label", "taken"), [("brain_seg", True), ("brain_mask", False)])
+def test_a_scan_that_is_called_brain_has_its_label_but_no_mask_of_the_brain(
+    tmp_path: Path, label: str, taken: bool, caplog: pytest.LogCaptureFixture
+):
+    """``bet in brain -m`` leaves ``brain`` and ``brain_mask``."""
     write_volume(tmp_path / "P1" / "brain.nii.gz")
-    write_volume(tmp_path / "P1" / "brain_mask.nii.gz")
+    write_volume(tmp_path / "P1" / f"{label}.nii.gz")
     (case,) = find_cases(tmp_path)
-    assert case[keys.LABEL] == str(tmp_path / "P1" / "brain_mask.nii.gz")
+    assert case.get(keys.LABEL) == (str(tmp_path / "P1" / f"{label}.nii.gz") if taken else None)
+    assert ("is by its name a mask of the brain and no truth" in caplog.text) != taken
+
+
+def test_masks_of_stripped_heads_are_no_truth_in_a_flat_folder(tmp_path: Path):
+    for patient in ("P1", "P2"):
+        for name in (
+            "FLAIR",
+            "FLAIR_brain",
+            "FLAIR_brain_mask",
+            "FLAIR_bet",
+            "FLAIR_bet_mask",
+            "FLAIR_lesion",
+        ):
+            write_volume(tmp_path / f"{patient}_{name}.nii.gz")
+    labelled = {case["patient"]: case["label"] for case in find_cases(tmp_path) if "label" in case}
+    assert labelled == {name: str(tmp_path / f"{name}_FLAIR_lesion.nii.gz") for name in ("P1", "P2")}
+
+
+def test_a_label_may_be_called_so_at_the_beginning(tmp_path: Path):
+    for patient in ("P1", "P2"):
+        write_volume(tmp_path / f"{patient}.nii.gz")
+        write_volume(tmp_path / f"seg_{patient}.nii.gz")
+    found = {case["patient"]: Path(case["label"]).name for case in find_cases(tmp_path)}
+    assert found == {"P1": "seg_P1.nii.gz", "P2": "seg_P2.nii.gz"}
+    assert [record["patient"] for record in find_studies_to_predict([tmp_path])] == ["P1", "P2"]
+
+
+def test_files_of_a_person_in_folders_of_visits_are_studies_of_that_person(tmp_path: Path):
+    for visit in ("baseline", "v2", "01-01-2020"):
+        write_volume(tmp_path / "P1" / visit / "P1_FLAIR.nii.gz")
+        write_volume(tmp_path / "P1" / visit / "P1_seg.nii.gz")
+    found = names(find_cases(tmp_path))
+    assert found == ["P1_baseline", "P1_ses-01-01-2020", "P1_v2"]
+    assert {person_of(name) for name in found} == {"P1"}
+
+
+def test_a_patient_with_one_file_that_is_called_after_its_sequence_has_the_folders_name(tmp_path: Path):
+    for patient in ("P1", "P2"):
+        write_volume(tmp_path / patient / "T1.nii.gz")
+        write_volume(tmp_path / patient / "seg.nii.gz")
+    assert names(find_cases(tmp_path)) == ["P1", "P2"]
 
 
 @pytest.mark.parametrize(
@@ -1224,7 +1269,10 @@ def test_a_scan_that_is_called_brain_has_its_label(tmp_path: Path):
         ("100101_time1", "100101_time2"),
         ("PatientID_0003_Timepoint_1", "PatientID_0003_Timepoint_2"),
         ("Patient-001_week-000-1", "Patient-001_week-044"),
-        ("anna_20190430", "anna_2020-11-02"),
+        ("P7_20190430", "P7_2020-11-02"),
+        ("P7_30-04-2019", "P7_02.11.2020"),
+        ("anna_ses-20190430", "anna_ses-2020-11-02"),
+        ("P7_v1", "P7_v02"),
         ("P7_baseline", "P7_follow-up2"),
         ("P7_pre_op", "P7_postop"),
         ("case12-visit1", "case12-visit2"),
@@ -1238,7 +1286,19 @@ def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: st
 
 @pytest.mark.parametrize(
     "name",
-    ["day_7", "20190430", "week-000", "anna_1", "case_t1", "scan_2", "BRATS_001", "x_99999999", "a_20191301"],
+    [
+        "day_7",
+        "20190430",
+        "week-000",
+        "anna_1",
+        "case_t1",
+        "scan_2",
+        "BRATS_001",
+        "x_99999999",
+        "a1_20191301",
+        "LGG_20190430",
+        "MR_2019-04-30",
+    ],
 )
 def test_a_name_without_a_visit_behind_a_person_is_whole(name: str):
     assert person_of(name) == name
@@ -1254,8 +1314,8 @@ def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path:
         write_volume(tmp_path / "P4" / f"{day}_seg.nii.gz")
     names = [case["patient"] for case in find_cases(tmp_path)]
     assert names == [
-        "P1_week-000", "P1_week-010", "P2_week-000", "P3_2019-04-30", "P3_2020-11-02", "P4_20200101",
-        "P4_20210101",
+        "P1_week-000", "P1_week-010", "P2_week-000", "P3_ses-2019-04-30", "P3_ses-2020-11-02",
+        "P4_ses-20200101", "P4_ses-20210101",
     ]  # fmt: skip
     for fold in range(4):
         datalist = build_datalist(tmp_path, "folds", folds=4, fold=fold)

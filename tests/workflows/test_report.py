@@ -233,7 +233,7 @@ def test_a_missing_value_is_a_dash_and_its_reason(tmp_path: Path, value: Any) ->
 def test_an_interval_of_one_patient_is_a_dash_and_its_reason(tmp_path: Path) -> None:
     figures = metrics(dice={**overlap(0.5), "per_patient_ci95": [None, None]})
     text = report(tmp_path, metrics=figures, patients=[patient(0)]).text
-    assert "interval \u2013 (no value for fewer than two patients)" in text
+    assert "interval \u2013 (no value for fewer than two persons)" in text
 
 
 def test_each_average_says_how_it_was_averaged_and_the_seed_s_is_not_comparable(tmp_path: Path) -> None:
@@ -408,3 +408,17 @@ def test_a_failed_report_leaves_the_old_one(tmp_path: Path) -> None:
         report(tmp_path, patients=[])
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_whom_the_headline_is_of_and_what_patients_without_lesion_do_stands_beside_it(tmp_path: Path) -> None:
+    note = "These are validation patients, so the figures are a little too good."
+    figures = metrics(patients_without_lesion=1, all_background_per_patient_mean=0.25)
+    figures["protocol"] = {**figures["protocol"], "patients": 4, "persons": 3, "note": note}
+    text = report(tmp_path, metrics=figures).text
+    assert text.count(note) == 1
+    assert "4 patients, studies of 3 persons" in text
+    assert (
+        "1 patient of 4 has no lesion, which counts 1 if nothing is outlined, else 0: outlining nothing at "
+        "all would have a mean of 0.250."
+    ) in text
+    assert "no lesion, which counts 1" not in report(tmp_path).text

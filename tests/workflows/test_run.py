@@ -18,6 +18,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from gliomaseg.transforms import LoadStudyd
+from gliomaseg.workflows import run as run_module
 from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
 from gliomaseg.workflows.datalist_file import cases_of, load_datalist
 from gliomaseg.workflows.demo import _is_demo, run_demo
@@ -544,3 +545,12 @@ def test_another_split_than_that_of_a_datalist_is_refused_if_a_person_asks_for_i
         refuse_other_split(split, {"validation_share": 0.4}, Path("list.json"))
     given = {"method": "given", "source": "list.json"}  # which says nothing of shares and folds
     refuse_other_split(given, {"validation_share": 0.4, "fold": 3}, Path("list.json"))
+
+
+def test_weights_that_find_nothing_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    figures = {"protocol": {"patients": 4}, "patients_without_lesion": 1, "missed_patients": 2}
+    run_module._warn_of_nothing(figures)
+    run_module._warn_of_nothing({**figures, "patients_without_lesion": 4, "missed_patients": 0})
+    assert caplog.text == ""
+    run_module._warn_of_nothing({**figures, "missed_patients": 3})
+    assert "found the lesion of none of the 3 validation patients that have one, and 1 without" in caplog.text

@@ -241,6 +241,29 @@ def test_the_interval_cuts_off_a_fortieth_at_either_end():
     assert bootstrap_interval([0.0, 0.0, 0.0, 1.0], 2000, seed=0) == [0.0, 0.75]
 
 
+def test_studies_of_one_person_are_drawn_together():
+    values = [0.2, 0.2, 0.2, 0.8]
+    low, high = bootstrap_interval(values, 2000, 0, ["a", "a", "a", "b"])
+    assert (low, high) == (pytest.approx(0.2), pytest.approx(0.8))  # either person may be drawn twice
+    assert bootstrap_interval(values, 2000, 0, ["a"] * 4) == [None, None]
+    assert bootstrap_interval(values, 2000, 0, list("abcd")) == bootstrap_interval(values, 2000, 0)
+
+
+def test_two_visits_of_one_person_have_no_interval_and_are_counted():
+    visits = [case("P1_day1", (6, 8, 8)), case("P1_day2", (2, 8, 8))]
+    summary = summarize(visits, {})
+    assert summary["dice"]["per_patient_ci95"] == [None, None]
+    assert (summary["protocol"]["patients"], summary["protocol"]["persons"]) == (2, 1)
+    assert "persons" not in summarize(CASES, {})["protocol"]
+
+
+def test_patients_without_lesion_are_counted_with_what_nothing_scores():
+    nothing = [case("P1", (0, 0, 8)), case("P2", (0, 0, 0)), case("P3", (0, 0, 0)), case("P4", (0, 0, 1))]
+    summary = summarize(nothing, {})
+    assert summary["patients_without_lesion"] == 2
+    assert summary["all_background_per_patient_mean"] == summary["dice"]["per_patient_mean"] == 0.5
+
+
 def test_an_interval_needs_a_resample():
     with pytest.raises(ValueError, match="at least one bootstrap resample, got 0; 2000 is usual"):
         summarize(CASES, {}, bootstrap=0)
