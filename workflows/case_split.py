@@ -12,13 +12,16 @@ from . import split as splitting
 from .files import InputError
 from .given_split import split_by_file
 from .nifti_folder import count_lesion_voxels, is_volume
-from .persons import persons_of
+from .persons import Person, persons_of
 from .pool import Progress, in_threads
 from .slices import count_lesion_pixels
 from .split import METHODS, SECTIONS, SLICE_TEST, SLICE_VALIDATION, SLICE_WARNING, Sections
 from .studies import Record, is_stack
 
 logger = logging.getLogger(__name__)
+
+MANY = 4
+"""Studies of one person that are more than usual, if they are most of the data."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,26 @@ def _split_patients(
     if options.method == "file" and options.split_file is not None:
         return split_by_file(Path(options.split_file), [case["patient"] for case in cases]), {}
     persons = persons_of(cases, [sum(counts) for counts in lesions])
+    if words := splitting.joined_words(persons):
+        logger.info("Studies of one person stay on one side%s", words)
+    _warn_of_many(persons)
     if options.method == "folds":
         return splitting.split_into_folds(persons, options.folds, options.fold, options.seed)
     if options.method == "institution":
         return splitting.leave_institution_out(persons, options.institution)
     return splitting.split_by_patient(persons, options.validation, options.test, options.seed), {}
+
+
+def _warn_of_many(persons: Sequence[Person]) -> None:
+    """Tell where one person has most of the studies, as if a word before a date were a name."""
+    most = max(persons, key=lambda person: len(person.patients), default=None)
+    studies = sum(len(person.patients) for person in persons)
+    if most is not None and len(most.patients) >= MANY and 2 * len(most.patients) > studies:
+        logger.warning(
+            "%d of %d studies count as one person, %s, by their names, such as %s and %s. If they are of "
+            "several, give them other names, in a CSV file with the columns patient, image, label.",
+            len(most.patients), studies, most.name, most.patients[0], most.patients[1],
+        )  # fmt: skip
 
 
 def _split_slices(cases: list[Record], lesions: list[list[int]], seed: int) -> dict[str, list[Record]]:

@@ -84,6 +84,7 @@ class _Census:
         self.slices = 0
         self.slices_with_lesion = 0
         self._seen: dict[bytes, tuple[Study, str]] = {}
+        self._labels: dict[bytes, tuple[Study, str]] = {}
         self._shared: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def look_at(self, studies: Sequence[Study], progress: Progress | None) -> None:
@@ -100,6 +101,8 @@ class _Census:
             self.slices += volume.slices
             self.slices_with_lesion += volume.slices_with_lesion
             self._remember(volume.study, volume.digest, volume.study.volume)
+            if volume.slices_with_lesion:
+                self._remember_label(volume.study, volume.label_digest, volume.study.label)
 
     def report(self, source: str, studies: Sequence[Study]) -> DataReport:
         sites = Counter(study.institution for study in studies)
@@ -126,6 +129,17 @@ class _Census:
         other, first = self._seen.setdefault(digest, (study, file))
         if person_of(other.patient) != person_of(study.patient):
             self._shared.setdefault((other.patient, study.patient), []).append((first, file))
+
+    def _remember_label(self, study: Study, digest: bytes | None, file: str | None) -> None:
+        if file is None:
+            return
+        digest = digest or file.encode()  # the same file is the same, however small
+        other, first = self._labels.setdefault(digest, (study, file))
+        if other.patient != study.patient:
+            what = f"{other.patient} and {study.patient} share a label: {file} is the same as {first}."
+            if file == first:
+                what = f"{other.patient} and {study.patient} share the label {file}."
+            self.findings.append(finding("same-label", list(dict.fromkeys((first, file))), what))
 
     def _leaks(self) -> Iterator[Finding]:
         for (one, other), pairs in self._shared.items():

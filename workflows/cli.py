@@ -16,6 +16,7 @@ import typer
 
 from .causes import is_last, users_fault
 from .files import OurFaultError
+from .slices import person_of
 from .studies import is_stack
 
 if TYPE_CHECKING:
@@ -780,7 +781,9 @@ def _describe_datalist(datalist: dict[str, Any]) -> str:
         cases = datalist[section]
         stacks = [case["image"] for case in cases if is_stack(case)]
         if cases:
-            line = f"{section:<11}{len(cases):>5} {'patient' if len(cases) == 1 else 'patients':<8}"
+            persons = len({person_of(str(case["patient"])) for case in cases})
+            line = f"{section:<11}{persons:>5} {'patient' if persons == 1 else 'patients':<8}"
+            line += f" {len(cases):>7} studies" if persons < len(cases) else ""
             if len(stacks) == len(cases):
                 slices = sum(map(len, stacks))
                 line += f" {slices:>7} {'slice' if slices == 1 else 'slices'}"

@@ -71,8 +71,10 @@ def refuse_conflicts(conflicts: Sequence[tuple[Study, Study]]) -> None:
 
 def conflict_words(first: Study, second: Study) -> str:
     """Return the sentence about two different studies of one name."""
+    what = "scans" if first.is_volume else "slices"
     return (
-        f"Each patient needs a name of its own, but {first.patient} stands for different slices in "
-        f"{first.folder} and {second.folder}. Rename one of them, or remove the one that is not wanted; if "
-        "one holds the masks of the other, list both in a CSV file with the columns patient, image, label."
+        f"Each patient needs a name of its own, but {first.patient} stands for different {what} in "
+        f"{first.folder} and {second.folder}. Rename one of them (two visits are {first.patient}_ses-1 and "
+        f"{first.patient}_ses-2), or remove the one that is not wanted; if one holds the masks of the other, "
+        "list both in a CSV file with the columns patient, image, label."
     )

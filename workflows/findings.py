@@ -57,6 +57,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Mask values other than background and lesion",
         "Save masks with 0 for background and 255 (or 1) for lesion; JPEG and smooth scaling blur them.",
     ),
+    "inverted": Kind(
+        "error",
+        "Labels that cover most of the picture",
+        "Save them with 0 for background; if only the values are swapped, turn them round.",
+    ),
+    "same-label": Kind(
+        "error",
+        "The same label under two patients",
+        "Find out whose it is; copy the right label for the other, or take it off the list.",
+    ),
     "leak": Kind(
         "error",
         "The same image under two patients",

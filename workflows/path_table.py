@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from .files import InputError
@@ -16,6 +18,11 @@ COLUMNS = ("patient", "image", "label")
 
 OTHER_SEQUENCES = ("pre", "post")
 """Columns for the other sequences of a volume, as the options of ``gliomaseg predict`` are called."""
+
+OPTIONAL = ("slice", "institution", *OTHER_SEQUENCES)
+"""Columns that a table may have."""
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, str]
 
@@ -42,7 +49,18 @@ def read_path_table(path: Path) -> list[Study]:
                 f"Every row of {path} needs a patient and an image, but line {line} lacks one; fill it in."
             )
         patients[row["patient"]].append((line, row))
+    _tell_of_unknown(path, [name for _, row in patients[next(iter(patients))] for name in row])
     return [_study(path, patient, lines) for patient, lines in patients.items()]
+
+
+def _tell_of_unknown(path: Path, names: Iterable[str]) -> None:
+    """Tell of a column that nobody reads, such as ``t1`` for ``pre``."""
+    unknown = [name for name in dict.fromkeys(names) if name not in (*COLUMNS, *OPTIONAL)]
+    if unknown:
+        logger.warning(
+            "Not read: the column%s %s of %s; those that are read are %s",
+            "s" if len(unknown) > 1 else "", ", ".join(unknown), path, ", ".join((*COLUMNS, *OPTIONAL)),
+        )  # fmt: skip
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
@@ -103,7 +121,8 @@ def _study(path: Path, patient: str, lines: list[tuple[int, Row]]) -> Study:
     if any(volumes) and len(lines) > 1:
         raise InputError(
             f"A patient is either one volume or a stack of slices, but {patient} in {path} has "
-            f"{len(lines)} rows, one of them {first['image']!r}. Give each volume a patient of its own."
+            f"{len(lines)} rows, one of them {first['image']!r}. Give each volume a name of its own; two "
+            f"visits are {patient}_ses-1 and {patient}_ses-2, which count as one person."
         )
     others = {name: first[name] for name in OTHER_SEQUENCES if first.get(name)}
     wrong = [written for written in others.values() if not (volumes[0] and is_volume(written))]

@@ -34,6 +34,10 @@ class Fault(NamedTuple):
     what: str
 
 
+MOST_OF_IT = 0.5
+"""Labels that hold a larger part of the picture are turned round, or have no background."""
+
+
 @dataclass(frozen=True)
 class SliceFacts:
     """What is kept of a slice once its pixels are let go: some 200 bytes."""
@@ -263,6 +267,12 @@ def _whole_study(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Finding]
         yield finding("no-masks", [study.folder], f"{study.patient} in {study.folder} has no masks.")
     elif not any(one.lesion_pixels for one in facts):
         yield finding("no-lesion", [study.folder], f"{study.patient} in {study.folder} has no lesion.")
+    covered = sum(one.lesion_pixels for one in facts)
+    pixels = sum(one.mask_size[0] * one.mask_size[1] for one in facts if one.mask_size)
+    if covered > MOST_OF_IT * pixels:
+        share = f"{100 * covered / pixels:.0f} %"
+        what = f"The masks of {study.patient} in {study.folder} call {share} of the pictures abnormal."
+        yield finding("inverted", [study.folder], what)
     if study.ignored:
         count = f"{len(study.ignored)} pictures" if len(study.ignored) > 1 else "a picture"
         what = f"{study.folder} holds {count} not named like a slice: {study.ignored[0]}."

@@ -69,7 +69,7 @@ def split_by_patient(persons: Sequence[Person], validation: float, test: float, 
     if len(persons) - sum(wanted.values()) < 1:
         raise InputError(
             f"A split with validation {validation} and test {test} needs at least {2 + (test > 0)} patients, "
-            f"but there {_are(len(persons))}. Add patients, or train on a larger set."
+            f"but there {_are(len(persons))}{joined_words(persons)}. Add patients, or train on a larger set."
         )
     generator = np.random.default_rng(seed)
     left = list(persons)
@@ -93,8 +93,8 @@ def fold_of_each(persons: Sequence[Person], folds: int, seed: int) -> dict[str, 
     """
     if not 2 <= folds <= len(persons):
         raise InputError(
-            f"The number of folds must be from 2 to the number of patients, {len(persons)}, but is {folds}; "
-            "choose another number of folds."
+            f"The number of folds must be from 2 to the number of patients, {len(persons)}"
+            f"{joined_words(persons)}, but is {folds}; choose another number of folds."
         )
     generator = np.random.default_rng(seed)
     luck = generator.permutation(len(persons))
@@ -195,6 +195,21 @@ def split_slices(has_lesion: Sequence[bool], seed: int) -> list[str]:
                 sections[index] = section
         left = [index for index in left if sections[index] == "training"]
     return sections
+
+
+def joined_words(persons: Sequence[Person]) -> str:
+    """Say which studies count as one person by their names; nothing where none do.
+
+    Example:
+        >>> joined_words([Person("P1", ("P1_day1", "P1_day2"), "unknown", 0)])
+        ', since 2 studies are of 1 person by their names, such as P1_day1 and P1_day2 of P1'
+    """
+    most = max(persons, key=lambda person: len(person.patients), default=None)
+    if most is None or len(most.patients) < 2:
+        return ""
+    studies = sum(len(person.patients) for person in persons)
+    whose = f"{studies} studies are of {len(persons)} {'person' if len(persons) == 1 else 'persons'}"
+    return f", since {whose} by their names, such as {' and '.join(most.patients[:2])} of {most.name}"
 
 
 def _check_parts(validation: float, test: float) -> None:

@@ -12,11 +12,14 @@ import numpy.typing as npt
 
 from .findings import Finding, finding
 from .nifti_folder import NOT_A_NUMBER, read_volume, stem_of
-from .slice_checks import Fault, digest_of, gather, shortened
+from .slice_checks import MOST_OF_IT, Fault, digest_of, gather, shortened
 from .studies import Study
 
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
+
+TELLING = 50
+"""Voxels from which equal labels of two patients are no chance."""
 
 LARGEST_CLASS = 10
 """Whole label values up to here are classes, such as BraTS's 1, 2, 3 and 4; others come of smoothing."""
@@ -35,6 +38,7 @@ class VolumeFacts:
     slices: int
     slices_with_lesion: int
     digest: bytes | None
+    label_digest: bytes | None
     findings: tuple[Finding, ...]
 
 
@@ -62,8 +66,16 @@ def inspect_volume(study: Study) -> VolumeFacts:
         slices=image[0].shape[_slice_axis(image[1])] if image is not None and image[0].ndim > 2 else 0,
         slices_with_lesion=lesion,
         digest=digest_of(image[0]) if image is not None else None,
+        label_digest=_label_digest(label),
         findings=tuple(findings),
     )
+
+
+def _label_digest(label: Volume | None) -> bytes | None:
+    """Return what tells labels apart; a few voxels may be alike by chance."""
+    if label is None or np.count_nonzero(label[0]) < TELLING:
+        return None
+    return digest_of(label[0] != 0)
 
 
 def _read(file: str | None, faults: list[Fault]) -> Volume | None:
@@ -179,6 +191,9 @@ def _geometry_faults(file: str) -> list[Fault]:
 
 
 def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
+    if np.count_nonzero(voxels) > MOST_OF_IT * voxels.size:
+        share = np.count_nonzero(voxels) / voxels.size
+        yield Fault("inverted", file, f"{file} calls {100 * share:.0f} % of the picture abnormal.")
     values = np.unique(voxels).tolist()
     if set(values) <= {0, 1} or set(values) <= {0, 255}:
         return

@@ -349,6 +349,13 @@ def save_volume(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
 
 
+def corner(shape: tuple[int, ...]) -> np.ndarray:
+    """Return a label with some lesion in every slice."""
+    label = np.zeros(shape, np.uint8)
+    label[0] = 1
+    return label
+
+
 @pytest.fixture
 def volumes(tmp_path: Path) -> Path:
     """One faultless volume v of three sequences, 4 x 4 x 5, with a lesion in two slices."""
@@ -429,7 +436,7 @@ def test_a_header_that_no_scan_can_have_is_found(volumes: Path):
 def test_a_label_that_lies_elsewhere_is_found(volumes: Path):
     affine = np.eye(4)
     affine[0, 3] = 2.5
-    save_volume(volumes / "v_seg.nii.gz", np.ones((4, 4, 5), np.uint8), affine)
+    save_volume(volumes / "v_seg.nii.gz", corner((4, 4, 5)), affine)
     found = only(check_data(volumes), "affine")
     assert found.what == f"{volumes}/v_seg.nii.gz lies elsewhere than its image: their affines differ by 2.5."
 
@@ -448,7 +455,7 @@ def test_a_label_with_its_axes_in_another_order_is_none_that_lies_elsewhere(volu
 def test_of_two_labels_the_one_that_is_no_mask_of_anything_is_taken_and_both_are_named(
     volumes: Path, other: str, taken: str, left: str, caplog: pytest.LogCaptureFixture
 ):
-    save_volume(volumes / f"{other}.nii.gz", np.ones((4, 4, 5), np.uint8))
+    save_volume(volumes / f"{other}.nii.gz", corner((4, 4, 5)))
     found = only(check_data(volumes), "two-labels")
     assert found.what == (
         f"{volumes}/{left}.nii.gz and {volumes}/{taken}.nii.gz are both labels of {volumes}/v.nii.gz."
@@ -507,18 +514,59 @@ def test_two_volumes_of_one_name_are_found(volumes: Path, caplog: pytest.LogCapt
 
 
 def test_a_label_of_another_shape_is_found(volumes: Path):
-    save_volume(volumes / "v_seg.nii.gz", np.ones((4, 4, 6), np.uint8))
+    save_volume(volumes / "v_seg.nii.gz", corner((4, 4, 6)))
     found = only(check_data(volumes), "label-shape")
     assert found.what == f"{volumes}/v_seg.nii.gz is 4x4x6 voxels, its image is 4x4x5."
 
 
 def test_label_values_that_are_no_classes_are_found(volumes: Path):
-    save_volume(volumes / "v_seg.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4 * 40)
+    save_volume(
+        volumes / "v_seg.nii.gz",
+        np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4 * 40 * (np.arange(5) > 2).astype(np.uint8),
+    )
     found = only(check_data(volumes), "mask-values")
     assert (
         found.what
         == f"Label values must be 0 and 1 (or 0 and 255), but {volumes}/v_seg.nii.gz has 0, 40, 80, 120."
     )
+
+
+def test_a_label_that_is_turned_round_is_an_error(volumes: Path):
+    label = 1 - np.asarray(nibabel.load(volumes / "v_seg.nii.gz").dataobj)
+    save_volume(volumes / "v_seg.nii.gz", label)
+    found = only(check_data(volumes), "inverted")
+    assert found.what == f"{volumes}/v_seg.nii.gz calls 98 % of the picture abnormal."
+    save_volume(volumes / "v_seg.nii.gz", label + 1)  # 1 and 2, without any background
+    assert [one.code for one in check_data(volumes).findings] == ["inverted", "label-classes"]
+
+
+def test_masks_that_are_turned_round_are_an_error(tmp_path: Path, write_patient):
+    folder = write_patient(lesion=4, root=tmp_path)
+    for file in folder.glob("*_mask.tif"):
+        Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    found = only(check_data(tmp_path), "inverted")
+    assert found.what == f"The masks of {folder.name} in {folder} call 98 % of the pictures abnormal."
+
+
+def test_one_label_for_two_patients_is_an_error(tmp_path: Path):
+    lines = ["patient,image,label"]
+    for patient in ("a", "b", "c"):
+        save_volume(tmp_path / f"{patient}.nii.gz", noise(8, 8, 5))
+        lines.append(f"{patient},{patient}.nii.gz,masks/{'a' if patient == 'c' else patient}.nii.gz")
+    label = np.zeros((8, 8, 5), np.uint8)
+    label[2:6, 2:6, :4] = 1
+    (tmp_path / "masks").mkdir()
+    for patient in ("a", "b"):
+        save_volume(tmp_path / "masks" / f"{patient}.nii.gz", label)
+    table = tmp_path / "list.csv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+    found = [one.what for one in check_data(table).errors if one.code == "same-label"]
+    assert found == [
+        f"a and b share a label: {tmp_path}/masks/b.nii.gz is the same as {tmp_path}/masks/a.nii.gz.",
+        f"a and c share the label {tmp_path}/masks/a.nii.gz.",
+    ]
+    save_volume(tmp_path / "masks" / "a.nii.gz", np.zeros((8, 8, 5), np.uint8))  # nothing in common then
+    assert not [one for one in check_data(table).errors if one.code == "same-label"]
 
 
 @pytest.mark.parametrize("part", [0.4, 0.9])
@@ -559,7 +607,7 @@ def test_sequences_that_cannot_be_put_together_are_found(tmp_path: Path):
 def patient_in_files(tmp_path: Path) -> Path:
     for seed, name in enumerate(("anna_flair", "anna_t1", "anna_t1ce")):
         save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5, seed=seed))
-    save_volume(tmp_path / "anna_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    save_volume(tmp_path / "anna_seg.nii.gz", corner((4, 4, 5)))
     return tmp_path
 
 
@@ -603,7 +651,7 @@ def test_faults_of_every_sequence_are_found(patient_in_files: Path):
 
 def test_a_missing_sequence_of_a_datalist_is_found(patient_in_files: Path, tmp_path: Path):
     save_volume(tmp_path / "b_flair.nii.gz", noise(4, 4, 5, seed=11))
-    save_volume(tmp_path / "b_flair_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    save_volume(tmp_path / "b_flair_seg.nii.gz", corner((4, 4, 5)))
     write_datalist(build_datalist(patient_in_files, validation=0.5), tmp_path / "datalist.json")
     assert not check_data(tmp_path / "datalist.json").errors
     (tmp_path / "anna_t1.nii.gz").unlink()
@@ -612,7 +660,10 @@ def test_a_missing_sequence_of_a_datalist_is_found(patient_in_files: Path, tmp_p
 
 
 def test_labels_of_several_classes_are_taken_as_one_and_told(volumes: Path):
-    save_volume(volumes / "v_seg.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4)
+    save_volume(
+        volumes / "v_seg.nii.gz",
+        np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 4 * (np.arange(5) > 2).astype(np.uint8),
+    )
     found = only(check_data(volumes), "label-classes")
     assert (found.level, found.what) == (
         "warning",
@@ -638,7 +689,7 @@ def test_a_header_that_is_not_finite_is_found_with_the_rest(volumes: Path):
 
 def test_a_label_without_scan_is_found(volumes: Path):
     save_volume(volumes / "w.nii.gz", noise(4, 4, 5, 3, seed=9))
-    save_volume(volumes / "x_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+    save_volume(volumes / "x_seg.nii.gz", corner((4, 4, 5)))
     report = check_data(volumes)
     assert [one.what for one in report.findings] == [
         f"{volumes}/x_seg.nii.gz has no image.",
@@ -752,7 +803,7 @@ def test_a_datalist_split_by_slice_warns_of_its_leak(data_folder: Path, tmp_path
 def test_volumes_of_a_datalist_are_checked_too(tmp_path: Path):
     for seed, name in enumerate("ab"):
         save_volume(tmp_path / f"{name}.nii.gz", noise(4, 4, 5, 3, seed=seed))
-        save_volume(tmp_path / f"{name}_seg.nii.gz", np.ones((4, 4, 5), np.uint8))
+        save_volume(tmp_path / f"{name}_seg.nii.gz", corner((4, 4, 5)))
     write_datalist(build_datalist(tmp_path), tmp_path / "datalist.json")
     (tmp_path / "b.nii.gz").unlink()
     (tmp_path / "a_seg.nii.gz").unlink()
@@ -869,7 +920,7 @@ def test_a_volume_without_a_picture_is_found(volumes: Path):
 def test_labels_of_other_data_sets_are_known_by_their_names(tmp_path: Path, mark: str):
     for seed, patient in enumerate(("a", "b")):
         save_volume(tmp_path / f"{patient}_flair.nii.gz", noise(4, 4, 5, seed=seed))
-        save_volume(tmp_path / f"{patient}_{mark}.nii.gz", np.ones((4, 4, 5), np.uint8))
+        save_volume(tmp_path / f"{patient}_{mark}.nii.gz", corner((4, 4, 5)))
     report = check_data(tmp_path)
     assert (report.cases, report.errors) == (2, [])
     assert "no-masks" not in [one.code for one in report.findings]

@@ -221,8 +221,8 @@ def test_a_plain_list_tells_sequences_by_names_and_joins_slices(
     for value, name in enumerate(("y/seg", "x/flair", "y/flair", "y/t1", "y/t2"), start=1):
         write_volume(tmp_path / f"{name}.nii.gz", value=value)
     for number in (1, 2):
-        for name, bright in ((f"s_{number}", number), (f"s_{number}_mask", 255)):
-            write_picture(tmp_path / "s" / f"{name}.png", np.full((4, 4), bright, np.uint8))
+        write_picture(tmp_path / "s" / f"s_{number}.png", np.full((4, 4), number, np.uint8))
+        write_picture(tmp_path / "s" / f"s_{number}_mask.png", np.eye(4, dtype=np.uint8) * 255)
     items = [
         {"image": ["x/flair.nii.gz"]},
         {"image": [f"y/{name}.nii.gz" for name in ("t2", "flair", "t1")], "label": ["y/seg.nii.gz"]},
@@ -649,7 +649,7 @@ def test_masks_of_slices_in_a_folder_beside_that_of_the_slices_are_paired(
         for number in (1, 2):
             name = f"{patient}_{number}"
             write_picture(tmp_path / folder / "images" / f"{name}.png", np.full((4, 4), number, np.uint8))
-            write_picture(tmp_path / folder / "masks" / f"{name}{mark}.png", np.full((4, 4), 255, np.uint8))
+            write_picture(tmp_path / folder / "masks" / f"{name}{mark}.png", np.eye(4, dtype=np.uint8) * 255)
     cases = find_cases(tmp_path)
     assert names(cases) == ["a", "b", "c"]
     for case in cases:
@@ -1360,6 +1360,27 @@ def test_scans_whose_files_say_nothing_are_called_after_their_folders(tmp_path: 
         "carl": str(tmp_path / "carl" / "Volume.nii.gz"),
     }
     assert [record["patient"] for record in find_studies_to_predict([tmp_path])] == ["anna", "bert", "carl"]
+
+
+def test_columns_that_nobody_reads_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_volume(tmp_path / "a.nii.gz")
+    table = tmp_path / "list.csv"
+    table.write_text("patient,image,label,t1,site\na,a.nii.gz,,x.nii.gz,Oslo\n", encoding="utf-8")
+    find_cases(table)
+    words = (
+        f"Not read: the columns t1, site of {table}; those that are read are patient, image, label, slice, "
+        "institution, pre, post"
+    )
+    assert words in caplog.text
+
+
+def test_two_visits_in_a_table_are_told_how_to_be_called(tmp_path: Path):
+    for name in ("a", "b"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    table = tmp_path / "list.csv"
+    table.write_text("patient,image,label\nP1,a.nii.gz,\nP1,b.nii.gz,\n", encoding="utf-8")
+    with pytest.raises(InputError, match="visits are P1_ses-1 and P1_ses-2, which count as one person"):
+        find_cases(table)
 
 
 @pytest.mark.parametrize("end", [",,\n", "\n,,\n", " , ,\n,,\n"])

@@ -98,7 +98,9 @@ def test_a_network_that_cannot_be_exported_is_named_and_leaves_nothing(tmp_path:
             return super().forward(image) if image.sum() > 0 else image
 
     with pytest.raises(
-        InputError, match=r"The network undecided cannot be exported to ONNX \(\w+\); take --to torchscript"
+        InputError,  # which of the two depends on the version of torch
+        match=r"The network undecided cannot be exported to ONNX \(\w+\); take --to torchscript"
+        r"|The ONNX file of undecided would not answer as the network does: .*; take --to torchscript",
     ):
         write_onnx(tmp_path / "model.onnx", Undecided().eval(), "undecided", METADATA, {})
     assert list(tmp_path.iterdir()) == []

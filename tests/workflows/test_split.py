@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gliomaseg.workflows import case_split
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.given_split import split_by_file
 from gliomaseg.workflows.persons import Person, persons_of, share_out, volume_thirds
@@ -301,3 +302,15 @@ def test_empty_lines_of_a_split_are_passed_over(tmp_path: Path):
     file.write_text("patient,split\na,training\n,\nb,validation\n,\n", encoding="utf-8")
     found = split_by_file(file, ["a", "b"])
     assert (found["training"], found["validation"]) == (["a"], ["b"])
+
+
+def test_studies_of_one_person_are_named_where_there_are_too_few_persons(caplog: pytest.LogCaptureFixture):
+    cases = [{"patient": f"case_day{number}", "label": "x"} for number in range(1, 9)]
+    persons = persons_of(cases, [1] * 8)
+    words = "but there is 1, since 8 studies are of 1 person by their names, such as case_day1 and case_day2"
+    with pytest.raises(InputError, match=words):
+        split_by_patient(persons, 0.2, 0.0, 0)
+    with pytest.raises(InputError, match=r"number of patients, 1, since 8 studies are of 1 person"):
+        fold_of_each(persons, 5, 0)
+    case_split._warn_of_many([*persons, *persons_of([{"patient": "b"}], [1])])
+    assert "8 of 9 studies count as one person, case, by their names, such as case_day1 and" in caplog.text
