@@ -25,6 +25,12 @@ from .graphs import open_graph
 from .inferers import pick_device
 from .models import Model, open_model
 
+FEW_VALUES: Final = 8
+"""A scan has more values than this."""
+
+LARGEST_CLASS: Final = 10
+"""Labels number their classes from 1; no scan stays below this."""
+
 CHECK_BELOW: Final = 0.7
 """Confidence under which a study is marked "check by hand" where a config does not say."""
 
@@ -146,6 +152,7 @@ class Segmenter:
         slices = self._probability(loaded_case)
         if known:  # slices that a split took out of a stack may be blank
             _refuse_blank(loaded, case.get(keys.SEQUENCES))
+        doubt = _doubt_of_few_values(loaded, case.get(keys.SEQUENCES))
         kept = self._kept(slices)
         probability = _back(slices, affine)
         mask = (probability >= self.threshold).astype(np.uint8)
@@ -161,8 +168,8 @@ class Segmenter:
             spacing_mm=spacing_of(affine) if known else None,
             confidence=confidence,
             sequences=sequences,
-            notes=tuple(loaded.meta.get("notes", ())),
-            check_by_hand=confidence < self.check_below or not mask.any(),
+            notes=(*loaded.meta.get("notes", ()), *doubt),
+            check_by_hand=confidence < self.check_below or not mask.any() or bool(doubt),
         )
 
     def _probability(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:
@@ -195,6 +202,29 @@ def _refuse_blank(loaded: Any, sequences: Sequence[str] | None) -> None:
             f"A scan shows a head, but every voxel of FLAIR in {name} is {float(flair.min()):g}; export it "
             "again, or give another file."
         )
+
+
+def _doubt_of_few_values(loaded: Any, sequences: Sequence[str] | None) -> tuple[str, ...]:
+    """Return a note on a FLAIR of few whole values, as labels of several classes have.
+
+    Raises:
+        InputError: it has two values, as masks have.
+    """
+    name = str(loaded.meta.get("filename_or_obj", "the scan"))
+    flair = plain(loaded)[channels_of(loaded.shape[0], sequences, name)[keys.FLAIR]].numpy().reshape(-1)
+    if len(np.unique(flair[::97])) > FEW_VALUES:  # soon known of a scan
+        return ()
+    values = np.unique(flair)
+    if len(values) == 2:
+        raise InputError(
+            f"A scan has many grey values, but FLAIR in {name} has {values[0]:g} and {values[1]:g} alone, as "
+            "masks have; name the scan that it was drawn on."
+        )
+    whole = bool((values == values.round()).all()) and float(values.max(initial=0)) <= LARGEST_CLASS
+    if not 2 < len(values) <= FEW_VALUES or not whole:
+        return ()
+    few = f"{len(values)} whole values alone"
+    return (f"FLAIR in {name} has {few}, as labels have; check that it is a scan.",)
 
 
 def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:

@@ -24,8 +24,8 @@ from gliomaseg.workflows.segment import Segmenter
 
 AFFINE = np.diag([-1.0, -1, 5, 1])
 SAGITTAL = np.array([[0, 0, -5, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
-VALUES = np.zeros((4, 4, 3), np.int16)
-VALUES[1:3, 1:3] = 100
+VALUES = np.arange(48, dtype=np.int16).reshape(4, 4, 3) % 13
+VALUES[1:3, 1:3] += 100
 
 
 def series(folder: Path, description: str, number: int, **more: Any) -> Path:

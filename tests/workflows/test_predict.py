@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from gliomaseg.workflows.finished import Finished
 from gliomaseg.workflows.masks import load_prediction
 from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
 from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
-from gliomaseg.workflows.segment import Segmentation
+from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.shard import Shard
 
 WritePatient = Callable[..., Path]
@@ -716,3 +717,20 @@ def test_masks_of_an_earlier_call_beside_a_failure_are_told_of(tmp_path: Path) -
         predict([tmp_path / "in"], tmp_path / "out")
     (failed,) = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["failed"]
     assert failed["reason"].endswith(f"What an earlier call wrote of it is still in {tmp_path}/out/a.")
+
+
+@pytest.mark.parametrize(("top", "refused"), [(1, True), (4, False), (40, False)])
+def test_a_label_is_no_scan(bright_segmenter: Segmenter, tmp_path: Path, top: int, refused: bool) -> None:
+    """Of two values it is refused; of several whole ones, as BraTS has, somebody should look."""
+    values = np.zeros((8, 8, 3), np.int16)
+    values[2:6, 2:6] = np.arange(1, 17).reshape(4, 4, 1) % top + 1
+    scan = write_nifti(tmp_path / "truth_of_anna.nii.gz", values, np.diag([3.0, 3, 5, 1]))
+    words = f"FLAIR in {scan} has 0 and 1 alone, as masks have; name the scan that it was drawn on."
+    if refused:
+        with pytest.raises(InputError, match=re.escape(words)):
+            predict_studies([scan], tmp_path / "out", bright_segmenter)
+        return
+    (row,) = predict_studies([scan], tmp_path / "out", bright_segmenter)
+    told = [note for note in row["notes"] if "has 5 whole values alone, as labels have; check that" in note]
+    assert len(told) == (top == 4)
+    assert row["check_by_hand"] or top == 40
