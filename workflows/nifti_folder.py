@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .dataset_json import DATA_SET, read_listing, unreadable
 from .files import InputError
+from .sequences import UNKNOWN, sequence_of_name
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "trut
 
 _BEFORE = re.compile(r"(?:seg|segmentation|mask|label)[-_](?=.)")
 """What the name of a label has before the name of its scan, where it has nothing behind."""
+
+_ENTITIES = re.compile(r"(?:_(?:label|desc|space|res|den|hemi)-[A-Za-z0-9]+)+$")
+"""What BIDS puts behind the name of a scan in that of something derived from it."""
 
 _CHANNEL = re.compile(r"_\d{4}$")
 
@@ -308,7 +312,19 @@ def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> I
             logger.warning("%s is taken as the label of %s, the only scan beside it", label, image.name)
         labels = {name: label}
     for patient in sorted({*images, *labels}):
-        yield _volume(patient, images.get(patient), labels.get(patient))
+        name = patient if patient in images else _case_of_label(patient)
+        yield _volume(name, images.get(patient), labels.get(patient))
+
+
+def _case_of_label(name: str) -> str:
+    """Return whom a label without a scan beside it is of, by its name without the mark.
+
+    Example:
+        >>> _case_of_label("sub-01_ses-1_space-FLAIR_label-lesion"), _case_of_label("anna_flair")
+        ('sub-01_ses-1', 'anna')
+    """
+    case, sequence = sequence_of_name(_ENTITIES.sub("", name))
+    return case if case and sequence != UNKNOWN else _ENTITIES.sub("", name)
 
 
 def _described(

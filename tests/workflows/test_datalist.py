@@ -1235,6 +1235,39 @@ def test_masks_of_stripped_heads_are_no_truth_in_a_flat_folder(tmp_path: Path):
     assert labelled == {name: str(tmp_path / f"{name}_FLAIR_lesion.nii.gz") for name in ("P1", "P2")}
 
 
+@pytest.mark.parametrize("mark", ["_FLAIR_mask", "_label-lesion_mask", "_space-FLAIR_label-lesion_dseg"])
+def test_labels_in_derivatives_are_those_of_their_scans(
+    tmp_path: Path, mark: str, caplog: pytest.LogCaptureFixture
+):
+    for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1"):
+        place = Path(*name.split("_")) / "anat"
+        for sequence in ("FLAIR", "T1w"):
+            write_volume(tmp_path / place / f"{name}_{sequence}.nii.gz")
+        if name != "sub-02_ses-1":
+            write_volume(tmp_path / "derivatives" / "manual" / place / f"{name}{mark}.nii.gz")
+    labels = {case["patient"]: case.get("label") for case in find_cases(tmp_path)}
+    assert labels == {
+        name: str(
+            tmp_path / "derivatives" / "manual" / Path(*name.split("_")) / "anat" / f"{name}{mark}.nii.gz"
+        )
+        if name != "sub-02_ses-1"
+        else None
+        for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
+    }
+    assert "The labels of 2 patients lie in other folders than their scans, such as" in caplog.text
+    write_volume(tmp_path / "derivatives" / "other" / f"sub-01_ses-1{mark}.nii.gz")  # now nothing tells
+    with pytest.raises(InputError, match="sub-01_ses-1 stands for different scans in"):
+        find_cases(tmp_path)
+
+
+def test_masks_of_predict_below_the_data_are_no_labels(tmp_path: Path):
+    write_volume(tmp_path / "anna.nii.gz")
+    write_volume(tmp_path / "masks" / "anna" / "anna_mask.nii.gz")
+    (tmp_path / "masks" / "results.json").write_text("{}")
+    with pytest.raises(InputError, match="anna stands for different scans"):
+        find_cases(tmp_path)
+
+
 def test_a_label_may_be_called_so_at_the_beginning(tmp_path: Path):
     for patient in ("P1", "P2"):
         write_volume(tmp_path / f"{patient}.nii.gz")
