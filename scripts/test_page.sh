@@ -18,7 +18,7 @@ found() {
 
 if ! found && [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
     echo "Fetching Chromium."
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+    { timeout 240 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 240 apt-get install -y -qq --no-install-recommends chromium; } \
         >/dev/null 2>&1 || true
 fi
 if ! found; then
