@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from .dataset_json import DATA_SET, read_listing, unreadable
 from .files import InputError
-from .sequences import UNKNOWN, sequence_of_name
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
 
 logger = logging.getLogger(__name__)
@@ -323,6 +322,8 @@ def _case_of_label(name: str) -> str:
         >>> _case_of_label("sub-01_ses-1_space-FLAIR_label-lesion"), _case_of_label("anna_flair")
         ('sub-01_ses-1', 'anna')
     """
+    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
+
     case, sequence = sequence_of_name(_ENTITIES.sub("", name))
     return case if case and sequence != UNKNOWN else _ENTITIES.sub("", name)
 
