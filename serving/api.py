@@ -231,7 +231,7 @@ def _guard(app: FastAPI, settings: ServeSettings) -> None:
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
-        path = request.url.path.removeprefix(settings.root_path)
+        path = get_path(request.scope, settings.root_path)  # not the address, of which Host is a part
         if refusal:
             response: Response = JSONResponse({"detail": refusal}, 403)
         elif settings.token and path not in OPEN and not shows_token(request.headers, settings.token):
@@ -240,6 +240,12 @@ def _guard(app: FastAPI, settings: ServeSettings) -> None:
             response = await proceed(request)
         response.headers.update(HEADERS)
         return response
+
+
+def get_path(scope: Scope, root_path: str) -> str:
+    """Return what is asked for, without the path of a proxy."""
+    path = str(scope["path"])
+    return path.removeprefix(root_path) if path.startswith(f"{root_path}/") else path
 
 
 class Below:

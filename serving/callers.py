@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: str | 
         True
     """
     host, origin = headers.get("host", ""), headers.get("origin")
-    name = _name_of(host)
+    name = _name_of(host) if re.fullmatch(r"[\w.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?", host) else ""
     ours = {bound.lower(), "localhost", socket.gethostname().lower(), (also or bound).lower()}
     if name not in ours and not _is_address(name):
         return (

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 Line = npt.NDArray[np.float64]
 """``(N, 2)`` places in pixels; the last is joined to the first."""
@@ -44,18 +45,24 @@ def outlines_of(mask: npt.NDArray[np.uint8]) -> list[Line]:
 
 def _with_slits(outside: Line, holes: list[Line]) -> Line:
     """Join holes to the line round them, each where it comes nearest, the nearest hole first."""
-    line, left = outside, list(holes)
+    line = outside
+    nearest = [_nearest(outside, hole) for hole in holes]  # gap, point of the line, number of the hole's
+    left = set(range(len(holes)))
     while left:
-        places = [_nearest(line, hole) for hole in left]
-        number = min(range(len(left)), key=lambda index: places[index][0])
-        _, start, end = places[number]
-        hole = np.roll(left.pop(number), -end, axis=0)
+        number = min(left, key=lambda index: nearest[index][0])
+        left.remove(number)
+        _, point, end = nearest[number]
+        start = int(np.flatnonzero((line == point).all(axis=1))[0])
+        hole = np.roll(holes[number], -end, axis=0)
         line = np.concatenate([line[: start + 1], hole, hole[:1], line[start:]])
+        tree = cKDTree(hole)
+        for index in left:
+            nearest[index] = min(nearest[index], _nearest(hole, holes[index], tree), key=lambda one: one[0])
     return line
 
 
-def _nearest(line: Line, hole: Line) -> tuple[float, int, int]:
-    """Return how near two lines come, and the numbers of the points where they do."""
-    gaps = ((line[:, None] - hole[None]) ** 2).sum(axis=2)
-    start, end = np.unravel_index(gaps.argmin(), gaps.shape)
-    return float(gaps[start, end]), int(start), int(end)
+def _nearest(line: Line, hole: Line, tree: cKDTree | None = None) -> tuple[float, Line, int]:
+    """Return how near two lines come, the point of the first where they do, and the number of the other's."""
+    gaps, places = (tree or cKDTree(line)).query(hole)
+    end = int(gaps.argmin())
+    return float(gaps[end]), line[int(places[end])], end

@@ -83,3 +83,11 @@ def kinds_of(*, dicom_seg: bool = False, rtstruct: bool = False) -> tuple[Kind, 
     """Return the kinds that are asked for."""
     asked = ((SEGMENTATION, dicom_seg), (STRUCTURE_SET, rtstruct))
     return tuple(kind for kind, wanted in asked if wanted)
+
+
+def remove_others(case: Mapping[str, Any], folder: Path, written: Sequence[Path]) -> None:
+    """Remove the objects of an earlier call: they show another mask than that which lies there now."""
+    for kind in (SEGMENTATION, STRUCTURE_SET):
+        path = folder / f"{case[keys.PATIENT]}{kind.ending}"
+        if path not in written:
+            path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from .dicom_sources import (
     flair_files,
     identifiers,
     require_header,
+    series_number,
     sources_of,
 )
 from .environment import version_of
@@ -73,12 +74,14 @@ def make_rtstruct(
     whole.file_meta = pydicom.dataset.FileMetaDataset()
     whole.file_meta.MediaStorageSOPClassUID = whole.SOPClassUID = STRUCTURES
     whole.file_meta.MediaStorageSOPInstanceUID = whole.SOPInstanceUID = instance
-    whole.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    whole.file_meta.TransferSyntaxUID = (
+        pydicom.uid.ImplicitVRLittleEndian
+    )  # explicit: lines of 64 KiB at most
     whole.SpecificCharacterSet = UTF_8
     for tag in (*BORROWED, "StudyInstanceUID", "FrameOfReferenceUID"):
         setattr(whole, tag, sources[0][tag].value)
     whole.Modality, whole.SeriesInstanceUID, whole.SeriesDescription = "RTSTRUCT", series, SERIES
-    whole.SeriesNumber = SERIES_NUMBER_AFTER + int(sources[0].get("SeriesNumber") or 0)
+    whole.SeriesNumber = SERIES_NUMBER_AFTER + series_number(sources[0])
     whole.InstanceNumber, whole.OperatorsName, whole.PositionReferenceIndicator = 1, "", ""
     whole.Manufacturer, whole.ManufacturerModelName = "gliomaseg", network[:64] or "gliomaseg"
     whole.SoftwareVersions, whole.DeviceSerialNumber = version_of("gliomaseg") or "unknown", model_sha256[:16]

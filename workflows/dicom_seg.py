@@ -16,7 +16,16 @@ import numpy.typing as npt
 
 from ..transforms.dicom import frames_in_order
 from ..transforms.dicom_geometry import count_of
-from .dicom_sources import LABEL, SERIES, cannot, flair_files, identifiers, require_header, sources_of
+from .dicom_sources import (
+    LABEL,
+    SERIES,
+    cannot,
+    flair_files,
+    identifiers,
+    require_header,
+    series_number,
+    sources_of,
+)
 from .environment import version_of
 from .files import InputError
 
@@ -82,7 +91,7 @@ def make_dicom_seg(
                 omit_empty_frames=bool(mask.any()),
                 segment_descriptions=[_segment(highdicom, network, tracking)],
                 series_instance_uid=series,
-                series_number=SERIES_NUMBER_AFTER + int(sources[0].get("SeriesNumber") or 0),
+                series_number=SERIES_NUMBER_AFTER + series_number(sources[0]),
                 sop_instance_uid=instance,
                 instance_number=1,
                 manufacturer="gliomaseg",

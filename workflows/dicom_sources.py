@@ -121,6 +121,15 @@ def _is_readable(tag: str, value: Any) -> bool:
     return not words or tag not in _FORMS or re.fullmatch(_FORMS[tag], words) is not None
 
 
+def series_number(source: Any) -> int:
+    """Return the number of a series, 0 where it is none that another may be added to."""
+    try:
+        number = int(source.get("SeriesNumber") or 0)
+    except (TypeError, ValueError):
+        return 0
+    return number if 0 <= number < 2**30 else 0
+
+
 def identifiers(source: Any, model_sha256: str, mask: npt.NDArray[np.uint8], *parts: str) -> list[str]:
     """Return a unique identifier for each part: the same for the same series, model and mask.
 

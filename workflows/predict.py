@@ -16,7 +16,7 @@ from ..transforms.space import axial_spacing, to_slices
 from . import animation, pictures
 from .causes import is_last, users_fault
 from .dicom_folder import REFUSED
-from .dicom_objects import Kind, kinds_of
+from .dicom_objects import Kind, kinds_of, remove_others
 from .dicom_series import Wanted
 from .ensemble import Ensemble
 from .files import InputError, OurFaultError, require_folder
@@ -203,6 +203,7 @@ def _segment_and_write(
         overlay = output / "overlays" / f"{case[keys.PATIENT]}.png"
         written = write_masks(case, segmentation, folder, probabilities)
         objects = [kind.write(one, case, folder) for kind, one in made]
+        remove_others(case, folder, objects)
         _write_overlay(overlay, segmentation)
         row = describe(case, segmentation, written, segmenter.sha256)
         row["notes"] = [*row["notes"], *(words for _, words in unmade)]

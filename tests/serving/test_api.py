@@ -628,3 +628,15 @@ def test_a_study_at_work_stops_between_its_parts(
         outlining.Outliner(bright_segmenter)(job, goes)
     assert not list(job.output.rglob("*_mask*"))
     assert asked == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1/health/live?", "127.0.0.1/health/live#", "a@127.0.0.1", "127.0.0.1, x"]
+)
+def test_a_name_of_the_server_with_a_path_in_it_opens_nothing(
+    bright_segmenter: Segmenter, folder: Path, host: str
+) -> None:
+    folder.mkdir()
+    app = create_app(bright_segmenter, ServeSettings(token=TOKEN), folder)
+    with TestClient(app, base_url=ADDRESS) as client:
+        assert client.get("/api/model", headers={"host": host}).status_code == 403

@@ -32,3 +32,11 @@ def test_each_part_has_one_line_whatever_holes_it_has() -> None:
 
 def test_nothing_has_no_line() -> None:
     assert outlines_of(np.zeros((4, 5), np.uint8)) == []
+
+
+def test_a_part_of_many_holes_has_one_line() -> None:
+    grey = gaussian_filter(np.random.default_rng(0).random((160, 160)), 1)
+    mask = (grey < np.quantile(grey, 0.7)).astype(np.uint8)
+    lines = outlines_of(mask)
+    assert np.array_equal(_filled(lines, mask.shape), mask)
+    assert max(map(len, lines)) > 3000

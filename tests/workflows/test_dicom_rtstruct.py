@@ -132,3 +132,32 @@ def test_it_is_not_asked_of_what_is_no_dicom(tmp_path: Path) -> None:
     scan = write_nifti(tmp_path / "scan.nii.gz", values(), AXIAL)
     with pytest.raises(InputError, match=r"RT Structure Sets \(--rtstruct\) are made of the masks of DICOM"):
         predict_studies([scan], tmp_path / "out", BrightIsAbnormal(), rtstruct=True)
+
+
+def test_a_very_long_line_is_read_back(tmp_path: Path) -> None:
+    """One of more than 64 KiB, which explicit value representations cannot hold."""
+    x, y = np.meshgrid(np.arange(512) - 256, np.arange(512) - 256, indexing="ij")
+    star = np.hypot(x, y) < 150 + 40 * np.sin(25 * np.arctan2(y, x))
+    mask = np.repeat(star[..., None], 2, axis=2).astype(np.uint8)
+    stored = np.arange(mask.size, dtype=np.int16).reshape(mask.shape)
+    affine = np.diag([-0.5, -0.5, 5, 1])
+    record = record_of(write_dicom(tmp_path / "study", stored, affine))
+    own = np.asarray(LoadStudyd(keys.IMAGE)(record)[keys.IMAGE].affine)
+    made = make_rtstruct(record, mask, own, "unet", SHA256)
+    path = STRUCTURE_SET.write(made, record, tmp_path / "out")
+    assert max(len(str(one.ContourData)) for one in made.ROIContourSequence[0].ContourSequence) > 2**16
+    assert np.array_equal(read_contours(str(path), mask.shape, own).mask, mask)
+
+
+@pytest.mark.parametrize("number", [2**31 - 8, -3])
+def test_a_series_number_that_nothing_can_be_added_to_is_left_out(tmp_path: Path, number: int) -> None:
+    place = write_dicom(tmp_path / "study", values(), AXIAL, {**TAGS, "SeriesNumber": number})
+    assert make_rtstruct(record_of(place), mask_of(values()), AXIAL, "unet", SHA256).SeriesNumber == 9500
+
+
+def test_objects_of_an_earlier_call_go_with_their_mask(tmp_path: Path) -> None:
+    place = write_dicom(tmp_path / "anna", values(), AXIAL, TAGS)
+    predict_studies([place], tmp_path / "out", BrightIsAbnormal(), dicom_seg=True, rtstruct=True)
+    predict_studies([place], tmp_path / "out", BrightIsAbnormal(), dicom_seg=True)
+    names = sorted(path.name for path in (tmp_path / "out" / "anna").iterdir())
+    assert names == ["anna_mask.nii.gz", "anna_mask.seg.dcm"]
