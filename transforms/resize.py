@@ -63,9 +63,9 @@ class ResizeStudyd(MapTransform):  # type: ignore[misc]
 
 
 def _require_alike(mask: torch.Tensor, shape: tuple[int, int]) -> None:
-    """Refuse a mask that is cut or padded otherwise than its image; half a pixel may be rounded away."""
+    """Refuse a mask that is cut or padded otherwise than its image; a pixel may be rounded away."""
     height, width = int(mask.shape[1]), int(mask.shape[2])
-    if abs(height * shape[1] - width * shape[0]) > max(*shape, height, width) / 2:
+    if min(abs(height - shape[0] * width / shape[1]), abs(width - shape[1] * height / shape[0])) > 1:
         raise ValueError(
             f"A mask that is resized has the proportions of its image, but one of {height} x {width} pixels "
             f"came with an image of {shape[0]} x {shape[1]}; save it as large as the image."

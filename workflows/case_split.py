@@ -184,13 +184,16 @@ def _split_patients(
 
 def _warn_of_many(persons: Sequence[Person]) -> None:
     """Tell where one person has most of the studies, as if a word before a date were a name."""
-    most = max(persons, key=lambda person: len(person.patients), default=None)
+    many = [person for person in persons if len(person.patients) >= MANY]
     studies = sum(len(person.patients) for person in persons)
-    if most is not None and len(most.patients) >= MANY and 2 * len(most.patients) > studies:
+    joined = sum(len(person.patients) for person in many)
+    if 2 * joined > studies:
+        most = max(many, key=lambda person: len(person.patients))
         logger.warning(
-            "%d of %d studies count as one person, %s, by their names, such as %s and %s. If they are of "
+            "%d of %d studies count as %d %s by their names, such as %s and %s as %s. If they are of "
             "several, give them other names, in a CSV file with the columns patient, image, label.",
-            len(most.patients), studies, most.name, most.patients[0], most.patients[1],
+            joined, studies, len(many), "person" if len(many) == 1 else "persons",
+            most.patients[0], most.patients[1], most.name,
         )  # fmt: skip
 
 

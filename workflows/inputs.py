@@ -19,7 +19,16 @@ from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import ENDINGS, find_volume_studies, holds_labels, is_label, is_volume, scan_name, stem_of
+from .nifti_folder import (
+    ENDINGS,
+    find_volume_studies,
+    holds_labels,
+    is_label,
+    is_volume,
+    labels_beside,
+    scan_name,
+    stem_of,
+)
 from .sequence_files import channel_count, channels_of_names
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .sidecars import Described, described_studies
@@ -315,7 +324,9 @@ def _collect_volumes(
     """Sort the scans of a folder by the case and the sequence that their names tell."""
     stems = {stem_of(name): name for name in names if is_volume(name)}
     scans = [stem for stem in stems if not is_label(stem)]
-    numbered = channels_of_names(place, scans, {scan_name(stem) for stem in stems if is_label(stem)})
+    numbered = channels_of_names(
+        place, scans, {*labels_beside(place), *(scan_name(stem) for stem in stems if is_label(stem))}
+    )
     for stem in scans:
         case, sequence = numbered.get(stem) or sequence_of_name(stem)
         key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .dataset_json import DATA_SET, read_listing, unreadable
 from .files import InputError
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
+from .visits import DATA_SET_FOLDERS
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ LABEL_MARKS = (
     "_tumor_segmentation", "_tumor_seg", "_segmentation", "_segm", "_seg", "_dseg", "-seg",
     "_glistrboost_manuallycorrected", "_glistrboost",
     "_segmentations", "_tumormask",
-    "_tumor_mask", "_tumour_mask", "_tumor", "_tumour",
+    "_tumor_mask", "_tumour_mask",
     "_lesion_mask", "_mask", "-mask", "_label", "-label", "_lesion", "-lesion", "_roi",
 )  # fmt: skip
 """What the name of a label has after the name of its scan, before the ending; longer ones come first."""
@@ -44,9 +45,6 @@ _ENTITIES = re.compile(r"(?:_(?:label|desc|space|res|den|hemi)-[A-Za-z0-9]+)+$")
 
 _CHANNEL = re.compile(r"_\d{4}$")
 
-
-_DATA_SET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-"""Folders of a data set in the form of the Decathlon or of nnU-Net."""
 
 NOT_A_NUMBER = "it holds no number a voxel"
 
@@ -129,7 +127,7 @@ def find_volume_studies(root: Path, without: Path | None = None) -> list[Study]:
     """
     if (root / "imagesTr").is_dir() or read_listing(root / DATA_SET).get("training"):
         return _data_set(root)
-    return list(_anywhere(root, without))
+    return _with_derivatives(list(_anywhere(root, without)), root)
 
 
 def _data_set(root: Path) -> list[Study]:
@@ -167,7 +165,7 @@ def _anywhere(root: Path, without: Path | None) -> Iterator[Study]:
         if not any(map(is_volume, names)):
             continue
         below = folder != root
-        if below and (folder.parent / "imagesTr").is_dir() and folder.name in _DATA_SET_FOLDERS:
+        if below and (folder.parent / "imagesTr").is_dir() and folder.name in DATA_SET_FOLDERS:
             if folder.name == "imagesTr":
                 yield from _data_set(folder.parent)
             continue
@@ -182,6 +180,13 @@ def holds_labels(folder: Path) -> bool:
     if folder.name in ("labelsTr", "labelsTs"):
         return (folder.parent / f"images{folder.name[-2:]}").is_dir()
     return folder.name.lower() in LABEL_FOLDERS and bool(_beside(folder, IMAGE_FOLDERS))
+
+
+def labels_beside(folder: Path) -> list[str]:
+    """Return the names of the scans that have labels in a folder beside theirs."""
+    if folder.name.lower() not in IMAGE_FOLDERS:
+        return []
+    return [scan_name(stem_of(path.name)) for path in _beside(folder, LABEL_FOLDERS)]
 
 
 def _beside(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -291,7 +296,9 @@ def _first_of_each(
 def _brain_last(drawn: tuple[str, Path]) -> tuple[bool, str]:
     """Sort what is only called a mask, which may be that of the brain, behind what is called a lesion."""
     stem = drawn[0].lower()
-    return stem.endswith(("_mask", "-mask")) and not stem.endswith("_lesion_mask"), stem
+    return stem.endswith(("_mask", "-mask")) and not stem.endswith(
+        ("_lesion_mask", "_tumor_mask", "_tumour_mask")
+    ), stem
 
 
 def _paired(folder: Path, images: dict[str, Path], labels: dict[str, Path]) -> Iterator[Study]:
@@ -328,6 +335,37 @@ def _case_of_label(name: str) -> str:
     return case if case and sequence != UNKNOWN else _ENTITIES.sub("", name)
 
 
+def _with_derivatives(studies: list[Study], root: Path) -> list[Study]:
+    """Give scans the labels that BIDS keeps in ``derivatives``, in folders of the same names."""
+    scans: dict[tuple[str, tuple[str, ...]], list[Study]] = {}
+    labels: dict[tuple[str, tuple[str, ...]], list[Study]] = {}
+    for study in studies:
+        parts = Path(study.folder).relative_to(root).parts
+        if study.volume is not None and "derivatives" not in parts:
+            scans.setdefault((study.patient, parts), []).append(study)
+        elif study.volume is None and "derivatives" in parts and not _is_result(Path(str(study.label))):
+            place = parts[parts.index("derivatives") + 2 :]
+            labels.setdefault((study.patient, place), []).append(study)
+    joined: dict[int, Study | None] = {}
+    for key in scans.keys() & labels.keys():
+        if len(scans[key]) == len(labels[key]) == 1 and scans[key][0].label is None:
+            scan, label = scans[key][0], labels[key][0]
+            joined |= {id(scan): replace(scan, label=label.label), id(label): None}
+    paired = sorted((study for study in joined.values() if study is not None), key=lambda one: one.patient)
+    if paired:
+        logger.warning(
+            "The labels of %d patients are taken out of derivatives, such as %s for %s",
+            len(paired), paired[0].label, paired[0].patient,
+        )  # fmt: skip
+    whole = [joined.get(id(study), study) for study in studies]
+    return [study for study in whole if study is not None]
+
+
+def _is_result(label: Path) -> bool:
+    """Return whether a mask lies among results of ``predict``, and is no truth."""
+    return any((folder / "results.json").is_file() for folder in label.parents[:2])
+
+
 def _described(
     folder: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
 ) -> Iterator[tuple[Study, Collection[str]]]:
@@ -335,21 +373,21 @@ def _described(
     from .sequence_files import joined_study
     from .sidecars import described_studies
 
-    found = list(described_studies(folder, images)) if labels else []
+    found = list(described_studies(folder, images))
     for one in found:
-        own = [labels[stem] for stem in sorted({one.name, *one.stems}) if stem in labels]
-        label = (
-            own[0]
-            if len(own) == 1
-            else next(iter(labels.values()))
-            if len(found) == len(labels) == 1
-            else None
+        chosen = {stem_of(path.name) for path in one.files.values()}
+        own = [labels[stem] for stem in sorted({one.name, *chosen}) if stem in labels]
+        alone = len(found) == len(labels) == 1 and not any(stem in labels for stem in images)
+        label = own[0] if len(own) == 1 else next(iter(labels.values())) if alone else None
+        if one.refused:
+            if label is not None:
+                logger.warning("%s", one.refused)
+            continue
+        name = one.name or folder.absolute().name
+        yield (
+            joined_study(name, one.files, label, folder),
+            [stem for stem in one.stems if stem in chosen or stem not in labels],
         )
-        if label is not None and one.refused:
-            logger.warning("%s", one.refused)
-        elif label is not None:
-            name = one.name or folder.absolute().name
-            yield joined_study(name, one.files, label, folder), one.stems
 
 
 def _alike(label: str, scan: str) -> bool:

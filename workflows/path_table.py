@@ -67,8 +67,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
     """Read a CSV file whose first line names the columns; values are stripped of blanks.
 
     Returns:
-        Each row with the number of its line, counted as in a table without broken lines; empty ones are left
-        out.
+        Each row with the number of its last line; empty ones are left out.
 
     Raises:
         InputError: it is not there or cannot be read, has semicolons or tabs for commas, lacks a column, or
@@ -83,8 +82,12 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
             lowered = [name.lower() for name in written]
             names = lowered if len(set(lowered)) == len(set(written)) else written
             reader.fieldnames = names
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-            numbered = [(line, row) for line, row in enumerate(rows, start=2) if any(row.values())]
+            rows = [(reader.line_num, row) for row in reader]
+            stripped = [
+                (line, {key: (value or "").strip() for key, value in row.items() if key})
+                for line, row in rows
+            ]
+            numbered = [(line, row) for line, row in stripped if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"Expected a readable CSV file at {path}, but: {error}. Save it as UTF-8 text."

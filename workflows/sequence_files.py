@@ -252,7 +252,11 @@ def channels_of_names(
     if not matches:
         return {}
     listing = next((path for path in (folder / DATA_SET, folder.parent / DATA_SET) if path.is_file()), None)
-    shown = channel_names(read_listing(listing)) if listing else {}
+    try:
+        content = read_listing(listing) if listing else {}
+    except InputError:  # of another program
+        content = {}
+    shown = channel_names(content)
     numbers: dict[str, list[int]] = {}
     for match in matches.values():
         numbers.setdefault(match["case"], []).append(int(match["number"]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,13 @@ OTHER_WORDS = {
     "ContrastBolusAgent": "ContrastBolusIngredient",
 }
 """DICOM's word -> what dcm2niix calls it."""
+
+_OF_SEQUENCES = re.compile(
+    r"(?:ax|axial|sag|sagittal|cor|coronal|tra|obl|[23]d|t[12].*|flair.*|dwi|adc|swi|ep2d|mprage|pre|post|"
+    r"bravo|fspgr|space|cube|\d+)",
+    re.IGNORECASE,
+)
+"""Words for sequences and planes at the beginning of a name."""
 
 WHOSE = ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate")
 """What tells studies in one folder apart, where it was kept."""
@@ -69,14 +77,35 @@ def described_studies(folder: Path, images: Mapping[str, Path]) -> Iterator[Desc
         header = read_sidecar(path)
         if header is not None:
             whose = tuple(str(header.get(key) or "") for key in WHOSE)
-            groups.setdefault(whose, {})[stem] = Series((str(path),), header)
-    for series in groups.values():
-        name = "" if len(groups) == 1 else os.path.commonprefix(list(series)).strip("_-. ")  # noqa: RUF071
+            key = whose if any(whose) else (_begin(stem),)
+            groups.setdefault(key, {})[stem] = Series((str(path),), header)
+    names = [_common(list(series)) for series in groups.values()]
+    for name, series in zip(names, groups.values(), strict=True):
         flair = [stem for stem, one in series.items() if one.sequence == FLAIR and one.can_be_cut_axially]
         if len(flair) > 1:
             yield from _each(flair, series)
-        else:
-            yield _chosen(name, series, folder)
+            continue
+        own = "" if len(groups) == 1 else name if name and names.count(name) == 1 else min(flair or series)
+        if len(series) > 1 or flair:
+            yield _chosen(own, series, folder)
+
+
+def _begin(stem: str) -> str:
+    """Return what a name begins with, if that may be whose it is; nothing for words of sequences."""
+    first = re.split(r"[-_. ]", stem)[0]
+    return "" if _OF_SEQUENCES.fullmatch(first) else first
+
+
+def _common(stems: Sequence[str]) -> str:
+    """Return the words that all names begin with.
+
+    Example:
+        >>> _common(["P10_AX_T1_4", "P10_AX_FLAIR_5"]), _common(["P10_4", "P11_4"])
+        ('P10_AX', '')
+    """
+    words = [re.split(r"[-_. ]", stem) for stem in stems]
+    shared = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+    return "_".join(column[0] for column in shared)
 
 
 def _each(flair: Sequence[str], series: Mapping[str, Series]) -> Iterator[Described]:

@@ -36,7 +36,7 @@ _PERSONS = (
     re.compile(r"(UPENN-GBM-\d{5})_\d{2}", re.IGNORECASE),
     re.compile(r"(RHUH-\d{4})_\d", re.IGNORECASE),
     re.compile(r"(\d{6})_time\d+", re.IGNORECASE),  # UCSF-ALPTDG
-    re.compile(r"(PatientID_\d+)_Timepoint_\d+", re.IGNORECASE),  # MU-Glioma-Post
+    re.compile(r"(PatientID_\d+)_Timepoint_\d+(?:_.*)?", re.IGNORECASE),  # MU-Glioma-Post
 )
 """How public data sets call the studies of one person."""
 

@@ -40,38 +40,7 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     studies = slices + find_volume_studies(path, without)
     if not studies or (not any(study.has_images for study in studies) and holds_dicom(path)):
         raise nothing_found(path)
-    return _with_labels_elsewhere([_with_name_of_place(study, path) for study in studies])
-
-
-def _with_labels_elsewhere(studies: list[Study]) -> list[Study]:
-    """Join the volume and the label that have a name to themselves, each in a folder of its own.
-
-    BIDS keeps what was drawn in ``derivatives``, in folders of the same names.
-    """
-    by_name: dict[str, list[Study]] = {}
-    for study in studies:
-        by_name.setdefault(study.patient, []).append(study)
-    joined: dict[int, Study | None] = {}
-    for found in by_name.values():
-        scans = [study for study in found if study.volume is not None]
-        labels = [study for study in found if study.volume is None and study.label is not None]
-        if len(found) == 2 and len(scans) == len(labels) == 1 and scans[0].label is None:
-            label = str(labels[0].label)
-            if not _is_result(Path(label)):
-                joined |= {id(scans[0]): replace(scans[0], label=label), id(labels[0]): None}
-    whole = [joined.get(id(study), study) for study in studies]
-    paired = [study for study in joined.values() if study is not None]
-    if paired:
-        logger.warning(
-            "The labels of %d patients lie in other folders than their scans, such as %s for %s",
-            len(paired), paired[0].label, paired[0].patient,
-        )  # fmt: skip
-    return [study for study in whole if study is not None]
-
-
-def _is_result(label: Path) -> bool:
-    """Return whether a mask lies among results of ``predict``, and is no truth."""
-    return any((folder / "results.json").is_file() for folder in label.parents[:2])
+    return [_with_name_of_place(study, path) for study in studies]
 
 
 def _with_name_of_place(study: Study, root: Path) -> Study:

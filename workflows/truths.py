@@ -110,6 +110,8 @@ def choose_truth(
     if not left and volumes:
         more = f" and {len(volumes) - 1} more" if len(volumes) > 1 else ""
         notes.append(f"{volumes[0].name}{more} beside it were not taken for its truth; --truth names one.")
+    if left and left[0].series is None and len(volumes) > 1 and not is_label(stem_of(left[0].title)):
+        notes.append(f"{left[0].title} was taken for the truth, being no scan by its name; check that.")
     return (left[0] if left else None), notes
 
 

@@ -11,20 +11,24 @@ _DATE = (
     rf"(?:(?:19|20)\d\d(?P<between>[-_.]?){_MONTH}(?P=between){_DAY}"
     rf"|{_DAY}(?P<dot>[-.]){_MONTH}(?P=dot)(?:19|20)\d\d)"
 )
-_COUNTED = r"(?:ses|session|visit|v|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
 _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:erative)?|pre[-_ ]?treatment)"
-_NAMED = rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.]\d+)*|{_STAGE}(?:[-_ ]?\d+)?)"
+_COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
+_NAMED = rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.]\d+)*|v0?\d|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
 
 _IS_DATE = re.compile(_DATE)
 _IS_VISIT = re.compile(rf"{_NAMED}|{_DATE}", re.IGNORECASE)
 _WITH_VISIT = re.compile(rf"(?P<person>.+?)[-_. ]+{_NAMED}", re.IGNORECASE)
-_WITH_DATE = re.compile(rf"(?P<person>.*\d.*?)[-_. ]+{_DATE}")
+_WITH_DATE = re.compile(rf"(?P<person>.*\d.*?)[-_. ]+{_DATE}(?:[-_]\d{{1,6}})?")
 """Before a date alone a name has a digit: of ``LGG_20190430`` the word may be a disease."""
 
+DATA_SET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+"""Folders of a data set in the form of the Decathlon or of nnU-Net."""
+
 SAYS_NOTHING = frozenset(
-    ("anat", "brain", "dcm", "dicom", "flair", "image", "images", "img", "imgs", "input", "inputs", "mr",
-     "mri", "nifti", "nii", "orig", "original", "raw", "scan", "scans", "t1", "t1c", "t1ce", "t1gd", "t1w",
-     "t2", "t2w", "vol", "volume", "volumes")
+    ("anat", "brain", "data", "dataset", "dcm", "dicom", "flair", "image", "images", "img", "imgs", "input",
+     "inputs", "mr", "mri", "nifti", "nii", "orig", "original", "raw", "scan", "scans", "t1", "t1c", "t1ce",
+     "t1gd", "t1w", "t2", "t2w", "test", "testing", "train", "training", "val", "valid", "validation", "vol",
+     "volume", "volumes")
 )  # fmt: skip
 """Names of files and folders that say nothing about whose scan it is; in small letters."""
 
@@ -48,8 +52,12 @@ def without_visit(name: str) -> str:
         >>> without_visit("LGG_20190430"), without_visit("anna_ses-20190430")
         ('LGG_20190430', 'anna')
     """
-    found = _WITH_VISIT.fullmatch(name) or _WITH_DATE.fullmatch(name)
-    return name if found is None or is_visit(name) else found["person"]
+    while not is_visit(name):
+        found = _WITH_VISIT.fullmatch(name) or _WITH_DATE.fullmatch(name)
+        if found is None:
+            break
+        name = found["person"]
+    return name
 
 
 def named_by_place(name: str, folder: Path, root: Path) -> str:
@@ -69,23 +77,26 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
         'anna'
         >>> named_by_place("anna", Path("data/anna/baseline"), Path("data"))
         'anna_baseline'
+        >>> named_by_place("baseline", Path("data/anna/2011-04-30/baseline"), Path("data"))
+        'anna_ses-2011-04-30_baseline'
         >>> named_by_place("bert", Path("data/hospital"), Path("data"))
         'bert'
     """
-    if not folder.is_relative_to(root):  # a list may name files elsewhere
-        return name
+    if not folder.is_relative_to(root) or folder.name in DATA_SET_FOLDERS:
+        return name  # a list may name files elsewhere
     parts = [part for part in folder.relative_to(root).parts if part.lower() not in SAYS_NOTHING]
     if name.lower() in SAYS_NOTHING and parts:
         name = parts.pop()
     elif parts and parts[-1] == name:
         parts.pop()
-    elif len(parts) > 1 and is_visit(parts[-1]) and name == parts[-2]:
-        return _joined(name, parts[-1])
-    while is_visit(name) and parts:
-        name = _joined(parts.pop(), name)
-    return name
+    visits = [name]
+    if len(parts) > 1 and is_visit(parts[-1]) and name == parts[-2]:
+        return _joined(name, [parts[-1]])
+    while is_visit(visits[0]) and parts:
+        visits.insert(0, parts.pop())
+    return _joined(visits[0], visits[1:])
 
 
-def _joined(person: str, visit: str) -> str:
+def _joined(person: str, visits: list[str]) -> str:
     """Return a name that tells its person again."""
-    return f"{person}_ses-{visit}" if _IS_DATE.fullmatch(visit) else f"{person}_{visit}"
+    return person + "".join(f"_ses-{one}" if _IS_DATE.fullmatch(one) else f"_{one}" for one in visits)

@@ -723,7 +723,8 @@ def test_what_is_alone_beside_a_study_but_for_scans_and_brains_is_its_truth(
     assert row["truth"] == truth
     more = " and 1 more" if len(beside) > 1 else ""
     words = f"{beside[0]}.nii.gz{more} beside it were not taken for its truth; --truth names one."
-    assert row["notes"] == ([] if truth else [words])
+    taken = f"{truth} was taken for the truth, being no scan by its name; check that."
+    assert row["notes"] == [taken if truth else words]
     (row,) = converted(study, tmp_path / "out", truth=beside[-1])
     assert row["truth"] == f"{beside[-1]}.nii.gz"
 

@@ -1254,7 +1254,7 @@ def test_labels_in_derivatives_are_those_of_their_scans(
         else None
         for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
     }
-    assert "The labels of 2 patients lie in other folders than their scans, such as" in caplog.text
+    assert "The labels of 2 patients are taken out of derivatives, such as" in caplog.text
     write_volume(tmp_path / "derivatives" / "other" / f"sub-01_ses-1{mark}.nii.gz")  # now nothing tells
     with pytest.raises(InputError, match="sub-01_ses-1 stands for different scans in"):
         find_cases(tmp_path)
@@ -1310,6 +1310,10 @@ def test_a_patient_with_one_file_that_is_called_after_its_sequence_has_the_folde
         ("P7_pre_op", "P7_postop"),
         ("case12-visit1", "case12-visit2"),
         ("100101_TIME1", "100101_time12"),
+        ("PatientID_0003_Timepoint_1_brain", "PatientID_0003_Timepoint_2_brain"),
+        ("P1_ses-1_day-2", "P1_ses-2_day-1"),
+        ("P1_ses-preop", "P1_ses-postop"),
+        ("P1_20190430_1200", "P1_20190502_0930"),
     ],
 )
 def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: str):
@@ -1354,6 +1358,36 @@ def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path:
         datalist = build_datalist(tmp_path, "folds", folds=4, fold=fold)
         assert len({person_of(case["patient"]) for case in datalist["validation"]}) == 1
         assert len({person_of(case["patient"]) for case in datalist["training"]}) == 3
+
+
+@pytest.mark.parametrize("visits", ["2011-04-30/baseline", "ses-1/20110430", "baseline/day1"])
+def test_visits_in_folders_of_visits_are_called_after_the_person_above(tmp_path: Path, visits: str):
+    other = visits.replace("1", "2").replace("baseline", "followup2")
+    for place in (f"{person}/{when}" for person in ("anna", "bert", "P3") for when in (visits, other)):
+        write_volume(tmp_path / place / "FLAIR.nii.gz")
+        write_volume(tmp_path / place / "seg.nii.gz")
+    found = names(find_cases(tmp_path))
+    assert len(found) == 6
+    assert sorted({person_of(name) for name in found}) == ["P3", "anna", "bert"]
+    assert [record["patient"] for record in find_studies_to_predict([tmp_path])] == found
+
+
+@pytest.mark.parametrize("folder", ["imagesTr", "train/images"])
+@pytest.mark.parametrize("stem", ["20190430", "v001", "day1"])
+def test_folders_of_a_data_set_are_nobody(tmp_path: Path, folder: str, stem: str):
+    place = tmp_path / "Task1" / folder
+    write_volume(place / f"{stem}.nii.gz")
+    write_volume(place.parent / folder.split("/")[-1].replace("images", "labels") / f"{stem}.nii.gz")
+    (case,) = find_cases(tmp_path if folder == "imagesTr" else place.parent)
+    assert case["patient"] == stem
+    assert "label" in case
+
+
+def test_scans_and_labels_of_one_name_in_other_folders_are_not_paired(tmp_path: Path):
+    write_volume(tmp_path / "siteA" / "001_flair.nii.gz")
+    write_volume(tmp_path / "siteB" / "001_seg.nii.gz")
+    with pytest.raises(InputError, match="001 stands for different scans"):
+        find_cases(tmp_path)
 
 
 def test_stacks_of_visits_are_called_after_the_person_above(tmp_path: Path, write_patient: Write):

@@ -694,16 +694,35 @@ def test_studies_of_dcm2niix_in_one_folder_are_told_apart_by_whose_they_are(tmp_
     assert all(len(record[keys.IMAGE]) == 3 for record in found)
 
 
+def test_files_of_dcm2niix_that_begin_with_persons_are_told_apart_by_these(tmp_path: Path) -> None:
+    flair, pre, post = (DCM2NIIX[f"brain_AX_{name}"] for name in ("FLAIR_5", "T1_4", "T1_POST_9"))
+    converted(tmp_path, anna_3=flair, anna_4=pre, bert_3=flair, bert_5=post, carl_3=flair)
+    for stem in ("bert_3", "carl_3"):
+        volume(tmp_path / f"{stem}_seg.nii.gz")
+    files = {
+        record[keys.PATIENT]: [Path(file).name for file in record[keys.IMAGE]]
+        for record in find_studies_to_predict([tmp_path])
+    }
+    assert files == {
+        "anna": ["anna_4.nii.gz", "anna_3.nii.gz"],
+        "bert": ["bert_3.nii.gz", "bert_5.nii.gz"],
+        "carl_3": ["carl_3.nii.gz"],
+    }
+    cases = {case[keys.PATIENT]: case for case in find_cases(tmp_path)}
+    assert {name: Path(case[keys.LABEL]).name for name, case in cases.items() if keys.LABEL in case} == {
+        "bert": "bert_3_seg.nii.gz",
+        "carl_3": "carl_3_seg.nii.gz",
+    }
+    assert sorted(cases) == sorted(files)
+
+
 def test_several_flair_of_nobody_are_a_study_each(tmp_path: Path) -> None:
-    flair = DCM2NIIX["brain_AX_FLAIR_5"]
-    converted(tmp_path, anna_5=flair, bert_5=flair, bert_4=DCM2NIIX["brain_AX_T1_4"])
+    flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
+    converted(tmp_path, AX_3=flair, AX_4=flair, AX_5=pre)
     found = find_studies_to_predict([tmp_path])
-    assert [(record[keys.PATIENT], len(record[keys.IMAGE])) for record in found] == [
-        ("anna_5", 1),
-        ("bert_5", 1),
-    ]
+    assert [(record[keys.PATIENT], len(record[keys.IMAGE])) for record in found] == [("AX_3", 1), ("AX_4", 1)]
     assert found[0][NOTES] == [
-        "anna_5.nii.gz was taken as FLAIR by its JSON file.",
+        "AX_3.nii.gz was taken as FLAIR by its JSON file.",
         "Other sequences are left out: 2 files of this folder are FLAIR.",
     ]
 

@@ -313,4 +313,7 @@ def test_studies_of_one_person_are_named_where_there_are_too_few_persons(caplog:
     with pytest.raises(InputError, match=r"number of patients, 1, since 8 studies are of 1 person"):
         fold_of_each(persons, 5, 0)
     case_split._warn_of_many([*persons, *persons_of([{"patient": "b"}], [1])])
-    assert "8 of 9 studies count as one person, case, by their names, such as case_day1 and" in caplog.text
+    assert (
+        "8 of 9 studies count as 1 person by their names, such as case_day1 and case_day2 as case"
+        in caplog.text
+    )
