@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
+from anyio import CancelScope
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
@@ -35,14 +36,21 @@ from ..workflows.environment import version_of
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
-from .jobs import OUR_FAULT, FullError, Job, Jobs
+from .jobs import OUR_FAULT, FullError, Job, Jobs, StoppedError
 from .landing import StalledError, read_form
 from .meters import CONTENT_TYPE, Meters
 from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
 from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
 from .settings import ServeSettings
-from .uploads import LengthUnknownError, StorageError, TooLargeError, require_size, save_uploads
+from .uploads import (
+    LengthUnknownError,
+    StorageError,
+    TooLargeError,
+    Upload,
+    require_size,
+    save_uploads,
+)
 
 router = APIRouter()
 
@@ -364,8 +372,7 @@ async def upload(request: Request, served: Here) -> Response:
     try:
         form = await read_form(request, job.folder / "sent", limits)
         sent = [part for part in form.getlist("files") if not isinstance(part, str)]
-        await run_in_threadpool(save_uploads, sent, job.input, settings)
-        await run_in_threadpool(shutil.rmtree, job.folder / "sent")
+        await run_in_threadpool(_unpack, sent, job, served)
         words = {name: str(form.get(name) or "").strip() for name in (*SERIES, *SWITCHES)}
         job.dicom_seg, job.rtstruct, job.probabilities = (words[name].lower() in YES for name in SWITCHES)
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
@@ -373,7 +380,10 @@ async def upload(request: Request, served: Here) -> Response:
             raise ClientDisconnect
         jobs.submit(job)
     except BaseException as error:
-        await run_in_threadpool(jobs.delete, job)
+        with CancelScope(shield=True):  # a server that stops waits for nobody
+            await run_in_threadpool(jobs.delete, job)
+        if isinstance(error, StoppedError):
+            raise FullError("The server stops, or the upload took too long; send it again later.") from error
         if isinstance(error, ClientDisconnect):
             return Response(status_code=400)  # which nobody reads
         if isinstance(error, MultiPartException):
@@ -383,6 +393,12 @@ async def upload(request: Request, served: Here) -> Response:
         raise
     answer = _describe(job, served)
     return JSONResponse(answer.model_dump(), 202, {"Location": answer.self})
+
+
+def _unpack(sent: Sequence[Upload], job: Job, served: Served) -> None:
+    with served.jobs.filling(job) as goes:
+        save_uploads(sent, job.input, served.settings, goes)
+        shutil.rmtree(job.folder / "sent")
 
 
 @router.get("/api/jobs/{job_id}", tags=["jobs"], responses=UNKNOWN)

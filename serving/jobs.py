@@ -7,7 +7,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -98,7 +99,7 @@ class Job:
 
 
 Goes = Callable[[], None]
-"""Called while a job runs, as often as it can be stopped; raises ``StoppedError`` if it shall stop."""
+"""Called while a job is unpacked or runs, as often as it can stop; raises ``StoppedError`` if it shall."""
 
 Work = Callable[[Job, Goes], None]
 """Does a job: reads ``input``, writes ``output`` and ``pictures``, keeps ``done`` and ``results`` current."""
@@ -133,6 +134,7 @@ class Jobs:
         self._on_end = on_end
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition()
+        self._filling: set[str] = set()
         self._stopping = False
         self._lost: str | None = None  # why no more can be done, once the GPU has stopped working
         self._worker = threading.Thread(target=self._run, name="gliomaseg-worker", daemon=True)
@@ -142,13 +144,19 @@ class Jobs:
         self._worker.start()
 
     def stop(self, seconds: float | None = 10.0) -> None:
-        """Stop the worker where it is, within a study too, and wait for that so long, or until it is."""
+        """Stop the worker where it is, within a study too, and wait for that so long, or until it is.
+
+        Uploads that are being unpacked stop too; without a time they are waited for as well.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         if seconds is None:
             while self._worker.is_alive():
                 self._worker.join(AWAKE_SECONDS)
+            while self._filling:
+                with self._changed:
+                    self._changed.wait(AWAKE_SECONDS)
         elif self._worker.is_alive():
             self._worker.join(seconds)
 
@@ -184,6 +192,31 @@ class Jobs:
             self.delete(job)
             raise
         return job
+
+    @contextmanager
+    def filling(self, job: Job) -> Iterator[Goes]:
+        """Write into the folder of a job, which goes no sooner than that ends.
+
+        Yields:
+            What is to be called as often as the writing can be stopped.
+
+        Raises:
+            StoppedError: the job was deleted meanwhile, or the server stops.
+        """
+        with self._changed:
+            self._require_going(job)
+            self._filling.add(job.id)
+        try:
+            yield lambda: self._require_going(job)
+        finally:
+            if job.deleted or self._stopping:
+                shutil.rmtree(job.folder, ignore_errors=True)
+            with self._changed:
+                self._filling.discard(job.id)
+                deleted = job.deleted
+                self._changed.notify_all()
+            if deleted:  # since the look before
+                shutil.rmtree(job.folder, ignore_errors=True)
 
     def submit(self, job: Job) -> None:
         """Let a job whose upload is complete wait for its turn, behind all that wait already.
@@ -228,12 +261,12 @@ class Jobs:
         return [job for job in self._jobs.values() if job.state == state]
 
     def delete(self, job: Job) -> None:
-        """Delete a job and all its files; one that runs stops where it is, within a study too."""
+        """Delete a job and all its files; one that is unpacked or runs stops where it is, then they go."""
         with self._changed:
             job.deleted = True
             self._jobs.pop(job.id, None)
-            running = job.state == "running"
-        if not running:
+            in_use = job.state == "running" or job.id in self._filling
+        if not in_use:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def sweep(self) -> None:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -41,6 +41,10 @@ UNPACKED: Final = 4
 
 SKIPPED: Final = ("dataset.json", "thumbs.db", "desktop.ini")
 """Files that are no scans; the first could name scans that lie elsewhere on this machine."""
+
+
+def _go_on() -> None:
+    """Stop nothing."""
 
 
 class Upload(Protocol):
@@ -89,13 +93,16 @@ def require_size(headers: Mapping[str, str], settings: ServeSettings) -> None:
         )
 
 
-def save_uploads(uploads: Sequence[Upload], folder: Path, settings: ServeSettings) -> None:
+def save_uploads(
+    uploads: Sequence[Upload], folder: Path, settings: ServeSettings, goes: Callable[[], None] = _go_on
+) -> None:
     """Write the files of a request, and unpack ZIP archives among them.
 
     Args:
         uploads: the files; hidden ones and those of ``SKIPPED`` are left out.
         folder: empty; folders in their names are made in it.
         settings: of the server, which limit what an archive may hold.
+        goes: called before each file and each ``BLOCK`` of an archive; what it raises stops the writing.
 
     Raises:
         InputError: there are none, a name leads elsewhere or comes twice, or an archive cannot be read.
@@ -110,6 +117,7 @@ def save_uploads(uploads: Sequence[Upload], folder: Path, settings: ServeSetting
             "-F files=@scan.nii.gz"
         )
     for upload, name in kept:
+        goes()
         target = folder / name
         if target.exists():
             raise InputError(
@@ -126,7 +134,7 @@ def save_uploads(uploads: Sequence[Upload], folder: Path, settings: ServeSetting
             ) from error
         except OSError as error:
             raise StorageError(error) from error
-    room = Room(settings.upload_files - len(kept), UNPACKED * settings.upload_bytes)
+    room = Room(settings.upload_files - len(kept), UNPACKED * settings.upload_bytes, goes)
     for path in [path for path in folder.rglob("*") if path.suffix.lower() == ZIP and path.is_file()]:
         room.files += 1  # it goes itself
         unpack(path, settings, room)
@@ -144,10 +152,17 @@ def _put(upload: Upload, target: Path) -> None:
 
 @dataclass
 class Room:
-    """What the archives of an upload may hold yet, all of them together."""
+    """What the archives of an upload may hold yet, all of them together.
+
+    Attributes:
+        files: so many.
+        bytes: so many.
+        goes: called before each block is written.
+    """
 
     files: int
     bytes: int
+    goes: Callable[[], None] = _go_on
 
 
 def unpack(path: Path, settings: ServeSettings, room: Room) -> None:
@@ -202,21 +217,21 @@ def _extract(archive: zipfile.ZipFile, folder: Path, name: str, settings: ServeS
     for one, place in members:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         with archive.open(one) as source, (folder / place).open("xb") as stream:
-            room.bytes -= _copy(source, stream, room.bytes, name, settings)
+            _copy(source, stream, room, name, settings)
 
 
-def _copy(source: IO[bytes], target: IO[bytes], left: int, name: str, settings: ServeSettings) -> int:
-    """Copy at most ``left`` bytes and return how many it were."""
-    count = 0
+def _copy(source: IO[bytes], target: IO[bytes], room: Room, name: str, settings: ServeSettings) -> None:
+    """Copy a file for which there is room, and take it from that."""
+    room.goes()
     while block := source.read(BLOCK):
-        count += len(block)
-        if count > left:
+        room.goes()
+        room.bytes -= len(block)
+        if room.bytes < 0:
             raise TooLargeError(
                 f"Archives unpack to at most {UNPACKED * settings.upload_mb:g} MiB, but {name} to more; "
                 "send fewer studies at once, or start the server with a larger --upload-mb."
             )
         target.write(block)
-    return count
 
 
 def _gather(folder: Path) -> None:

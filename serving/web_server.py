@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,10 @@ PREFIX: Final = "gliomaseg-serve-"
 
 BUSY: Final = ".busy"
 """File in it that a server keeps locked while it lives."""
+
+
+UNMARKED_SECONDS: Final = 60
+"""A folder that has had no mark for so long belongs to no server that starts."""
 
 
 def require_packages() -> None:
@@ -93,8 +98,14 @@ def run_server(
 
 
 def sweep_earlier() -> None:
-    """Delete what servers left that were killed outright: their folders, whose mark nobody holds."""
+    """Delete what servers left that were killed outright: their folders, whose mark nobody holds or has made.
+
+    A folder is without mark for a moment while its server starts, so one that is young stays.
+    """
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if not (path / BUSY).exists() and time.time() - path.stat().st_mtime > UNMARKED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
         with contextlib.suppress(OSError), (path / BUSY).open("r") as mark:
             fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)

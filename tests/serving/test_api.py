@@ -498,6 +498,24 @@ def test_an_upload_that_nobody_waits_for_is_given_up(
     assert client.app.state.served.jobs._jobs == {}
 
 
+def test_an_upload_that_is_given_up_while_it_is_unpacked_is_answered_and_leaves_nothing(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = client.app.state.served.jobs
+
+    def unpack(sent: Any, place: Path, settings: Any, goes: Any) -> None:
+        (job,) = jobs._jobs.values()
+        jobs.delete(job)
+        (place / "scan").touch()
+        goes()
+
+    monkeypatch.setattr(api, "save_uploads", unpack)
+    answer = client.post("/api/jobs", files=[("files", ("a.tif", b""))])
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == ("The server stops, or the upload took too long; send it again later.")
+    assert list(folder.iterdir()) == []
+
+
 def test_an_answer_that_fails_says_no_more_than_that_and_has_the_same_headers(
     bright_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

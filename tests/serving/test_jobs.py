@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from gliomaseg.serving.jobs import OUR_FAULT, UPLOAD_SECONDS, FullError, Goes, Job, Jobs
+from gliomaseg.serving.jobs import OUR_FAULT, UPLOAD_SECONDS, FullError, Goes, Job, Jobs, StoppedError
 from gliomaseg.serving.refusals import UnknownError
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.machine import said_of
@@ -253,3 +254,40 @@ def test_a_job_that_gets_no_folder_takes_no_place(tmp_path: Path, monkeypatch: p
             with pytest.raises(OSError, match="full"):
                 jobs.open()
     assert jobs.open().input.is_dir()
+
+
+def test_an_upload_that_is_deleted_while_it_is_unpacked_goes_when_that_stops(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, Gate())
+    job = jobs.open()
+
+    def fill() -> None:
+        with jobs.filling(job) as goes:
+            goes()
+            jobs.delete(job)
+            (job.input / "scan.nii.gz").write_bytes(b"scan")  # there is a folder to write to still
+            goes()
+
+    for _ in range(2):  # the second time it is refused at once
+        with pytest.raises(StoppedError):
+            fill()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_stops_waits_for_what_is_unpacked_and_that_stops(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, Gate())
+    job, begun, stopped = jobs.open(), threading.Event(), threading.Event()
+
+    def unpack() -> None:
+        with contextlib.suppress(StoppedError), jobs.filling(job) as goes:
+            begun.set()
+            while True:
+                (job.input / "scan.nii.gz").write_bytes(b"scan")
+                goes()
+        stopped.set()
+
+    thread = threading.Thread(target=unpack, daemon=True)
+    thread.start()
+    assert begun.wait(PATIENCE)
+    jobs.stop(None)
+    assert list(tmp_path.iterdir()) == []
+    assert stopped.wait(PATIENCE)

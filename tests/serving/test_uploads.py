@@ -197,6 +197,30 @@ def test_a_full_disk_stops_an_archive(tmp_path: Path, monkeypatch: pytest.Monkey
         save(tmp_path, Sent("a.zip", zipped({"x": b"1"})))
 
 
+def test_an_upload_stops_between_files_and_within_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EnoughError(Exception):
+        """As many blocks as the test wants."""
+
+    def goes() -> None:
+        asked.append(1)
+        if len(asked) > most:
+            raise EnoughError
+
+    monkeypatch.setattr(uploads, "BLOCK", 4)
+    for most, files in ((1, ["a.nii"]), (4, ["a.nii", "b.zip", "x"])):  # 2 files, the member, its first block
+        asked: list[int] = []
+        folder = tmp_path / str(most)
+        with pytest.raises(EnoughError):
+            save_uploads(
+                [Sent("a.nii"), Sent("b.zip", zipped({"x": bytes(64)}))], folder, ServeSettings(), goes
+            )
+        assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == files
+    (unfinished,) = folder.rglob("x")
+    assert unfinished.stat().st_size == 4
+
+
 def test_a_file_that_has_landed_is_moved_and_takes_no_memory(tmp_path: Path) -> None:
     (tmp_path / "sent").mkdir()
     (tmp_path / "input").mkdir()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import http.client
 import json
 import os
 import signal
@@ -9,7 +10,9 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -169,16 +172,75 @@ def test_a_second_interrupt_does_not_wait_for_the_study_at_work(tmp_path: Path, 
     assert list(temporary.glob(f"{PREFIX}*")) == []
 
 
+UNPACKING = """
+import contextlib, signal
+from pathlib import Path
+from types import SimpleNamespace
+from gliomaseg.serving import api
+from gliomaseg.serving.listening import bound_socket
+from gliomaseg.serving.settings import ServeSettings
+from gliomaseg.serving.web_server import run_server
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def unpack(sent, folder, settings, goes):
+    print("unpacking", flush=True)
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "scan").touch()
+        goes()
+
+api.save_uploads = unpack
+api.Outliner = lambda segmenter: None
+bound = bound_socket("127.0.0.1", 0)
+print(f"The page is at http://127.0.0.1:{bound.getsockname()[1]},", flush=True)
+model = SimpleNamespace(network_name="none", sha256="none")
+run_server(model, ServeSettings(), bound, lambda words: print(words, flush=True))
+"""
+"""A server whose upload is never unpacked."""
+
+
+@pytest.mark.slow
+def test_a_server_that_stops_while_an_upload_is_unpacked_leaves_nothing(tmp_path: Path) -> None:
+    temporary, output = tmp_path / "temporary", tmp_path / "output.txt"
+    temporary.mkdir()
+    with output.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", UNPACKING],
+            stdout=stream,
+            stderr=stream,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary)},
+        )
+    try:
+        whole = started(output, process)
+        asked(f"{whole}/health/live")
+        address = urlsplit(whole)
+        body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\nx\r\n--e--\r\n'
+        with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as sent:
+            sent.request("POST", "/api/jobs", body, {"Content-Type": "multipart/form-data; boundary=e"})
+            while "unpacking" not in output.read_text(encoding="utf-8"):
+                assert process.poll() is None, output.read_text(encoding="utf-8")
+                _pause()
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 0, output.read_text(encoding="utf-8")
+    finally:
+        process.kill()
+        process.wait()
+    assert list(temporary.glob(f"{PREFIX}*")) == []
+
+
 def test_what_a_killed_server_left_is_deleted_and_what_a_living_one_has_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    dead, alive, fresh, other = (
-        tmp_path / name for name in (f"{PREFIX}a", f"{PREFIX}b", f"{PREFIX}c", "somebody-else")
+    dead, alive, fresh, unmarked, other = (
+        tmp_path / name for name in (f"{PREFIX}a", f"{PREFIX}b", f"{PREFIX}c", f"{PREFIX}d", "somebody-else")
     )
-    for folder in (dead, alive, fresh, other):
+    for folder in (dead, alive, fresh, unmarked, other):
         folder.mkdir()
         (folder / "scan").touch()
+    os.utime(unmarked, (0, 0))  # a thread of a server that left at once may have made it again
     for folder in (dead, alive, other):
         (folder / BUSY).touch()
     with (alive / BUSY).open("w") as mark:
