@@ -25,8 +25,8 @@ STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 ON_THE_LINE: Final = 1e-6
 """Centres so near to a contour, in voxels, lie within it, from whichever side it was drawn."""
 
-ASIDE: Final = np.array([1e-3, 0.6e-3])
-"""A step to where a slit is not, in voxels."""
+ASIDE: Final = 1e-3 * np.exp(1j * (0.1 + np.arange(16) * np.pi / 8)).view(np.float64).reshape(-1, 2)
+"""Steps off a line to all its sides, ``(16, 2)`` in voxels."""
 
 OFF_SLICE: Final = 0.3
 """A contour lies in a slice if no point of it is further from it, in slices."""
@@ -111,48 +111,63 @@ def _by_slice(contours: Sequence[Points], back: Affine, name: str) -> dict[int, 
 
 
 def _filled(outlines: Sequence[Points], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return ``(X, Y)``, 1 for voxels whose centres lie within an odd number of contours."""
+    """Return ``(X, Y)``, 1 for voxels whose centres lie within an odd number of contours.
+
+    A centre lies within a contour, or on its line, with some place right beside it within. A contour with
+    holes is drawn with a slit to each, a line that is walked both ways: what lies on one belongs to where its
+    sides belong. So does what lies on the lines of several contours.
+    """
     from matplotlib.path import Path as Outline
 
-    centres = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 2)
-    inside = np.zeros(len(centres), dtype=np.bool_)
-    for outline in outlines:
-        if len(outline) >= 3:
-            inside ^= _within(Outline(outline), outline, centres, shape)
-    return inside.reshape(shape).astype(np.uint8)
+    inside = np.zeros(shape, dtype=np.bool_)
+    lines = np.zeros(shape, dtype=np.int64)
+    paths = [(outline, Outline(outline)) for outline in outlines if len(outline) >= 3]
+    for outline, path in paths:
+        low = np.clip(np.floor(outline.min(axis=0)), 0, shape).astype(int)
+        high = np.clip(np.ceil(outline.max(axis=0)) + 1, low, shape).astype(int)
+        box = (slice(low[0], high[0]), slice(low[1], high[1]))
+        within = _contains(path, _centres(low, high)).reshape(tuple(high - low))
+        line = _on_edges(outline, shape)[box]
+        within[line] = _beside([path], np.argwhere(line) + low)
+        inside[box] ^= within
+        lines[box] += line
+    shared = lines > 1
+    inside[shared] = _beside([path for _, path in paths], np.argwhere(shared))
+    return inside.astype(np.uint8)
 
 
-def _within(
-    path: Any, outline: Points, centres: npt.NDArray[Any], shape: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
-    """Return which centres lie within a contour or on it.
-
-    Contours with holes are drawn with a slit to each, an edge that is walked both ways and is none; what lies
-    on one belongs to where its sides belong.
-    """
-    ends = np.roll(outline, -1, axis=0)
-    walked = {(*start, *end) for start, end in zip(outline.tolist(), ends.tolist(), strict=True)}
-    slit = np.array(
-        [(*end, *start) in walked for start, end in zip(outline.tolist(), ends.tolist(), strict=True)]
-    )
-    inside: npt.NDArray[np.bool_] = path.contains_points(centres)
-    on_slit = _on_edges(outline[slit], ends[slit], shape)
-    inside[on_slit] = path.contains_points(centres[on_slit] + ASIDE)
-    return inside | _on_edges(outline[~slit], ends[~slit], shape)
+def _centres(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Points:
+    """Return ``(N, 2)``, the centres of the voxels from the lowest to before the highest."""
+    axes = [np.arange(start, end) for start, end in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float64)
 
 
-def _on_edges(starts: Points, ends: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return for the centres of all voxels whether they lie on an edge."""
+def _beside(paths: Sequence[Any], centres: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return for centres whether a place right beside them lies within an odd number of contours."""
+    found = np.zeros(len(centres), dtype=np.bool_)
+    for step in ASIDE if len(centres) else ():
+        found |= np.bitwise_xor.reduce([_contains(path, centres + step) for path in paths])
+    return found
+
+
+def _contains(path: Any, places: Points) -> npt.NDArray[np.bool_]:
+    """Return for places ``(N, 2)`` whether a line round them crosses every way out an odd number of times."""
+    inside: npt.NDArray[np.bool_] = path.contains_points(places)
+    return inside
+
+
+def _on_edges(outline: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return ``(X, Y)``, for the centres of all voxels whether they lie on a closed line."""
     found = np.zeros(shape, dtype=np.bool_)
-    for start, end in zip(starts, ends, strict=True):
-        low = np.maximum(np.ceil(np.minimum(start, end) - ON_THE_LINE), 0).astype(int)
-        high = np.minimum(np.floor(np.maximum(start, end) + ON_THE_LINE), np.array(shape) - 1).astype(int)
-        if (low > high).any():
-            continue
-        box = np.stack(np.meshgrid(*map(np.arange, low, high + 1), indexing="ij"), axis=-1)
-        near = _distance(box.astype(np.float64), start, end) <= ON_THE_LINE
-        found[low[0] : high[0] + 1, low[1] : high[1] + 1] |= near
-    return found.reshape(-1)
+    starts, ends = outline, np.roll(outline, -1, axis=0)
+    lowest = np.maximum(np.ceil(np.minimum(starts, ends) - ON_THE_LINE), 0).astype(int)
+    highest = np.minimum(np.floor(np.maximum(starts, ends) + ON_THE_LINE) + 1, shape).astype(int)
+    for number in np.flatnonzero((lowest < highest).all(axis=1)):
+        low, high = lowest[number], highest[number]
+        gaps = _distance(_centres(low, high), starts[number], ends[number])
+        near = (gaps <= ON_THE_LINE).reshape(tuple(high - low))
+        found[low[0] : high[0], low[1] : high[1]] |= near
+    return found
 
 
 def _distance(places: Points, start: Points, end: Points) -> npt.NDArray[np.float64]:

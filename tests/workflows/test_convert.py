@@ -460,6 +460,29 @@ def test_a_slit_to_a_hole_takes_no_voxels_away(tmp_path: Path, slit: float, way:
     assert row["truth_voxels"] == 49 - 6
 
 
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_line_that_joins_two_parts_is_none_whatever_points_its_ways_have(tmp_path: Path, way: int) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    there = [(1.5, 1.5), (3.5, 1.5), (3.5, 3), (5, 3), (6.5, 3)]
+    other = [(6.5, 1.5), (8.5, 1.5), (8.5, 3.5), (6.5, 3.5)]
+    back = [(6.5, 3), (3.5, 3), (3.5, 3.5), (1.5, 3.5)]
+    outline = np.array([(*point, 2) for point in [*there, *other, *back]], float)[::way]
+    write_contours(study, {"GTV": [outline]})
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth_voxels"] == 4 + 4
+
+
+def test_two_contours_that_meet_in_a_line_of_centres_are_whole(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    halves = [
+        np.array([(left, 1, 2), (right, 1, 2), (right, 5, 2), (left, 5, 2)], float)
+        for left, right in ((1, 3), (3, 5))
+    ]
+    write_contours(study, {"GTV": halves})
+    (row,) = converted(study, tmp_path / "out")
+    assert row["truth_voxels"] == 25
+
+
 def test_what_holds_no_contours_is_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
     slice_file = str(next((study / "AX_FLAIR").iterdir()))
