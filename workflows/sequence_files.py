@@ -200,7 +200,7 @@ def channel_names(content: Mapping[str, Any]) -> dict[int, str]:
     (``"MRI"``), or only one that is not FLAIR, which the log mentions.
 
     Raises:
-        InputError: it names several sequences, and none of them is FLAIR.
+        InputError: it names several sequences, and none of them is FLAIR, or one sequence twice.
 
     Example:
         >>> channel_names({"modality": {"0": "FLAIR", "1": "T1w", "2": "T1 post Gd", "3": "T2w"}})
@@ -211,6 +211,7 @@ def channel_names(content: Mapping[str, Any]) -> dict[int, str]:
         channels = {int(number): sequence_of_words(str(name)) for number, name in named.items()}
     except (ValueError, AttributeError):
         return {}
+    _require_once(channels)
     if FLAIR in channels.values():
         unknown = [named[number] for number in named if channels[int(number)] == UNKNOWN]
         if unknown:
@@ -232,6 +233,17 @@ def channel_names(content: Mapping[str, Any]) -> dict[int, str]:
     return {}
 
 
+def _require_once(channels: Mapping[int, str]) -> None:
+    for shown in CHANNELS:
+        numbers = [str(number) for number, name in sorted(channels.items()) if name == shown]
+        if len(numbers) > 1:
+            raise InputError(
+                f"A sequence is one channel of a scan, but dataset.json calls the channels "
+                f"{' and '.join(numbers)} {shown}; call those that should not be used something else there, "
+                f'such as "{OTHER}".'
+            )
+
+
 def channels_of_names(
     folder: Path, stems: Sequence[str], labelled: Collection[str]
 ) -> dict[str, tuple[str, str]]:
@@ -246,7 +258,7 @@ def channels_of_names(
         labelled: names of scans that have labels.
 
     Raises:
-        InputError: ``dataset.json`` names several sequences, and none of them is FLAIR.
+        InputError: ``dataset.json`` names several sequences, and none of them is FLAIR, or one twice.
     """
     matches = {stem: match for stem in stems if (match := _NUMBERED.fullmatch(stem)) and stem not in labelled}
     if not matches:

@@ -528,6 +528,27 @@ def test_the_channels_of_one_file_are_told_by_dataset_json(tmp_path: Path):
     assert "sequences" not in b
 
 
+@pytest.mark.parametrize(
+    ("modality", "told"),
+    [
+        ({"0": "FLAIR", "1": "T1", "2": "FLAIR"}, "the channels 0 and 2 FLAIR"),
+        ({"0": "FLAIR", "1": "T1Gd", "2": "T1ce"}, "the channels 1 and 2 post-contrast"),
+    ],
+)
+def test_channels_of_one_sequence_are_refused(tmp_path: Path, modality: dict[str, str], told: str):
+    for channel in ("0000", "0001", "0002"):
+        write_volume(tmp_path / "imagesTr" / f"a_{channel}.nii.gz")
+    write_volume(tmp_path / "labelsTr" / "a.nii.gz")
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": modality}), encoding="utf-8")
+    words = (
+        f"A sequence is one channel of a scan, but dataset.json calls {told}; call those that should not be "
+        'used something else there, such as "other".'
+    )
+    for find in (find_cases, lambda folder: find_studies_to_predict([folder / "imagesTr"])):
+        with pytest.raises(InputError, match=re.escape(words)):
+            find(tmp_path)
+
+
 def test_numbers_of_channels_without_flair_name_nothing(tmp_path: Path):
     write_volume(tmp_path / "imagesTr" / "a_0000.nii.gz")
     content = {"channel_names": {"0": "MRI"}}
