@@ -14,7 +14,6 @@ import time
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -36,12 +35,15 @@ from ..workflows.environment import version_of
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
 from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
-from .jobs import OUR_FAULT, FullError, Job, Jobs, StoppedError
+from .inference import problem
+from .inference import router as inference
+from .jobs import OUR_FAULT, STOPPED, FullError, Job, Jobs
 from .landing import StalledError, read_form
 from .meters import CONTENT_TYPE, Meters
 from .outlining import Outliner, draw_slice
 from .refusals import UnknownError, require_known
 from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
+from .served import ENDED, Here, Served
 from .settings import ServeSettings
 from .uploads import (
     LengthUnknownError,
@@ -53,9 +55,6 @@ from .uploads import (
 )
 
 router = APIRouter()
-
-ENDED: Final = ("done", "failed")
-"""States of a job in which nothing changes any more."""
 
 _PACKING = threading.Lock()
 
@@ -146,23 +145,6 @@ FORM: Final = {
 """What an upload looks like, for the documentation of the API."""
 
 
-@dataclass(frozen=True)
-class Served:
-    """What the answers are made from, kept in the application's state.
-
-    Attributes:
-        segmenter: outlines.
-        settings: of the server.
-        jobs: queue and results.
-        meters: count them.
-    """
-
-    segmenter: Segmenter | Ensemble
-    settings: ServeSettings
-    jobs: Jobs
-    meters: Meters
-
-
 def create_app(
     segmenter: Segmenter | Ensemble,
     settings: ServeSettings,
@@ -212,12 +194,17 @@ def create_app(
     app.add_middleware(Below, path=settings.root_path)
     _add_page(app)
     app.include_router(router)
+    app.include_router(inference)
     return app
 
 
-async def _answer_refusal(_: Request, error: Exception) -> Response:
+async def _answer_refusal(request: Request, error: Exception) -> Response:
     status = next((number for kind, number in STATUS if isinstance(error, kind)), 422)
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    return problem(_path_of(request), status, str(error))
+
+
+def _path_of(request: Request) -> str:
+    return get_path(request.scope, request.scope["root_path"])  # not the address, of which Host is a part
 
 
 async def _answer_wrong(_: Request, error: Exception) -> Response:
@@ -228,9 +215,9 @@ async def _answer_wrong(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": f"{words} /api/docs says what is asked for."}, 422)
 
 
-async def _answer_fault(_: Request, error: Exception) -> Response:
+async def _answer_fault(request: Request, error: Exception) -> Response:
     """Answer what nobody foresaw; it passes by the middleware, and the server logs it."""
-    return JSONResponse({"detail": OUR_FAULT}, 500, headers=HEADERS)
+    return problem(_path_of(request), 500, OUR_FAULT, HEADERS)
 
 
 def _guard(app: FastAPI, settings: ServeSettings) -> None:
@@ -239,11 +226,11 @@ def _guard(app: FastAPI, settings: ServeSettings) -> None:
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
-        path = get_path(request.scope, settings.root_path)  # not the address, of which Host is a part
+        path = _path_of(request)
         if refusal:
-            response: Response = JSONResponse({"detail": refusal}, 403)
+            response: Response = problem(path, 403, refusal)
         elif settings.token and path not in OPEN and not shows_token(request.headers, settings.token):
-            response = JSONResponse({"detail": STRANGER}, 401, CHALLENGE)
+            response = problem(path, 401, STRANGER, CHALLENGE)
         else:
             response = await proceed(request)
         response.headers.update(HEADERS)
@@ -288,7 +275,7 @@ def _always(content: bytes, kind: str) -> Callable[[Request], Response]:
 def line_of(job: Job, number: int, seconds: float) -> str:
     """Return what the log says of an upload that has ended: no names of patients or files."""
     done, failed = (len(job.results.get(part, ())) for part in ("studies", "failed"))
-    if job.deleted:
+    if job.deleted and job.error == STOPPED:
         what = "deleted while it was at work"
     elif done or failed:
         what = f"{done} {'study' if done == 1 else 'studies'} outlined" + (
@@ -297,14 +284,6 @@ def line_of(job: Job, number: int, seconds: float) -> str:
     else:
         what = "nothing outlined"
     return f"{time.strftime('%Y-%m-%d %H:%M:%S')} upload {number}: {what}, {seconds:.1f} s"
-
-
-def _served(request: Request) -> Served:
-    served: Served = request.app.state.served
-    return served
-
-
-Here = Annotated[Served, Depends(_served)]
 
 
 def _found(job_id: str, served: Here) -> Job:
@@ -382,8 +361,6 @@ async def upload(request: Request, served: Here) -> Response:
     except BaseException as error:
         with CancelScope(shield=True):  # a server that stops waits for nobody
             await run_in_threadpool(jobs.delete, job)
-        if isinstance(error, StoppedError):
-            raise FullError("The server stops, or the upload took too long; send it again later.") from error
         if isinstance(error, ClientDisconnect):
             return Response(status_code=400)  # which nobody reads
         if isinstance(error, MultiPartException):

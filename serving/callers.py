@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-OPEN = ("/health/live", "/health/ready")
+OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
 """Paths that need no token: those who watch over servers have none."""
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="gliomaseg", charset="UTF-8"'}

@@ -31,6 +31,9 @@ UPLOAD_SECONDS: Final = 3600
 AWAKE_SECONDS: Final = 0.5
 """How long the main thread sleeps at most: Ctrl-C may reach the worker's thread and wakes no other then."""
 
+STOPPED: Final = "Stopped."
+"""Error of a job that was at work when it was deleted, or when the server stopped."""
+
 OUR_FAULT: Final = "Something went wrong in the server; its log says what. Please report it."
 
 
@@ -201,13 +204,15 @@ class Jobs:
             What is to be called as often as the writing can be stopped.
 
         Raises:
-            StoppedError: the job was deleted meanwhile, or the server stops.
+            FullError: the job was deleted meanwhile, or the server stops.
         """
         with self._changed:
-            self._require_going(job)
             self._filling.add(job.id)
         try:
+            self._require_going(job)
             yield lambda: self._require_going(job)
+        except StoppedError as error:
+            raise FullError("The server stops, or the upload took too long; send it again later.") from error
         finally:
             if job.deleted or self._stopping:
                 shutil.rmtree(job.folder, ignore_errors=True)
@@ -307,7 +312,7 @@ class Jobs:
                 raise InputError(self._lost)
             self._work(job, lambda: self._require_going(job))
         except StoppedError:
-            job.error = "Stopped."
+            job.error = STOPPED
         except InputError as error:
             job.error = str(error)
         except Exception as error:

@@ -109,6 +109,18 @@ async def read_form(request: Request, folder: Path, most: Mapping[str, int]) -> 
     return await LandingParser(request.headers, _lively(request.stream()), folder, most).parse()
 
 
+async def land(request: Request, path: Path) -> None:
+    """Write the body of a request to a file as it comes.
+
+    Raises:
+        StalledError: see ``_lively``.
+        OSError: the disk is full.
+    """
+    with path.open("xb") as stream:
+        async for part in _lively(request.stream()):
+            stream.write(part)
+
+
 async def _lively(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """Yield what comes.
 

@@ -8,7 +8,8 @@ import secrets
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -62,6 +63,19 @@ class StorageError(InputError):
             f"The server has no room for this ({error.strerror or error}); send fewer files at once, or ask "
             "whoever runs it to make room."
         )
+
+
+@contextmanager
+def told_of_storage() -> Iterator[None]:
+    """Say of a disk that is full what a caller may know of it.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(error) from error
 
 
 class TooLargeError(InputError):

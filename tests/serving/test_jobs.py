@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliomaseg.serving.jobs import OUR_FAULT, UPLOAD_SECONDS, FullError, Goes, Job, Jobs, StoppedError
+from gliomaseg.serving.jobs import OUR_FAULT, UPLOAD_SECONDS, FullError, Goes, Job, Jobs
 from gliomaseg.serving.refusals import UnknownError
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.machine import said_of
@@ -268,7 +268,7 @@ def test_an_upload_that_is_deleted_while_it_is_unpacked_goes_when_that_stops(tmp
             goes()
 
     for _ in range(2):  # the second time it is refused at once
-        with pytest.raises(StoppedError):
+        with pytest.raises(FullError):
             fill()
         assert list(tmp_path.iterdir()) == []
 
@@ -278,7 +278,7 @@ def test_a_server_that_stops_waits_for_what_is_unpacked_and_that_stops(tmp_path:
     job, begun, stopped = jobs.open(), threading.Event(), threading.Event()
 
     def unpack() -> None:
-        with contextlib.suppress(StoppedError), jobs.filling(job) as goes:
+        with contextlib.suppress(FullError), jobs.filling(job) as goes:
             begun.set()
             while True:
                 (job.input / "scan.nii.gz").write_bytes(b"scan")
