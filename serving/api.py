@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
@@ -25,9 +25,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..workflows.dicom_series import OPTIONS
 from ..workflows.ensemble import Ensemble
@@ -190,7 +191,7 @@ def create_app(
     app.add_exception_handler(InputError, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_wrong)
     app.add_exception_handler(Exception, _answer_fault)
-    _guard(app, settings)
+    app.add_middleware(Guard, settings=settings)
     app.add_middleware(Below, path=settings.root_path)
     _add_page(app)
     app.include_router(router)
@@ -220,21 +221,37 @@ async def _answer_fault(request: Request, error: Exception) -> Response:
     return problem(_path_of(request), 500, OUR_FAULT, HEADERS)
 
 
-def _guard(app: FastAPI, settings: ServeSettings) -> None:
-    """Refuse strangers and what other web pages make a browser send; tell browsers what answers may do."""
+class Guard:
+    """Refuse strangers and what other web pages make a browser send; tell browsers what answers may do.
 
-    @app.middleware("http")
-    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+    Args:
+        app: answers.
+        settings: of the server.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        refusal = self._refuse(Request(scope)) if scope["type"] == "http" else None
+        await (refusal or self.app)(scope, receive, send_guarded)
+
+    def _refuse(self, request: Request) -> Response | None:
+        settings, path = self.settings, _path_of(request)
         refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
-        path = _path_of(request)
         if refusal:
-            response: Response = problem(path, 403, refusal)
-        elif settings.token and path not in OPEN and not shows_token(request.headers, settings.token):
-            response = problem(path, 401, STRANGER, CHALLENGE)
-        else:
-            response = await proceed(request)
-        response.headers.update(HEADERS)
-        return response
+            return problem(path, 403, refusal)
+        if settings.token and path not in OPEN and not shows_token(request.headers, settings.token):
+            return problem(path, 401, STRANGER, CHALLENGE)
+        return None
 
 
 def get_path(scope: Scope, root_path: str) -> str:

@@ -11,15 +11,19 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from ..workflows.ensemble import Ensemble
 from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
+from .jobs import Jobs
 from .settings import ServeSettings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 PACKAGES: Final = {
     "fastapi": "fastapi",
@@ -31,13 +35,6 @@ PACKAGES: Final = {
 
 PREFIX: Final = "gliomaseg-serve-"
 """Of the temporary folder."""
-
-BUSY: Final = ".busy"
-"""File in it that a server keeps locked while it lives."""
-
-
-UNMARKED_SECONDS: Final = 60
-"""A folder that has had no mark for so long belongs to no server that starts."""
 
 
 def require_packages() -> None:
@@ -77,16 +74,12 @@ def run_server(
 
     sweep_earlier()
     _allow_many_files()
-    with (
-        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
-        (Path(folder) / BUSY).open("w") as mark,
-    ):
-        fcntl.flock(mark, fcntl.LOCK_EX)
-        app = create_app(segmenter, settings, Path(folder), tell)
+    with locked_folder() as folder:
+        app = create_app(segmenter, settings, folder, tell)
+        jobs = app.state.served.jobs
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=5)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes on what stopped it
-            uvicorn.Server(config).run(sockets=[bound])
-        jobs = app.state.served.jobs
+            _server(config, jobs).run(sockets=[bound])
         try:
             if jobs.is_alive and jobs.is_at_work:
                 tell("Stopping the study at work; Ctrl-C again leaves at once.")
@@ -97,18 +90,46 @@ def run_server(
             os._exit(130)  # the worker may be inside a library that does not let go
 
 
-def sweep_earlier() -> None:
-    """Delete what servers left that were killed outright: their folders, whose mark nobody holds or has made.
+def _server(config: uvicorn.Config, jobs: Jobs) -> uvicorn.Server:
+    """Return a server whose jobs stop as soon as it shall, and not when its last caller has gone."""
+    import uvicorn
 
-    A folder is without mark for a moment while its server starts, so one that is young stays.
-    """
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            jobs.stop(0)
+            super().handle_exit(sig, frame)
+
+    return Server(config)
+
+
+@contextlib.contextmanager
+def locked_folder() -> Iterator[Path]:
+    """Make a temporary folder that is locked while this server lives, and delete it at the end."""
+    while True:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
+            try:
+                lock = os.open(folder, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if Path(folder).exists():  # another server that starts may have swept it before it was locked
+                    yield Path(folder)
+                    return
+            finally:
+                os.close(lock)
+
+
+def sweep_earlier() -> None:
+    """Delete what servers left that were killed outright: their folders, which nobody holds a lock on."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if not (path / BUSY).exists() and time.time() - path.stat().st_mtime > UNMARKED_SECONDS:
+            lock = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)
-        with contextlib.suppress(OSError), (path / BUSY).open("r") as mark:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _allow_many_files() -> None:

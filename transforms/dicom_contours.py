@@ -7,7 +7,7 @@ to it if its centre does. Contours of one structure in one slice cut holes into 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,11 +22,14 @@ from .volume import RefusalError
 STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 """The class of RT Structure Sets."""
 
-ON_THE_LINE: Final = 1e-6
-"""Centres so near to a contour, in voxels, lie within it, from whichever side it was drawn."""
+ON_THE_LINE: Final = 1e-2
+"""Centres so near to a contour, in voxels, lie on it; files round its points to as much."""
 
-ASIDE: Final = 1e-3 * np.exp(1j * (0.1 + np.arange(16) * np.pi / 8)).view(np.float64).reshape(-1, 2)
-"""Steps off a line to all its sides, ``(16, 2)`` in voxels."""
+ASIDE: Final = 3e-2
+"""How far beside a line is looked, in voxels, and"""
+
+SIDES: Final = 16
+"""to how many sides at least."""
 
 OFF_SLICE: Final = 0.3
 """A contour lies in a slice if no point of it is further from it, in slices."""
@@ -113,26 +116,33 @@ def _by_slice(contours: Sequence[Points], back: Affine, name: str) -> dict[int, 
 def _filled(outlines: Sequence[Points], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Return ``(X, Y)``, 1 for voxels whose centres lie within an odd number of contours.
 
-    A centre lies within a contour, or on its line, with some place right beside it within. A contour with
-    holes is drawn with a slit to each, a line that is walked both ways: what lies on one belongs to where its
-    sides belong. So does what lies on the lines of several contours.
+    A centre on a line belongs to the structure if some place right beside it does. So the slits to the holes
+    of a contour, lines that are walked both ways, take nothing away, and neither do those in which two
+    contours meet.
     """
     from matplotlib.path import Path as Outline
 
     inside = np.zeros(shape, dtype=np.bool_)
-    lines = np.zeros(shape, dtype=np.int64)
-    paths = [(outline, Outline(outline)) for outline in outlines if len(outline) >= 3]
-    for outline, path in paths:
+    places: list[Points] = []
+    ways: list[Points] = []
+    paths = []
+    for outline in outlines:
+        if len(outline) < 3:
+            continue
+        paths.append(Outline(outline))
         low = np.clip(np.floor(outline.min(axis=0)), 0, shape).astype(int)
         high = np.clip(np.ceil(outline.max(axis=0)) + 1, low, shape).astype(int)
         box = (slice(low[0], high[0]), slice(low[1], high[1]))
-        within = _contains(path, _centres(low, high)).reshape(tuple(high - low))
-        line = _on_edges(outline, shape)[box]
-        within[line] = _beside([path], np.argwhere(line) + low)
-        inside[box] ^= within
-        lines[box] += line
-    shared = lines > 1
-    inside[shared] = _beside([path for _, path in paths], np.argwhere(shared))
+        inside[box] ^= _contains(paths[-1], _centres(low, high)).reshape(tuple(high - low))
+        for near, away in _on_edges(outline, shape):
+            places.append(near)
+            ways.append(away)
+    if places:
+        line, numbers = np.unique(np.concatenate(places), axis=0, return_inverse=True)
+        beside = np.zeros(len(line), dtype=np.bool_)
+        for step in _steps(numbers.reshape(-1), np.concatenate(ways)):
+            beside |= np.bitwise_xor.reduce([_contains(path, line + step) for path in paths])
+        inside[tuple(line.astype(int).T)] = beside
     return inside.astype(np.uint8)
 
 
@@ -142,32 +152,44 @@ def _centres(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Points:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float64)
 
 
-def _beside(paths: Sequence[Any], centres: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return for centres whether a place right beside them lies within an odd number of contours."""
-    found = np.zeros(len(centres), dtype=np.bool_)
-    for step in ASIDE if len(centres) else ():
-        found |= np.bitwise_xor.reduce([_contains(path, centres + step) for path in paths])
-    return found
-
-
 def _contains(path: Any, places: Points) -> npt.NDArray[np.bool_]:
     """Return for places ``(N, 2)`` whether a line round them crosses every way out an odd number of times."""
     inside: npt.NDArray[np.bool_] = path.contains_points(places)
     return inside
 
 
-def _on_edges(outline: Points, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return ``(X, Y)``, for the centres of all voxels whether they lie on a closed line."""
-    found = np.zeros(shape, dtype=np.bool_)
+def _on_edges(outline: Points, shape: tuple[int, int]) -> Iterator[tuple[Points, Points]]:
+    """Yield for the edges of a closed line the centres on it, ``(N, 2)``, and the ways from them along it."""
     starts, ends = outline, np.roll(outline, -1, axis=0)
     lowest = np.maximum(np.ceil(np.minimum(starts, ends) - ON_THE_LINE), 0).astype(int)
     highest = np.minimum(np.floor(np.maximum(starts, ends) + ON_THE_LINE) + 1, shape).astype(int)
     for number in np.flatnonzero((lowest < highest).all(axis=1)):
-        low, high = lowest[number], highest[number]
-        gaps = _distance(_centres(low, high), starts[number], ends[number])
-        near = (gaps <= ON_THE_LINE).reshape(tuple(high - low))
-        found[low[0] : high[0], low[1] : high[1]] |= near
-    return found
+        centres = _centres(lowest[number], highest[number])
+        near = centres[_distance(centres, starts[number], ends[number]) <= ON_THE_LINE]
+        if len(near):
+            yield from ((near, end - near) for end in (starts[number], ends[number]))
+
+
+def _steps(numbers: npt.NDArray[np.int64], ways: Points) -> Iterator[Points]:
+    """Yield steps ``(centres, 2)`` off the lines through centres: to all sides, and between each two lines.
+
+    Args:
+        numbers: the centre of each way, each from 0 on at least once.
+        ways: ``(N, 2)`` along the lines.
+    """
+    angles = np.arctan2(ways[:, 1], ways[:, 0])
+    order = np.lexsort((angles, numbers))
+    numbers, angles = numbers[order], angles[order]
+    first = np.flatnonzero(np.diff(numbers, prepend=-1))
+    last = np.append(first[1:], len(numbers)) - 1
+    following = np.roll(angles, -1)
+    following[last] = angles[first] + 2 * np.pi  # once round, to the first of the same centre
+    between = (angles + following) / 2
+    for angle in np.arange(SIDES) * 2 * np.pi / SIDES + 0.1:
+        yield np.broadcast_to(ASIDE * np.array([np.cos(angle), np.sin(angle)]), (len(first), 2))
+    for number in range(int((last - first).max()) + 1):
+        angle = between[np.minimum(first + number, last)]
+        yield ASIDE * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
 def _distance(places: Points, start: Points, end: Points) -> npt.NDArray[np.float64]:

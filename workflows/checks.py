@@ -135,7 +135,8 @@ class _Census:
             return
         digest = digest or file.encode()  # the same file is the same, however small
         other, first = self._labels.setdefault(digest, (study, file))
-        if person_of(other.patient) != person_of(study.patient):
+        of_one = file == first and person_of(other.patient) == person_of(study.patient)  # of two sequences
+        if other.patient != study.patient and not of_one:
             what = f"{other.patient} and {study.patient} share a label: {file} is the same as {first}."
             if file == first:
                 what = f"{other.patient} and {study.patient} share the label {file}."

@@ -46,6 +46,12 @@ _ENTITIES = re.compile(r"(?:_(?:label|desc|space|res|den|hemi)-[A-Za-z0-9]+)+$")
 _CHANNEL = re.compile(r"_\d{4}$")
 
 
+DERIVATIVES = "derivatives"
+"""Folder of BIDS with what was made of the scans, by people or programs."""
+
+Place = tuple[str, tuple[str, ...]]
+"""What a study is called, and the folders that it lies in below the data."""
+
 NOT_A_NUMBER = "it holds no number a voxel"
 
 
@@ -336,29 +342,62 @@ def _case_of_label(name: str) -> str:
 
 
 def _with_derivatives(studies: list[Study], root: Path) -> list[Study]:
-    """Give scans the labels that BIDS keeps in ``derivatives``, in folders of the same names."""
-    scans: dict[tuple[str, tuple[str, ...]], list[Study]] = {}
-    labels: dict[tuple[str, tuple[str, ...]], list[Study]] = {}
-    for study in studies:
+    """Give scans the labels that BIDS keeps in ``derivatives``, in folders of the same names.
+
+    So do names that stand for one study wherever it lies, as those of public data sets.
+    """
+    below = [study for study in studies if Path(study.folder).is_relative_to(root)]  # lists may name others
+    scans: dict[Place, list[Study]] = {}
+    for study in below:
         parts = Path(study.folder).relative_to(root).parts
-        if study.volume is not None and "derivatives" not in parts:
-            scans.setdefault((study.patient, parts), []).append(study)
-        elif study.volume is None and "derivatives" in parts and not _is_result(Path(str(study.label))):
-            place = parts[parts.index("derivatives") + 2 :]
-            labels.setdefault((study.patient, place), []).append(study)
+        if study.volume is not None and DERIVATIVES not in parts:
+            for place in {(study.patient, parts), _by_name(study)}:
+                scans.setdefault(place, []).append(study)
+    labels: dict[Place, list[Study]] = {}
+    for study in below:
+        if study.volume is None and not _is_result(Path(str(study.label))):
+            places = _places_of_scan(study, Path(study.folder).relative_to(root).parts)
+            found = next((place for place in places if place in scans), _by_name(study))
+            labels.setdefault(found, []).append(study)
+    return _joined(studies, scans, labels)
+
+
+def _joined(
+    studies: list[Study], scans: Mapping[Place, list[Study]], labels: Mapping[Place, list[Study]]
+) -> list[Study]:
+    """Join scans and labels of one place, where there is one of each."""
     joined: dict[int, Study | None] = {}
-    for key in scans.keys() & labels.keys():
-        if len(scans[key]) == len(labels[key]) == 1 and scans[key][0].label is None:
+    for key in sorted(scans.keys() & labels.keys()):
+        if len(scans[key]) == len(labels[key]) == 1 and scans[key][0].label is None and key[0]:
             scan, label = scans[key][0], labels[key][0]
             joined |= {id(scan): replace(scan, label=label.label), id(label): None}
     paired = sorted((study for study in joined.values() if study is not None), key=lambda one: one.patient)
     if paired:
         logger.warning(
-            "The labels of %d patients are taken out of derivatives, such as %s for %s",
+            "The labels of %d patients lie in other folders than their scans, such as %s for %s",
             len(paired), paired[0].label, paired[0].patient,
         )  # fmt: skip
     whole = [joined.get(id(study), study) for study in studies]
     return [study for study in whole if study is not None]
+
+
+def _by_name(study: Study) -> Place:
+    """Return a place for names that stand for one study wherever it lies; none for others."""
+    from .slices import is_of_public_set
+
+    return (study.patient if is_of_public_set(study.patient) else "", ("*",))
+
+
+def _places_of_scan(label: Study, parts: tuple[str, ...]) -> Iterator[Place]:
+    """Yield where the scan of a label in ``derivatives`` may lie; up to two folders are of the program."""
+    from .sequences import sequence_of_name  # the transforms bring MONAI along
+
+    if DERIVATIVES in parts:
+        count = parts.index(DERIVATIVES)
+        name = label.patient if sequence_of_name(label.patient)[0] else parts[-1]  # called after a sequence
+        for skipped in (1, 0, 2):
+            for above in ((), ("rawdata",)):
+                yield name, (*parts[:count], *above, *parts[count + 1 + skipped :])
 
 
 def _is_result(label: Path) -> bool:
@@ -369,7 +408,7 @@ def _is_result(label: Path) -> bool:
 def _described(
     folder: Path, images: Mapping[str, Path], labels: Mapping[str, Path]
 ) -> Iterator[tuple[Study, Collection[str]]]:
-    """Yield the studies with a label that JSON files describe, with the names of their scans."""
+    """Yield the studies that JSON files describe, with the names of their scans."""
     from .sequence_files import joined_study
     from .sidecars import described_studies
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .dicom_series import Series, choose_series
 from .files import InputError
-from .sequences import FLAIR, sequence_of_name
+from .sequences import FLAIR, UNKNOWN, sequence_of_name
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,15 @@ _OF_SEQUENCES = re.compile(
 
 WHOSE = ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate")
 """What tells studies in one folder apart, where it was kept."""
+
+
+Whose = tuple[str, ...]
+"""What a header says under ``WHOSE``, empty words where it says nothing."""
+
+Group = tuple[Whose, Mapping[str, Series]]
+"""Whose files they are, and the files by their names without ending."""
+
+_NOBODY: Whose = ("",) * len(WHOSE)
 
 
 @dataclass(frozen=True)
@@ -72,22 +81,63 @@ def described_studies(folder: Path, images: Mapping[str, Path]) -> Iterator[Desc
     """
     if len(images) < 2 or any(sequence_of_name(stem)[1] == FLAIR for stem in images):
         return
-    groups: dict[tuple[str, ...], dict[str, Series]] = {}
+    known: dict[str, tuple[Series, Whose]] = {}
     for stem, path in images.items():
         header = read_sidecar(path)
         if header is not None:
             whose = tuple(str(header.get(key) or "") for key in WHOSE)
-            key = whose if any(whose) else (_begin(stem),)
-            groups.setdefault(key, {})[stem] = Series((str(path),), header)
-    names = [_common(list(series)) for series in groups.values()]
-    for name, series in zip(names, groups.values(), strict=True):
-        flair = [stem for stem, one in series.items() if one.sequence == FLAIR and one.can_be_cut_axially]
+            known[stem] = (Series((str(path),), header), whose)
+    groups = _grouped(known)
+    names = _names_of(list(groups))
+    for (_, series), name in zip(groups, names, strict=True):
+        flair = _flair_of(series)
         if len(flair) > 1:
             yield from _each(flair, series)
-            continue
-        own = "" if len(groups) == 1 else name if name and names.count(name) == 1 else min(flair or series)
-        if len(series) > 1 or flair:
-            yield _chosen(own, series, folder)
+        elif len(series) > 1 or flair or next(iter(series.values())).sequence != UNKNOWN:
+            yield _chosen("" if len(groups) == 1 else name, series, folder)
+
+
+def _flair_of(series: Mapping[str, Series]) -> list[str]:
+    return [stem for stem, one in series.items() if one.sequence == FLAIR and one.can_be_cut_axially]
+
+
+def _grouped(known: Mapping[str, tuple[Series, Whose]]) -> list[Group]:
+    """Return the files of each study, by what their headers say of it.
+
+    Where these were made to say nothing, files are of one study, unless what their names begin with parts
+    them so that each has its FLAIR.
+    """
+    silent = not any(any(whose) for _, whose in known.values())
+    groups: dict[tuple[str, ...], dict[str, Series]] = {}
+    begun: dict[str, dict[str, Series]] = {}
+    for stem, (series, whose) in known.items():
+        groups.setdefault(whose, {})[stem] = series
+        begun.setdefault(_begin(stem), {})[stem] = series
+    if silent and len(begun) > 1 and all(map(_flair_of, begun.values())):
+        return [(_NOBODY, series) for series in begun.values()]
+    return list(groups.items())
+
+
+def _names_of(groups: Sequence[Group]) -> list[str]:
+    """Return a name for each study; those of one person are told to be."""
+    persons = [whose[1:3] if any(whose[1:3]) else (str(number),) for number, (whose, _) in enumerate(groups)]
+    stems: dict[tuple[str, ...], list[str]] = {}
+    dates: dict[tuple[str, ...], list[str]] = {}
+    for person, (whose, series) in zip(persons, groups, strict=True):
+        stems.setdefault(person, []).extend([*_flair_of(series), *series])
+        dates.setdefault(person, []).append(whose[3])
+    common = {person: _common(names) for person, names in stems.items()}
+    called = list(common.values())
+    names = []
+    for number, person in enumerate(persons):
+        shared = common[person]
+        name = shared if shared and called.count(shared) == 1 else stems[person][0]
+        of_one = dates[person]
+        if len(of_one) > 1:
+            told = "" not in of_one and len(set(of_one)) == len(of_one)
+            name += f"_ses-{groups[number][0][3] if told else 1 + persons[:number].count(person)}"
+        names.append(name)
+    return names
 
 
 def _begin(stem: str) -> str:

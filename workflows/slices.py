@@ -90,6 +90,16 @@ def person_of(patient: str) -> str:
     return match[1] if match else without_visit(patient)
 
 
+def is_of_public_set(patient: str) -> bool:
+    """Return whether a name is one that a public data set has given to one study alone.
+
+    Example:
+        >>> is_of_public_set("UPENN-GBM-00001_11"), is_of_public_set("sub-01_ses-1"), is_of_public_set("anna")
+        (True, False, False)
+    """
+    return is_tcga(patient) or any(pattern.fullmatch(patient) for pattern in _PERSONS[1:])  # not BIDS
+
+
 def institution_of(patient: str) -> str:
     """Return the two-letter TCGA site code of a patient, or ``"unknown"``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -11,15 +12,23 @@ _DATE = (
     rf"(?:(?:19|20)\d\d(?P<between>[-_.]?){_MONTH}(?P=between){_DAY}"
     rf"|{_DAY}(?P<dot>[-.]){_MONTH}(?P=dot)(?:19|20)\d\d)"
 )
+_TIME = r"(?:[-_T ]?(?:[01]\d|2[0-3])[-_.:]?[0-5]\d(?:[-_.:]?[0-5]\d)?)?"
+_WHEN = _DATE + _TIME
 _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:erative)?|pre[-_ ]?treatment)"
 _COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
-_NAMED = rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.]\d+)*|v0?\d|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
+_NAMED = (
+    rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*"
+    rf"|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
+)
 
-_IS_DATE = re.compile(_DATE)
-_IS_VISIT = re.compile(rf"{_NAMED}|{_DATE}", re.IGNORECASE)
-_WITH_VISIT = re.compile(rf"(?P<person>.+?)[-_. ]+{_NAMED}", re.IGNORECASE)
-_WITH_DATE = re.compile(rf"(?P<person>.*\d.*?)[-_. ]+{_DATE}(?:[-_]\d{{1,6}})?")
-"""Before a date alone a name has a digit: of ``LGG_20190430`` the word may be a disease."""
+_IS_DATE = re.compile(_WHEN)
+_IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)
+_WITH_VISIT = re.compile(
+    rf"(?P<person>.+?)[-_. ]+{_NAMED}|(?P<numbered>.*\d.*?)[-_. ]+v\d{{3}}", re.IGNORECASE
+)
+_WITH_DATE = re.compile(rf"(?P<person>.+?)[-_. ]+{_WHEN}")
+_HAS_NUMBER = re.compile(r".*\d")
+"""Before a date alone a person has one: of ``LGG_20190430`` the word may be a disease."""
 
 DATA_SET_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 """Folders of a data set in the form of the Decathlon or of nnU-Net."""
@@ -52,12 +61,20 @@ def without_visit(name: str) -> str:
         >>> without_visit("LGG_20190430"), without_visit("anna_ses-20190430")
         ('LGG_20190430', 'anna')
     """
+    whole = name
     while not is_visit(name):
-        found = _WITH_VISIT.fullmatch(name) or _WITH_DATE.fullmatch(name)
-        if found is None:
+        found = _WITH_VISIT.fullmatch(name)
+        person = found["person"] or found["numbered"] if found else _before_date(name, is_cut=name != whole)
+        if person is None:
             break
-        name = found["person"]
+        name = person
     return name
+
+
+def _before_date(name: str, is_cut: bool) -> str | None:
+    """Return what stands before a date, if that is a person: it has a digit, or another visit was cut off."""
+    found = _WITH_DATE.fullmatch(name)
+    return found["person"] if found and (is_cut or _HAS_NUMBER.match(found["person"])) else None
 
 
 def named_by_place(name: str, folder: Path, root: Path) -> str:
@@ -90,8 +107,10 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
     elif parts and parts[-1] == name:
         parts.pop()
     visits = [name]
-    if len(parts) > 1 and is_visit(parts[-1]) and name == parts[-2]:
-        return _joined(name, [parts[-1]])
+    above = parts[::-1]
+    between = list(itertools.takewhile(is_visit, above))
+    if between and above[len(between) : len(between) + 1] == [name]:
+        return _joined(name, between[::-1])
     while is_visit(visits[0]) and parts:
         visits.insert(0, parts.pop())
     return _joined(visits[0], visits[1:])

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gliomaseg.serving.listening import bound_socket
-from gliomaseg.serving.web_server import BUSY, PREFIX, sweep_earlier
+from gliomaseg.serving.web_server import PREFIX, locked_folder, sweep_earlier
 from gliomaseg.workflows.files import InputError
 
 TRIES = 6000  # of a twentieth of a second: for a machine that is busy, not a limit that is measured
@@ -113,7 +113,7 @@ import signal, sys, threading
 from types import SimpleNamespace
 from gliomaseg.serving import api
 from gliomaseg.serving.listening import bound_socket
-from gliomaseg.serving.web_server import BUSY, PREFIX, sweep_earlier
+from gliomaseg.serving.web_server import PREFIX, locked_folder, sweep_earlier
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.serving.web_server import run_server
 
@@ -223,6 +223,11 @@ def test_a_server_that_stops_while_an_upload_is_unpacked_leaves_nothing(tmp_path
                 assert process.poll() is None, output.read_text(encoding="utf-8")
                 _pause()
             process.send_signal(signal.SIGINT)
+            answer = sent.getresponse()
+            assert (answer.status, json.load(answer)) == (
+                503,
+                {"detail": "The server stops, or the upload took too long; send it again later."},
+            )
             assert process.wait() == 0, output.read_text(encoding="utf-8")
     finally:
         process.kill()
@@ -234,16 +239,81 @@ def test_what_a_killed_server_left_is_deleted_and_what_a_living_one_has_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    dead, alive, fresh, unmarked, other = (
-        tmp_path / name for name in (f"{PREFIX}a", f"{PREFIX}b", f"{PREFIX}c", f"{PREFIX}d", "somebody-else")
-    )
-    for folder in (dead, alive, fresh, unmarked, other):
-        folder.mkdir()
-        (folder / "scan").touch()
-    os.utime(unmarked, (0, 0))  # a thread of a server that left at once may have made it again
-    for folder in (dead, alive, other):
-        (folder / BUSY).touch()
-    with (alive / BUSY).open("w") as mark:
-        fcntl.flock(mark, fcntl.LOCK_EX)
+    dead, other = tmp_path / f"{PREFIX}a", tmp_path / "somebody-else"
+    with locked_folder() as alive:
+        for folder in (dead, alive, other):
+            folder.mkdir(exist_ok=True)
+            (folder / "scan").touch()
         sweep_earlier()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, fresh.name, other.name])
+        assert sorted(tmp_path.iterdir()) == sorted([alive, other])
+        assert (alive / "scan").exists()
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_folder_that_was_swept_before_it_was_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sweeps = iter((True, False))
+    plain = fcntl.flock
+
+    def swept(lock: int, kind: int) -> None:
+        if next(sweeps):
+            for path in tmp_path.iterdir():
+                path.rmdir()
+        plain(lock, kind)
+
+    monkeypatch.setattr(fcntl, "flock", swept)
+    with locked_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(sweeps) == []
+
+
+LEAVING = (
+    UNPACKING.split("def unpack")[0]
+    + """
+def work(job, goes):
+    print("at work", flush=True)
+    try:
+        while True:
+            goes()
+    finally:
+        print("stopped", flush=True)
+
+api.Outliner = lambda segmenter: work
+"""
+    + UNPACKING.split("api.Outliner = lambda segmenter: None")[1]
+)
+"""A server whose study never ends, unless it is stopped."""
+
+
+@pytest.mark.slow
+def test_a_scan_whose_caller_has_gone_is_not_outlined(tmp_path: Path) -> None:
+    output = tmp_path / "output.txt"
+    with output.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEAVING],
+            stdout=stream,
+            stderr=stream,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+    tensors = [
+        {"name": "image", "shape": [2, 2, 2], "datatype": "FP32", "data": [1] * 8},
+        {"name": "affine", "shape": [4, 4], "datatype": "FP64", "data": [1, *[0] * 4] * 3 + [1]},
+    ]
+    try:
+        whole = started(output, process)
+        asked(f"{whole}/health/live")
+        address = urlsplit(whole)
+        with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as sent:
+            sent.request("POST", "/v2/models/gliomaseg/infer", json.dumps({"inputs": tensors}))
+            while "at work" not in output.read_text(encoding="utf-8"):
+                assert process.poll() is None, output.read_text(encoding="utf-8")
+                _pause()
+        while "stopped" not in output.read_text(encoding="utf-8"):
+            assert process.poll() is None, output.read_text(encoding="utf-8")
+            _pause()
+    finally:
+        process.kill()
+        process.wait()

@@ -1275,10 +1275,54 @@ def test_labels_in_derivatives_are_those_of_their_scans(
         else None
         for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1")
     }
-    assert "The labels of 2 patients are taken out of derivatives, such as" in caplog.text
+    assert "The labels of 2 patients lie in other folders than their scans, such as" in caplog.text
     write_volume(tmp_path / "derivatives" / "other" / f"sub-01_ses-1{mark}.nii.gz")  # now nothing tells
     with pytest.raises(InputError, match="sub-01_ses-1 stands for different scans in"):
         find_cases(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("scan", "label"),
+    [
+        ("bids/sub-1/anat/sub-1_FLAIR", "bids/derivatives/manual/sub-1/anat/sub-1_FLAIR_mask"),
+        ("rawdata/sub-1/anat/sub-1_FLAIR", "derivatives/manual/sub-1/anat/sub-1_FLAIR_mask"),
+        ("sub-1/anat/sub-1_FLAIR", "derivatives/sub-1/anat/sub-1_FLAIR_mask"),
+        ("sub-1/anat/sub-1_FLAIR", "derivatives/manual/v1/sub-1/anat/sub-1_FLAIR_mask"),
+        ("P1/ses-1/flair", "derivatives/manual/P1/ses-1/flair_mask"),
+        ("structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_FLAIR", "segm/UPENN-GBM-00001_11_segm"),
+    ],
+)
+def test_labels_lie_in_folders_like_those_of_their_scans(tmp_path: Path, scan: str, label: str):
+    for number in ("1", "2"):
+        write_volume(tmp_path / f"{scan.replace('-1', '-' + number).replace('P1', 'P' + number)}.nii.gz")
+        write_volume(tmp_path / f"{label.replace('-1', '-' + number).replace('P1', 'P' + number)}.nii.gz")
+        if "UPENN" in scan:
+            break
+    cases = find_cases(tmp_path)
+    assert cases[0]["label"] == str(tmp_path / f"{label}.nii.gz")
+    assert all("label" in case for case in cases)
+    studies = find_studies_to_predict([tmp_path])
+    assert [(one["patient"], one.get("label")) for one in studies] == [
+        (case["patient"], case["label"]) for case in cases
+    ]
+
+
+def test_a_label_of_another_data_set_below_the_root_is_not_taken(tmp_path: Path):
+    write_volume(tmp_path / "A" / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz")
+    write_volume(tmp_path / "B" / "derivatives" / "m" / "sub-01" / "anat" / "sub-01_FLAIR_mask.nii.gz")
+    with pytest.raises(InputError, match="sub-01 stands for different scans"):
+        find_cases(tmp_path)
+
+
+def test_a_data_set_below_the_root_may_name_files_elsewhere(tmp_path: Path):
+    write_volume(tmp_path / "far" / "a.nii.gz")
+    write_volume(tmp_path / "far" / "a_seg.nii.gz")
+    write_volume(tmp_path / "data" / "Task1" / "imagesTr" / "b.nii.gz")
+    pair = {"image": str(tmp_path / "far" / "a.nii.gz"), "label": str(tmp_path / "far" / "a_seg.nii.gz")}
+    listing = tmp_path / "data" / "Task1" / "dataset.json"
+    listing.write_text(json.dumps({"training": [pair]}), encoding="utf-8")
+    (case,) = find_cases(tmp_path / "data")
+    assert (case["patient"], case["label"]) == ("a", pair["label"])
 
 
 def test_masks_of_predict_below_the_data_are_no_labels(tmp_path: Path):
@@ -1299,11 +1343,11 @@ def test_a_label_may_be_called_so_at_the_beginning(tmp_path: Path):
 
 
 def test_files_of_a_person_in_folders_of_visits_are_studies_of_that_person(tmp_path: Path):
-    for visit in ("baseline", "v2", "01-01-2020"):
+    for visit in ("baseline", "v2", "01-01-2020", "ses-1/day1"):
         write_volume(tmp_path / "P1" / visit / "P1_FLAIR.nii.gz")
         write_volume(tmp_path / "P1" / visit / "P1_seg.nii.gz")
     found = names(find_cases(tmp_path))
-    assert found == ["P1_baseline", "P1_ses-01-01-2020", "P1_v2"]
+    assert found == ["P1_baseline", "P1_ses-01-01-2020", "P1_ses-1_day1", "P1_v2"]
     assert {person_of(name) for name in found} == {"P1"}
 
 
@@ -1335,6 +1379,13 @@ def test_a_patient_with_one_file_that_is_called_after_its_sequence_has_the_folde
         ("P1_ses-1_day-2", "P1_ses-2_day-1"),
         ("P1_ses-preop", "P1_ses-postop"),
         ("P1_20190430_1200", "P1_20190502_0930"),
+        ("P1_20190430T1200", "P1_2019-05-02_09-30-05"),
+        ("P1_20190430101010", "P1_20190502"),
+        ("anna_ses-20190430T1200", "anna_ses-20190502_0930"),
+        ("anna_20190430_preop", "anna_20190502_postop"),
+        ("P1_v9", "P1_v10"),
+        ("anna_v2.1", "anna_v12"),
+        ("P1_v001", "P1_v002"),
     ],
 )
 def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: str):
@@ -1356,6 +1407,9 @@ def test_studies_of_one_person_in_public_sets_are_told_to_be(one: str, other: st
         "a1_20191301",
         "LGG_20190430",
         "MR_2019-04-30",
+        "brain_v001",
+        "Study2_20190430_001",
+        "hospital2_20190430_4711",
     ],
 )
 def test_a_name_without_a_visit_behind_a_person_is_whole(name: str):
@@ -1381,7 +1435,10 @@ def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path:
         assert len({person_of(case["patient"]) for case in datalist["training"]}) == 3
 
 
-@pytest.mark.parametrize("visits", ["2011-04-30/baseline", "ses-1/20110430", "baseline/day1"])
+@pytest.mark.parametrize(
+    "visits",
+    ["2011-04-30/baseline", "ses-1/20110430", "baseline/day1", "v11", "20110430_1200", "2011-04-30T12.01.05"],
+)
 def test_visits_in_folders_of_visits_are_called_after_the_person_above(tmp_path: Path, visits: str):
     other = visits.replace("1", "2").replace("baseline", "followup2")
     for place in (f"{person}/{when}" for person in ("anna", "bert", "P3") for when in (visits, other)):

@@ -21,6 +21,7 @@ from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
 from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.slices import person_of
 
 AFFINE = np.diag([-1.0, -1, 5, 1])
 SAGITTAL = np.array([[0, 0, -5, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
@@ -714,6 +715,63 @@ def test_files_of_dcm2niix_that_begin_with_persons_are_told_apart_by_these(tmp_p
         "carl_3": "carl_3_seg.nii.gz",
     }
     assert sorted(cases) == sorted(files)
+
+
+@pytest.mark.parametrize(
+    "begin", [("ser", ""), ("Tirm_", "CE_"), ("Head_", "Brain_"), ("tirm_tra_", "mprage_")]
+)
+def test_series_of_a_patient_are_one_study_whatever_their_names_begin_with(
+    tmp_path: Path, begin: tuple[str, str]
+) -> None:
+    flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
+    for person in ("anna", "bert"):
+        for visit in ("day1", "day2"):
+            place = tmp_path / person / visit
+            converted(place, **{f"{begin[0]}5": flair, f"{begin[1]}4": pre})
+            volume(place / "lesion.nii.gz")
+    names = [f"{person}_{visit}" for person in ("anna", "bert") for visit in ("day1", "day2")]
+    found = find_studies_to_predict([tmp_path])
+    assert [(record[keys.PATIENT], len(record[keys.IMAGE])) for record in found] == [
+        (one, 2) for one in names
+    ]
+    cases = find_cases(tmp_path)
+    assert [(case[keys.PATIENT], len(case[keys.IMAGE])) for case in cases] == [(one, 2) for one in names]
+    assert all(keys.LABEL in case for case in cases)
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_studies_of_dcm2niix_of_one_person_in_one_folder_are_told_to_be(tmp_path: Path, dated: bool) -> None:
+    flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
+    described = {}
+    for person in ("anna", "bert"):
+        for number, day in enumerate(("20190430", "20190511")):
+            whose = {"PatientID": f"id of {person}", "StudyInstanceUID": f"1.{number}"}
+            whose |= {"StudyDate": day} if dated else {}
+            described |= {
+                f"{person}_tirm_{day}_5": {**flair, **whose},
+                f"{person}_mp_{day}_4": {**pre, **whose},
+            }
+    converted(tmp_path, **described)
+    days = ("20190430", "20190511") if dated else ("1", "2")
+    found = find_studies_to_predict([tmp_path])
+    names = [f"{person}_ses-{day}" for person in ("anna", "bert") for day in days]
+    assert [(record[keys.PATIENT], len(record[keys.IMAGE])) for record in found] == [
+        (one, 2) for one in names
+    ]
+    assert [person_of(one) for one in names] == ["anna", "anna", "bert", "bert"]
+    assert [case[keys.PATIENT] for case in find_cases(tmp_path)] == names
+
+
+def test_persons_whose_files_have_no_name_in_common_keep_one_for_all_their_studies(tmp_path: Path) -> None:
+    flair = DCM2NIIX["brain_AX_FLAIR_5"]
+    converted(
+        tmp_path,
+        x_5={**flair, "PatientID": "a", "StudyDate": "20190430"},
+        x_15={**flair, "PatientID": "b", "StudyDate": "20190430"},
+        y_25={**flair, "PatientID": "b", "StudyDate": "20200430"},
+    )
+    found = [record[keys.PATIENT] for record in find_studies_to_predict([tmp_path])]
+    assert sorted(found) == ["x_15_ses-20190430", "x_15_ses-20200430", "x_5"]
 
 
 def test_several_flair_of_nobody_are_a_study_each(tmp_path: Path) -> None:
