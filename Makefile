@@ -15,10 +15,10 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-label demo label check test test-label test-page test-wheel bench clean
+.PHONY: help setup setup-label demo label check test test-label test-page test-wheel test-container bench clean
 
 help: ## Show these words
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv ready: tested versions, this project, tools (about 8 GB)
 	@scripts/setup.sh
@@ -47,6 +47,9 @@ test-page: setup ## Click through the page of `gliomaseg serve` in Chromium
 
 test-wheel: setup ## Build the wheel and run the tests against it, outside the tree
 	@scripts/test_wheel.sh
+
+test-container: ## Build the image of Dockerfile and use it (ENGINE=podman; about 10 GB)
+	@scripts/test_container.sh
 
 bench: setup ## Measure speed and memory on this machine
 	@if [ -f benchmarks/__main__.py ]; then $(VENV)/bin/python -m benchmarks; \

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Build the image of Dockerfile and use it as docs/how-to/container.md says: read-only, by a user without a
+# name, without a network. ENGINE=podman for another one; IMAGE names what is built; BUILT=1 takes what is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+engine=${ENGINE:-docker} image=${IMAGE:-gliomaseg-test}
+read -ra build <<<"${BUILD_OPTIONS:-}" # further ones for a machine that needs them
+read -ra run <<<"${RUN_OPTIONS:-}"
+command -v "$engine" >/dev/null || {
+    echo "Expected Docker, found none; name another engine: ENGINE=podman scripts/test_container.sh" >&2
+    exit 2
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 777 "$work"
+
+if [[ -z ${BUILT:-} ]]; then
+    "$engine" build "${build[@]}" --tag "$image" .
+fi
+
+options=(--read-only --tmpfs /tmp --network none --user 12345:12345 --volume "$work:/work" "${run[@]}")
+in_container() {
+    "$engine" run --rm "${options[@]}" "$image" "$@"
+}
+
+in_container --help >/dev/null
+"$engine" run --rm "${options[@]}" --entrypoint python "$image" -c '
+from gliomaseg.workflows.phantom import make_phantom
+make_phantom("/work/data", patients=3)'
+in_container predict /work/data --output /work/masks
+in_container evaluate /work/data --output /work/figures
+test -s "$work/masks/results.csv"
+test -s "$work/figures/metrics.json"
+test "$(stat -c %u "$work/masks/results.csv")" = 12345
+
+server=$("$engine" run --detach "${options[@]}" "$image" serve)
+stop() { "$engine" rm --force "$server" >/dev/null; }
+trap 'stop; rm -rf "$work"' EXIT
+ask='
+import itertools, json, time, urllib.request
+for _ in range(1200):
+    try:
+        print(urllib.request.urlopen("http://127.0.0.1:8000/v2/health/ready").read().decode())
+        break
+    except OSError:
+        time.sleep(0.1)
+else:
+    raise SystemExit("The server did not answer.")
+'
+"$engine" exec "$server" /opt/gliomaseg/bin/python -c "$ask"
+echo "The image $image works."
