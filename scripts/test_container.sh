@@ -12,14 +12,18 @@ command -v "$engine" >/dev/null || {
     exit 2
 }
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+options=(--read-only --tmpfs /tmp --network none --user 12345:12345 --volume "$work:/work" "${run[@]}")
+clear() { # what belongs to the user of the container, and then the rest
+    "$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'rm -rf /work/*' || true
+    rm -rf "$work" || true
+}
+trap clear EXIT
 chmod 777 "$work"
 
 if [[ -z ${BUILT:-} ]]; then
     "$engine" build "${build[@]}" --tag "$image" .
 fi
 
-options=(--read-only --tmpfs /tmp --network none --user 12345:12345 --volume "$work:/work" "${run[@]}")
 in_container() {
     "$engine" run --rm "${options[@]}" "$image" "$@"
 }
@@ -32,11 +36,11 @@ in_container predict /work/data --output /work/masks
 in_container evaluate /work/data --output /work/figures
 test -s "$work/masks/results.csv"
 test -s "$work/figures/metrics.json"
-test "$(stat -c %u "$work/masks/results.csv")" = 12345
+"$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'test -O /work/masks/results.csv'
 
 server=$("$engine" run --detach "${options[@]}" "$image" serve)
 stop() { "$engine" rm --force "$server" >/dev/null; }
-trap 'stop; rm -rf "$work"' EXIT
+trap 'stop; clear' EXIT
 ask='
 import itertools, json, time, urllib.request
 for _ in range(1200):

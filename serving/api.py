@@ -26,6 +26,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..workflows.dicom_series import OPTIONS
 from ..workflows.ensemble import Ensemble
 from ..workflows.environment import version_of
-from ..workflows.files import InputError
+from ..workflows.files import InputError, OurFaultError
 from ..workflows.segment import Segmenter
 from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
 from .inference import problem
@@ -68,6 +69,7 @@ STATUS: Final = (
     (LengthUnknownError, 411),
     (StalledError, 408),
     (StorageError, 507),
+    (OurFaultError, 500),
 )
 """How refusals are answered; any other is a 422."""
 
@@ -190,6 +192,7 @@ def create_app(
     app.state.served = Served(segmenter, settings, jobs, meters)
     app.add_exception_handler(InputError, _answer_refusal)
     app.add_exception_handler(RequestValidationError, _answer_wrong)
+    app.add_exception_handler(HTTPException, _answer_unknown)
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Below, path=settings.root_path)
@@ -204,8 +207,16 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
     return problem(_path_of(request), status, str(error))
 
 
+async def _answer_unknown(request: Request, error: Exception) -> Response:
+    """Answer an address or a method that there is not."""
+    status, words = (error.status_code, error.detail) if isinstance(error, HTTPException) else (404, "")
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
+    return problem(_path_of(request), status, f"{words}; /api/docs says what there is.", headers)
+
+
 def _path_of(request: Request) -> str:
-    return get_path(request.scope, request.scope["root_path"])  # not the address, of which Host is a part
+    served: Served = request.app.state.served
+    return get_path(request.scope, served.settings.root_path)  # not the address, of which Host is a part
 
 
 async def _answer_wrong(_: Request, error: Exception) -> Response:
@@ -245,7 +256,8 @@ class Guard:
         await (refusal or self.app)(scope, receive, send_guarded)
 
     def _refuse(self, request: Request) -> Response | None:
-        settings, path = self.settings, _path_of(request)
+        settings = self.settings
+        path = get_path(request.scope, settings.root_path)  # not the address, of which Host is a part
         refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
         if refusal:
             return problem(path, 403, refusal)

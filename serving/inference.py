@@ -22,8 +22,8 @@ from starlette.requests import ClientDisconnect
 from ..transforms import keys
 from ..transforms.space import Affine
 from ..workflows.environment import version_of
-from ..workflows.files import InputError
-from .jobs import Job
+from ..workflows.files import InputError, OurFaultError
+from .jobs import STOPPED, STOPPING, FullError, Job, Jobs
 from .landing import land
 from .refusals import UnknownError, require_known
 from .served import ENDED, Here, Served
@@ -118,7 +118,7 @@ async def infer(request: Request, served: Here, name: str, version: str = VERSIO
     """Outline one scan, and answer when it is done."""
     _require_model(name, version)
     require_size(request.headers, served.settings)
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise InputError("A request comes as it is, but this one is compressed; send it without.")
     with told_of_storage():
         job = await run_in_threadpool(served.jobs.open)
@@ -128,7 +128,7 @@ async def infer(request: Request, served: Here, name: str, version: str = VERSIO
             asked = await run_in_threadpool(_lay_out, job, request, served)
         job.probabilities = PROBABILITY in asked.outputs
         served.jobs.submit(job)
-        await _wait_for(job, request)
+        await _wait_for(job, request, served.jobs)
         body, headers = await run_in_threadpool(_answer, job, asked)
     except ClientDisconnect:
         return Response(status_code=400)  # which nobody reads
@@ -178,23 +178,26 @@ def _channels_of(image: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _affine_of(values: npt.NDArray[Any]) -> Affine:
-    affine: Affine = np.array(values, dtype=np.float64)
-    fits = affine.shape == (4, 4) and np.isfinite(affine).all() and (affine[3] == (0, 0, 0, 1)).all()
-    if not fits or not abs(np.linalg.det(affine)):
+    fits = values.shape == (4, 4)
+    affine: Affine = np.array(values, dtype=np.float64) if fits else np.zeros((4, 4))
+    if not np.isfinite(affine).all() or (affine[3] != (0, 0, 0, 1)).any() or not abs(np.linalg.det(affine)):
+        got = affine.tolist() if fits else f"one of shape {values.shape}"
         raise InputError(
             f"`{AFFINE}` is 4 x 4, from voxels to mm (right, anterior, superior), with 0, 0, 0, 1 in its "
-            f"last row and an inverse, got {affine.tolist()}."
+            f"last row and an inverse, got {got}."
         )
     return affine
 
 
-async def _wait_for(job: Job, request: Request) -> None:
+async def _wait_for(job: Job, request: Request, jobs: Jobs) -> None:
     """Return when a job has ended.
 
     Raises:
         ClientDisconnect: nobody waits any more.
+        FullError: the server stops.
     """
     while job.state not in ENDED:
+        jobs.require_going(job)
         if await request.is_disconnected():
             raise ClientDisconnect
         await asyncio.sleep(PAUSE_SECONDS)
@@ -207,9 +210,14 @@ def _answer(job: Job, asked: Asked) -> tuple[bytes, dict[str, str]]:
         InputError: the scan could not be outlined.
         UnknownError: the job was given up.
     """
+    if job.error == STOPPED:
+        raise FullError(STOPPING)
     if not job.results.get("studies"):
         failed = job.results.get("failed") or [{}]
-        raise InputError(str(failed[0].get("error") or job.error))
+        words = str(failed[0].get("error") or job.error)
+        for file in FILES.values():  # which the caller never sent
+            words = words.replace(file, f"`{IMAGE}`")
+        raise OurFaultError(words) if job.is_our_fault else InputError(words)
     (study,) = job.results["studies"]
     head = {
         "model_name": MODEL,

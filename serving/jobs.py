@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..workflows.causes import is_last, users_fault
-from ..workflows.files import InputError
+from ..workflows.files import InputError, OurFaultError
 from .refusals import UnknownError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ AWAKE_SECONDS: Final = 0.5
 
 STOPPED: Final = "Stopped."
 """Error of a job that was at work when it was deleted, or when the server stopped."""
+
+STOPPING: Final = "The server stops, or the upload took too long; send it again later."
 
 OUR_FAULT: Final = "Something went wrong in the server; its log says what. Please report it."
 
@@ -66,6 +68,7 @@ class Job:
         largest: slice with the largest outline, from 1, by patient; None where nothing was found.
         error: why it failed.
         deleted: somebody asked for it to go.
+        is_our_fault: it failed for no fault of its upload.
     """
 
     id: str
@@ -84,6 +87,7 @@ class Job:
     largest: dict[str, int | None] = field(default_factory=dict)
     error: str | None = None
     deleted: bool = False
+    is_our_fault: bool = False
 
     @property
     def input(self) -> Path:
@@ -212,7 +216,7 @@ class Jobs:
             self._require_going(job)
             yield lambda: self._require_going(job)
         except StoppedError as error:
-            raise FullError("The server stops, or the upload took too long; send it again later.") from error
+            raise FullError(STOPPING) from error
         finally:
             if job.deleted or self._stopping:
                 shutil.rmtree(job.folder, ignore_errors=True)
@@ -222,6 +226,15 @@ class Jobs:
                 self._changed.notify_all()
             if deleted:  # since the look before
                 shutil.rmtree(job.folder, ignore_errors=True)
+
+    def require_going(self, job: Job) -> None:
+        """Raise when a job was deleted or the server stops.
+
+        Raises:
+            FullError: see above.
+        """
+        if job.deleted or self._stopping:
+            raise FullError(STOPPING)
 
     def submit(self, job: Job) -> None:
         """Let a job whose upload is complete wait for its turn, behind all that wait already.
@@ -315,9 +328,11 @@ class Jobs:
             job.error = STOPPED
         except InputError as error:
             job.error = str(error)
+            job.is_our_fault = self._lost is not None or isinstance(error, OurFaultError)
         except Exception as error:
             logger.exception("job %s", job.id)
             job.error = users_fault(error) or OUR_FAULT
+            job.is_our_fault = True
             if is_last(error):
                 self._lost = job.error
         shutil.rmtree(job.input, ignore_errors=True)  # nobody needs the scans any more

@@ -79,7 +79,7 @@ class Outliner:
             words = users_fault(error)
             if words is None or is_last(error):
                 raise
-            raise InputError(without_folder(words, job)) from error
+            raise OurFaultError(without_folder(words, job)) from error
         finally:
             if job.results:  # the tables are handed out as well
                 write_results(job.output, job.results["studies"], job.results["failed"])

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from ..workflows.files import InputError
 from .refusals import require_known
@@ -35,24 +35,32 @@ LONGEST_TEXT: Final = 32 * 2**20
 Tensors = dict[str, npt.NDArray[Any]]
 
 
+MOST: Final = 8
+"""Inputs, outputs and axes."""
+
+Word = Annotated[str, Field(max_length=200)]
+Size = Annotated[PositiveInt, Field(lt=2**40)]
+Parameters = Annotated[dict[str, Any], Field(max_length=64)]
+
+
 class _Tensor(BaseModel):
-    name: str
-    shape: list[PositiveInt]
-    datatype: str
-    parameters: dict[str, Any] = {}
+    name: Word
+    shape: Annotated[list[Size], Field(min_length=1, max_length=MOST)]
+    datatype: Word
+    parameters: Parameters = {}
     data: Any = None
 
 
 class _Output(BaseModel):
-    name: str
-    parameters: dict[str, Any] = {}
+    name: Word
+    parameters: Parameters = {}
 
 
 class _Text(BaseModel):
-    id: str | None = None
-    inputs: list[_Tensor]
-    outputs: list[_Output] | None = None
-    parameters: dict[str, Any] = {}
+    id: Word | None = None
+    inputs: Annotated[list[_Tensor], Field(max_length=MOST)]
+    outputs: Annotated[list[_Output], Field(max_length=MOST)] | None = None
+    parameters: Parameters = {}
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,10 @@ def read_request(path: Path, headers: Mapping[str, str], outputs: tuple[str, ...
     """
     size = path.stat().st_size
     length = headers.get(LENGTH, str(size))
-    if not length.isdecimal() or int(length) > size:
+    if not (length.isascii() and length.isdecimal()) or len(length) > 15 or int(length) > size:
         raise InputError(
-            f"Inference-Header-Content-Length is how many of the {size} bytes are JSON text, got {length!r}."
+            f"Inference-Header-Content-Length is how many of the {size} bytes are JSON text, got "
+            f"{length[:20]!r}."
         )
     if int(length) > LONGEST_TEXT:
         raise InputError(
@@ -104,6 +113,8 @@ def read_request(path: Path, headers: Mapping[str, str], outputs: tuple[str, ...
     wanted = text.outputs or []
     for output in wanted:
         require_known("output", output.name, outputs)
+        if "shared_memory_region" in output.parameters:
+            raise InputError(f"Shared memory is not used; leave it out for the output {output.name!r}.")
     binary = text.parameters.get("binary_data_output") is True
     return Asked(
         text.id,
@@ -117,7 +128,7 @@ def _read_text(content: bytes) -> _Text:
     try:
         return _Text.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the text"
         raise InputError(
             'A request is JSON such as {"inputs": [{"name": "image", "shape": [1, 240, 240, 155], '
@@ -156,7 +167,12 @@ def _from_text(tensor: _Tensor) -> npt.NDArray[Any]:
             f"{tensor.name!r} has neither; shared memory is not used."
         )
     try:
+        plain = np.asarray(tensor.data)
+        if plain.dtype.kind not in "iuf" or (plain.dtype.kind == "f" and not np.isfinite(plain).all()):
+            raise ValueError("it holds what is no number")
         values = np.asarray(tensor.data, dtype=TYPES[tensor.datatype]).reshape(tensor.shape)
+        if not np.array_equal(values, plain.reshape(tensor.shape)) and values.dtype.kind != "f":
+            raise ValueError("it holds fractions")
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"`data` holds the numbers of its shape {tensor.shape} as {tensor.datatype}, but that of "
@@ -168,7 +184,7 @@ def _from_text(tensor: _Tensor) -> npt.NDArray[Any]:
 def _from_file(tensor: _Tensor, size: Any, path: Path, offset: int) -> npt.NDArray[Any]:
     kind = np.dtype(TYPES[tensor.datatype])
     wanted = prod(tensor.shape) * kind.itemsize
-    if size != wanted or isinstance(size, bool):
+    if type(size) is not int or size != wanted:
         raise InputError(
             f"The shape {tensor.shape} as {tensor.datatype} takes {wanted} bytes, but `binary_data_size` of "
             f"{tensor.name!r} is {size!r}."

@@ -154,13 +154,17 @@ def _centres(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Points:
 
 def _contains(path: Any, places: Points) -> npt.NDArray[np.bool_]:
     """Return for places ``(N, 2)`` whether a line round them crosses every way out an odd number of times."""
-    inside: npt.NDArray[np.bool_] = path.contains_points(places)
+    low, high = path.vertices.min(axis=0), path.vertices.max(axis=0)
+    inside: npt.NDArray[np.bool_] = ((places >= low) & (places <= high)).all(axis=1)
+    inside[inside] = path.contains_points(places[inside])
     return inside
 
 
 def _on_edges(outline: Points, shape: tuple[int, int]) -> Iterator[tuple[Points, Points]]:
     """Yield for the edges of a closed line the centres on it, ``(N, 2)``, and the ways from them along it."""
-    starts, ends = outline, np.roll(outline, -1, axis=0)
+    following = np.roll(outline, -1, axis=0)
+    edges = (following != outline).any(axis=1)
+    starts, ends = outline[edges], following[edges]
     lowest = np.maximum(np.ceil(np.minimum(starts, ends) - ON_THE_LINE), 0).astype(int)
     highest = np.minimum(np.floor(np.maximum(starts, ends) + ON_THE_LINE) + 1, shape).astype(int)
     for number in np.flatnonzero((lowest < highest).all(axis=1)):

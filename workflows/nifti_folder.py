@@ -49,6 +49,9 @@ _CHANNEL = re.compile(r"_\d{4}$")
 DERIVATIVES = "derivatives"
 """Folder of BIDS with what was made of the scans, by people or programs."""
 
+_OF_PROGRAMS = re.compile(r"pred|output|result|automated", re.IGNORECASE)
+"""How folders begin in which programs have left their masks."""
+
 Place = tuple[str, tuple[str, ...]]
 """What a study is called, and the folders that it lies in below the data."""
 
@@ -353,32 +356,34 @@ def _with_derivatives(studies: list[Study], root: Path) -> list[Study]:
         if study.volume is not None and DERIVATIVES not in parts:
             for place in {(study.patient, parts), _by_name(study)}:
                 scans.setdefault(place, []).append(study)
-    labels: dict[Place, list[Study]] = {}
+    labels: dict[int, list[Study]] = {}
     for study in below:
         if study.volume is None and not _is_result(Path(str(study.label))):
-            places = _places_of_scan(study, Path(study.folder).relative_to(root).parts)
-            found = next((place for place in places if place in scans), _by_name(study))
-            labels.setdefault(found, []).append(study)
-    return _joined(studies, scans, labels)
+            parts = Path(study.folder).relative_to(root).parts
+            found = next((place for place in _places_of_scan(study, parts) if place in scans), None)
+            if found is None and not any(map(_OF_PROGRAMS.match, parts)):
+                found = _by_name(study)
+            of_scan = scans.get(found, []) if found and found[0] else []
+            if len(of_scan) == 1 and of_scan[0].label is None:
+                labels.setdefault(id(of_scan[0]), []).append(study)
+    return _joined(studies, {scan: found[0] for scan, found in labels.items() if len(found) == 1})
 
 
-def _joined(
-    studies: list[Study], scans: Mapping[Place, list[Study]], labels: Mapping[Place, list[Study]]
-) -> list[Study]:
-    """Join scans and labels of one place, where there is one of each."""
-    joined: dict[int, Study | None] = {}
-    for key in sorted(scans.keys() & labels.keys()):
-        if len(scans[key]) == len(labels[key]) == 1 and scans[key][0].label is None and key[0]:
-            scan, label = scans[key][0], labels[key][0]
-            joined |= {id(scan): replace(scan, label=label.label), id(label): None}
-    paired = sorted((study for study in joined.values() if study is not None), key=lambda one: one.patient)
+def _joined(studies: list[Study], labels: Mapping[int, Study]) -> list[Study]:
+    """Give scans their labels, by what ``id`` says of the scans."""
+    used = {id(label) for label in labels.values()}
+    whole = [
+        replace(study, label=labels[id(study)].label) if id(study) in labels else study
+        for study in studies
+        if id(study) not in used
+    ]
+    paired = sorted((study for study in studies if id(study) in labels), key=lambda one: one.patient)
     if paired:
         logger.warning(
             "The labels of %d patients lie in other folders than their scans, such as %s for %s",
-            len(paired), paired[0].label, paired[0].patient,
+            len(paired), labels[id(paired[0])].label, paired[0].patient,
         )  # fmt: skip
-    whole = [joined.get(id(study), study) for study in studies]
-    return [study for study in whole if study is not None]
+    return whole
 
 
 def _by_name(study: Study) -> Place:

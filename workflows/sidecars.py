@@ -105,7 +105,7 @@ def _grouped(known: Mapping[str, tuple[Series, Whose]]) -> list[Group]:
     """Return the files of each study, by what their headers say of it.
 
     Where these were made to say nothing, files are of one study, unless what their names begin with parts
-    them so that each has its FLAIR.
+    them so that each has its FLAIR, or one has FLAIR and more.
     """
     silent = not any(any(whose) for _, whose in known.values())
     groups: dict[tuple[str, ...], dict[str, Series]] = {}
@@ -113,14 +113,15 @@ def _grouped(known: Mapping[str, tuple[Series, Whose]]) -> list[Group]:
     for stem, (series, whose) in known.items():
         groups.setdefault(whose, {})[stem] = series
         begun.setdefault(_begin(stem), {})[stem] = series
-    if silent and len(begun) > 1 and all(map(_flair_of, begun.values())):
+    flair = [len(series) for series in begun.values() if _flair_of(series)]
+    if silent and len(begun) > 1 and (len(flair) == len(begun) or max(flair, default=0) > 1):
         return [(_NOBODY, series) for series in begun.values()]
     return list(groups.items())
 
 
 def _names_of(groups: Sequence[Group]) -> list[str]:
     """Return a name for each study; those of one person are told to be."""
-    persons = [whose[1:3] if any(whose[1:3]) else (str(number),) for number, (whose, _) in enumerate(groups)]
+    persons = [_person_of(whose) or (str(number),) for number, (whose, _) in enumerate(groups)]
     stems: dict[tuple[str, ...], list[str]] = {}
     dates: dict[tuple[str, ...], list[str]] = {}
     for person, (whose, series) in zip(persons, groups, strict=True):
@@ -138,6 +139,12 @@ def _names_of(groups: Sequence[Group]) -> list[str]:
             name += f"_ses-{groups[number][0][3] if told else 1 + persons[:number].count(person)}"
         names.append(name)
     return names
+
+
+def _person_of(whose: Whose) -> tuple[str, ...]:
+    """Return whose study it is: the number of a patient, or else the name; nothing where there is neither."""
+    _, number, name, _ = whose
+    return ("number", number) if number else ("name", name.casefold()) if name else ()
 
 
 def _begin(stem: str) -> str:

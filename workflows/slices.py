@@ -97,7 +97,9 @@ def is_of_public_set(patient: str) -> bool:
         >>> is_of_public_set("UPENN-GBM-00001_11"), is_of_public_set("sub-01_ses-1"), is_of_public_set("anna")
         (True, False, False)
     """
-    return is_tcga(patient) or any(pattern.fullmatch(patient) for pattern in _PERSONS[1:])  # not BIDS
+    if is_tcga(patient):
+        return re.search(r"[_-]\d{8}$", patient) is not None  # a date, which a code alone lacks
+    return any(pattern.fullmatch(patient) for pattern in _PERSONS[1:])  # not BIDS
 
 
 def institution_of(patient: str) -> str:

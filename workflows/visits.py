@@ -17,7 +17,7 @@ _WHEN = _DATE + _TIME
 _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:erative)?|pre[-_ ]?treatment)"
 _COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
 _NAMED = (
-    rf"(?:{_COUNTED}[-_ ]?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*"
+    rf"(?:{_COUNTED}[-_ ]?v?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*"
     rf"|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
 )
 
@@ -26,7 +26,10 @@ _IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
     rf"(?P<person>.+?)[-_. ]+{_NAMED}|(?P<numbered>.*\d.*?)[-_. ]+v\d{{3}}", re.IGNORECASE
 )
-_WITH_DATE = re.compile(rf"(?P<person>.+?)[-_. ]+{_WHEN}")
+_WITH_DATE = re.compile(rf"(?P<person>.+?)[-_. ]+{_WHEN}(?:[-_]\d{{1,2}})?")
+_THREE_DIGITS = re.compile(r"v\d{3}", re.IGNORECASE)
+"""A visit as the name of a folder, but as that of a file perhaps the number of a volume."""
+
 _HAS_NUMBER = re.compile(r".*\d")
 """Before a date alone a person has one: of ``LGG_20190430`` the word may be a disease."""
 
@@ -72,9 +75,12 @@ def without_visit(name: str) -> str:
 
 
 def _before_date(name: str, is_cut: bool) -> str | None:
-    """Return what stands before a date, if that is a person: it has a digit, or another visit was cut off."""
+    """Return what stands before a date, if that is a person: it has a digit, or there is another visit."""
     found = _WITH_DATE.fullmatch(name)
-    return found["person"] if found and (is_cut or _HAS_NUMBER.match(found["person"])) else None
+    if found is None:
+        return None
+    person = found["person"]
+    return person if is_cut or _HAS_NUMBER.match(person) or _WITH_VISIT.fullmatch(person) else None
 
 
 def named_by_place(name: str, folder: Path, root: Path) -> str:
@@ -102,20 +108,26 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
     if not folder.is_relative_to(root) or folder.name in DATA_SET_FOLDERS:
         return name  # a list may name files elsewhere
     parts = [part for part in folder.relative_to(root).parts if part.lower() not in SAYS_NOTHING]
+    above_all = tuple(parts)
     if name.lower() in SAYS_NOTHING and parts:
         name = parts.pop()
     elif parts and parts[-1] == name:
         parts.pop()
-    visits = [name]
     above = parts[::-1]
-    between = list(itertools.takewhile(is_visit, above))
+    between = list(itertools.takewhile(_is_folder_of_visit, above))
     if between and above[len(between) : len(between) + 1] == [name]:
         return _joined(name, between[::-1])
-    while is_visit(visits[0]) and parts:
+    visits = [name]
+    while parts and (is_visit(visits[0]) or (visits[0] in above_all and _is_folder_of_visit(visits[0]))):
         visits.insert(0, parts.pop())
     return _joined(visits[0], visits[1:])
 
 
+def _is_folder_of_visit(name: str) -> bool:
+    return is_visit(name) or _THREE_DIGITS.fullmatch(name) is not None
+
+
 def _joined(person: str, visits: list[str]) -> str:
     """Return a name that tells its person again."""
-    return person + "".join(f"_ses-{one}" if _IS_DATE.fullmatch(one) else f"_{one}" for one in visits)
+    marked = [one if is_visit(one) and not _IS_DATE.fullmatch(one) else f"ses-{one}" for one in visits]
+    return "_".join((person, *marked))

@@ -16,10 +16,11 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.requests import Request
 
-from gliomaseg.serving import inference
+from gliomaseg.serving import inference, outlining
 from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import Job
 from gliomaseg.serving.settings import ServeSettings
+from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 
@@ -138,10 +139,10 @@ def other(inputs: Any) -> None:
             "or (3, X, Y, Z) for pre-contrast, FLAIR, post-contrast, got (2",
         ),
         (image([1.0]), 422, "is (X, Y, Z) or (1, X, Y, Z) for FLAIR,"),
-        (image(np.zeros((9, 9, 9))), 422, "every voxel of FLAIR in study_flair.nii is 0"),
+        (image(np.zeros((9, 9, 9))), 422, "every voxel of FLAIR in `image` is 0"),
         (affine(np.zeros((4, 4))), 422, "`affine` is 4 x 4, from voxels to mm (right, anterior, superior)"),
         (affine(np.diag([1, 1, 0, 1])), 422, "0, 0, 0, 1 in its last row and an inverse, got [[1.0, 0.0"),
-        (affine(np.eye(3)), 422, "`affine` is 4 x 4"),
+        (affine(np.eye(3)), 422, "in its last row and an inverse, got one of shape (3, 3)."),
     ],
 )
 def test_what_is_no_scan_is_refused_in_the_words_of_the_protocol(
@@ -228,6 +229,56 @@ def test_a_scan_that_nobody_waits_for_is_given_up(
     jobs.stop(60)
     assert list(folder.iterdir()) == []
     assert [job.error for job in ended] in ([], ["Stopped."])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (KeyError("secret"), 500, "Something went wrong in the server; its log says what. Please report it."),
+        (MemoryError(), 500, "memory"),
+        (InputError("No scan."), 422, "No scan."),
+    ],
+)
+def test_faults_of_the_server_are_told_from_those_of_the_caller(
+    client: TestClient, head: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(outlining, "predict_studies", fail)
+    answer = client.post(INFER, json=scan_of(head))
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+
+
+def test_a_server_that_stops_says_so_to_those_who_wait(
+    client: TestClient, head: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = client.app.state.served.jobs
+
+    def work(_: Job, goes: Any) -> None:
+        jobs._stopping = True  # as a signal in the main thread does
+        goes()
+
+    monkeypatch.setattr(jobs, "_work", work)
+    answer = client.post(INFER, json=scan_of(head))
+    words = "The server stops, or the upload took too long; send it again later."
+    assert (answer.status_code, answer.json()) == (503, {"error": words})
+    jobs.stop(None)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "status"),
+    [("GET", "/v2/models/gliomaseg/config", 404), ("POST", "/v2/repository/index", 404), ("GET", INFER, 405)],
+)
+def test_what_is_not_spoken_of_the_protocol_is_refused_in_its_words(
+    client: TestClient, method: str, place: str, status: int
+) -> None:
+    answer = client.request(method, place)
+    assert answer.status_code == status
+    assert answer.json()["error"].endswith("; /api/docs says what there is.")
+    assert client.get("/nowhere").json() == {"detail": "Not Found; /api/docs says what there is."}
 
 
 def test_a_result_that_was_swept_away_is_told(tmp_path: Path) -> None:

@@ -57,13 +57,28 @@ def test_numbers_come_in_the_text_or_behind_it(tmp_path: Path, datatype: str) ->
         ({"inputs": [tensor(), tensor()]}, "Every input has a name of its own, but 'a' comes twice."),
         ({"inputs": [tensor(data=None)]}, "but 'a' has neither; shared memory is not used."),
         ({"inputs": [tensor(data=[1, 2])]}, "of its shape [2, 3] as INT16, but that of 'a' does not: cannot"),
-        ({"inputs": [tensor(data=["x"] * 6)]}, "but that of 'a' does not: invalid literal"),
+        ({"inputs": [tensor(data=["1"] * 6)]}, "but that of 'a' does not: it holds what is no number."),
+        ({"inputs": [tensor(data=[None] * 6)]}, "but that of 'a' does not: it holds what is no number."),
+        ({"inputs": [tensor(data=[True] * 6)]}, "but that of 'a' does not: it holds what is no number."),
+        ({"inputs": [tensor(data=[float("nan")] * 6)]}, "does not: it holds what is no number."),
+        ({"inputs": [tensor(data=[1.5] * 6)]}, "but that of 'a' does not: it holds fractions."),
         ({"inputs": [tensor(data=[70000] * 6)]}, "but that of 'a' does not: Python integer 70000"),
+        ({"inputs": [tensor(shape=[1] * 70)]}, "but inputs.0.shape: List should have at most 8 items"),
+        ({"inputs": [0] * 100_000}, "but inputs"),
+        ({"inputs": [tensor(name="a" * 10_000)]}, "but inputs.0.name: String should have at most 200"),
+        (
+            {
+                "inputs": [tensor()],
+                "outputs": [{"name": "mask", "parameters": {"shared_memory_region": "x"}}],
+            },
+            "Shared memory is not used; leave it out for the output 'mask'.",
+        ),
     ],
 )
 def test_a_text_that_is_none_is_refused(tmp_path: Path, text: Any, words: str) -> None:
-    with pytest.raises(InputError, match=re.escape(words)):
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
         asked(tmp_path, text)
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize(
@@ -73,6 +88,7 @@ def test_a_text_that_is_none_is_refused(tmp_path: Path, text: Any, words: str) -
         (12, bytes(13), "but 1 bytes follow them; Inference-Header-Content-Length says how long"),
         (11, bytes(11), "The shape [2, 3] as INT16 takes 12 bytes, but `binary_data_size` of 'a' is 11."),
         ("12", bytes(12), "but `binary_data_size` of 'a' is '12'."),
+        (12.0, bytes(12), "but `binary_data_size` of 'a' is 12.0."),
         (-12, bytes(12), "but `binary_data_size` of 'a' is -12."),
     ],
 )
@@ -81,7 +97,7 @@ def test_bytes_that_do_not_fit_are_refused(tmp_path: Path, size: Any, behind: by
         asked(tmp_path, {"inputs": [tensor(parameters={"binary_data_size": size})]}, behind)
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "99999"])
+@pytest.mark.parametrize("length", ["x", "-1", "99999", "9" * 17])
 def test_a_length_that_is_none_is_refused(tmp_path: Path, length: str) -> None:
     with pytest.raises(InputError, match=f"bytes are JSON text, got '{length}'"):
         asked(tmp_path, {"inputs": [tensor()]}, length=length)

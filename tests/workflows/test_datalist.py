@@ -1307,6 +1307,26 @@ def test_labels_lie_in_folders_like_those_of_their_scans(tmp_path: Path, scan: s
     ]
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("1996/TCGA-CS-4941_flair", "2001/TCGA-CS-4941_seg"),
+        ("images/BraTS-GLI-00005-100-t2f", "predictions/BraTS-GLI-00005-100-seg"),
+        ("s/UPENN-GBM-00001_11_FLAIR", "m1/UPENN-GBM-00001_11_segm", "m2/UPENN-GBM-00001_11_segm"),
+        (
+            "s/UPENN-GBM-00001_11/UPENN-GBM-00001_11_FLAIR",
+            "derivatives/m/s/UPENN-GBM-00001_11/UPENN-GBM-00001_11_segm",
+            "m/UPENN-GBM-00001_11_segm",
+        ),
+    ],
+)
+def test_labels_in_other_folders_that_may_be_of_others_are_not_taken(tmp_path: Path, files: tuple[str, ...]):
+    for file in files:
+        write_volume(tmp_path / f"{file}.nii.gz")
+    with pytest.raises(InputError, match="stands for different scans"):
+        find_cases(tmp_path)
+
+
 def test_a_label_of_another_data_set_below_the_root_is_not_taken(tmp_path: Path):
     write_volume(tmp_path / "A" / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz")
     write_volume(tmp_path / "B" / "derivatives" / "m" / "sub-01" / "anat" / "sub-01_FLAIR_mask.nii.gz")
@@ -1384,6 +1404,9 @@ def test_a_patient_with_one_file_that_is_called_after_its_sequence_has_the_folde
         ("anna_ses-20190430T1200", "anna_ses-20190502_0930"),
         ("anna_20190430_preop", "anna_20190502_postop"),
         ("P1_v9", "P1_v10"),
+        ("anna_preop_2019-04-30", "anna_postop_2019-05-30"),
+        ("anna_baseline_2019-04-30", "anna_followup_2020-01-01"),
+        ("P01_20190430_1", "P01_20200430_12"),
         ("anna_v2.1", "anna_v12"),
         ("P1_v001", "P1_v002"),
     ],
@@ -1437,7 +1460,15 @@ def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path:
 
 @pytest.mark.parametrize(
     "visits",
-    ["2011-04-30/baseline", "ses-1/20110430", "baseline/day1", "v11", "20110430_1200", "2011-04-30T12.01.05"],
+    [
+        "2011-04-30/baseline",
+        "ses-1/20110430",
+        "baseline/day1",
+        "v11",
+        "20110430_1200",
+        "2011-04-30T12.01.05",
+        "v001",
+    ],
 )
 def test_visits_in_folders_of_visits_are_called_after_the_person_above(tmp_path: Path, visits: str):
     other = visits.replace("1", "2").replace("baseline", "followup2")

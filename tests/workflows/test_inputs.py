@@ -762,6 +762,34 @@ def test_studies_of_dcm2niix_of_one_person_in_one_folder_are_told_to_be(tmp_path
     assert [case[keys.PATIENT] for case in find_cases(tmp_path)] == names
 
 
+def test_a_sequence_of_another_person_is_not_taken(tmp_path: Path) -> None:
+    flair, pre, post = (DCM2NIIX[f"brain_AX_{name}"] for name in ("FLAIR_5", "T1_4", "T1_POST_9"))
+    converted(tmp_path / "a", P10_a_5=flair, P10_b_4=pre, P11_c_6=post)
+    converted(tmp_path / "b", P10_5=flair, P10_4=pre, P11_5=flair, P11_4=pre, P12_4=pre)
+    for place, wanted in (
+        ("a", {"P10": ["P10_b_4", "P10_a_5"]}),
+        ("b", {"P10": ["P10_4", "P10_5"], "P11": ["P11_4", "P11_5"]}),
+    ):
+        for find in (find_cases, lambda folder: find_studies_to_predict([folder])):
+            found = {
+                str(one[keys.PATIENT]): [Path(file).name.split(".")[0] for file in one[keys.IMAGE]]
+                for one in find(tmp_path / place)
+                if keys.SEQUENCES in one
+            }
+            assert found == wanted
+
+
+def test_one_number_of_a_patient_is_one_person_however_the_name_is_written(tmp_path: Path) -> None:
+    flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
+    described = {}
+    for name, day in (("Doe^A", "20190430"), ("DOE^A", "20190511")):
+        whose = {"PatientID": "7", "PatientName": name, "StudyDate": day}
+        described |= {f"anna_tirm_{day}_5": {**flair, **whose}, f"anna_mp_{day}_4": {**pre, **whose}}
+    converted(tmp_path, **described)
+    found = [record[keys.PATIENT] for record in find_studies_to_predict([tmp_path])]
+    assert found == ["anna_ses-20190430", "anna_ses-20190511"]
+
+
 def test_persons_whose_files_have_no_name_in_common_keep_one_for_all_their_studies(tmp_path: Path) -> None:
     flair = DCM2NIIX["brain_AX_FLAIR_5"]
     converted(
