@@ -22,7 +22,7 @@ ENV PATH=/opt/gliomaseg/bin:$PATH \
     PYTHONUNBUFFERED=1
 
 USER 65534:65534
-WORKDIR /work
+WORKDIR /data
 EXPOSE 8000
 ENTRYPOINT ["gliomaseg"]
 CMD ["--help"]

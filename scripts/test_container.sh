@@ -12,9 +12,9 @@ command -v "$engine" >/dev/null || {
     exit 2
 }
 work=$(mktemp -d)
-options=(--read-only --tmpfs /tmp --network none --user 12345:12345 --volume "$work:/work" "${run[@]}")
+options=(--read-only --tmpfs /tmp --network none --user 12345:12345 --volume "$work:/data" "${run[@]}")
 clear() { # what belongs to the user of the container, and then the rest
-    "$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'rm -rf /work/*' || true
+    "$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'rm -rf /data/*' || true
     rm -rf "$work" || true
 }
 trap clear EXIT
@@ -31,12 +31,12 @@ in_container() {
 in_container --help >/dev/null
 "$engine" run --rm "${options[@]}" --entrypoint python "$image" -c '
 from gliomaseg.workflows.phantom import make_phantom
-make_phantom("/work/data", patients=3)'
-in_container predict /work/data --output /work/masks
-in_container evaluate /work/data --output /work/figures
+make_phantom("/data/scans", patients=3)'
+in_container predict /data/scans --output /data/masks
+in_container evaluate /data/scans --output /data/figures
 test -s "$work/masks/results.csv"
 test -s "$work/figures/metrics.json"
-"$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'test -O /work/masks/results.csv'
+"$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'test -O /data/masks/results.csv'
 
 server=$("$engine" run --detach "${options[@]}" "$image" serve)
 stop() { "$engine" rm --force "$server" >/dev/null; }
