@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator
@@ -24,7 +22,7 @@ from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 
-from .test_web_server import asked, started
+from .servers import running, serving
 
 ADDRESS = "http://127.0.0.1:8000"
 INFER = "/v2/models/gliomaseg/infer"
@@ -343,31 +341,14 @@ print(json.dumps({
 def test_the_client_of_triton_is_answered(smoke_run: Path, head: Any, tmp_path: Path) -> None:
     image = np.ascontiguousarray(head.scan[..., 1].astype("f4"))
     np.savez(tmp_path / "scan.npz", image=image, affine=np.asarray(head.affine, "f8"))
-    output = tmp_path / "output.txt"
-    words = ["serve", "--port", "0", "--model", str(smoke_run), "--device", "cpu"]
-    with output.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gliomaseg.workflows.cli", *words],
-            stdout=stream,
-            stderr=stream,
-            text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-        )
-    try:
-        address = started(output, process)
-        asked(f"{address}/v2/health/live")
-        place = urlsplit(address).netloc
+    with running(tmp_path, *serving(smoke_run)) as server:
+        place = urlsplit(server.address()).netloc
         ran = subprocess.run(
             [sys.executable, "-c", CLIENT, place, str(tmp_path / "scan.npz")],
             capture_output=True,
             text=True,
             check=False,
         )
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-    finally:
-        process.kill()
-        process.wait()
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == {
         "ready": [True, True, True],

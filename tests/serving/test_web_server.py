@@ -3,13 +3,8 @@ from __future__ import annotations
 import fcntl
 import http.client
 import json
-import os
 import signal
-import subprocess
-import sys
 import tempfile
-import urllib.error
-import urllib.request
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,36 +15,10 @@ from gliomaseg.serving.listening import bound_socket
 from gliomaseg.serving.web_server import PREFIX, locked_folder, sweep_earlier
 from gliomaseg.workflows.files import InputError
 
-TRIES = 6000  # of a twentieth of a second: for a machine that is busy, not a limit that is measured
+from .servers import TRIES, Server, asked, pause, program, running, serving
 
-
-def started(output: Path, process: subprocess.Popen[str]) -> str:
-    """Return the address that the server prints once it is about to listen."""
-    for _ in range(TRIES):
-        words = output.read_text(encoding="utf-8")
-        if "The page is at " in words:
-            return words.split("The page is at ")[1].split(",")[0]
-        assert process.poll() is None, words
-        _pause()
-    raise AssertionError(words)
-
-
-def asked(address: str, data: bytes | None = None, kind: str = "") -> dict[str, object]:
-    """Ask until the server answers, since it prints its address a moment before."""
-    for _ in range(TRIES):
-        try:
-            request = urllib.request.Request(address, data, {"Content-Type": kind} if data else {})
-            with urllib.request.urlopen(request) as answer:
-                return dict(json.load(answer))
-        except urllib.error.HTTPError:
-            raise
-        except OSError:
-            _pause()
-    raise AssertionError(address)
-
-
-def _pause() -> None:
-    signal.sigtimedwait([], 0.05)
+BODY = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\nx\r\n--e--\r\n'
+KIND = "multipart/form-data; boundary=e"
 
 
 @pytest.mark.slow
@@ -57,43 +26,24 @@ def _pause() -> None:
 def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(
     stop: signal.Signals, smoke_run: Path, phantom_data: Path, tmp_path: Path
 ) -> None:
-    temporary, output = tmp_path / "temporary", tmp_path / "output.txt"
-    temporary.mkdir()
-    words = ["serve", "--port", "0", "--model", str(smoke_run), "--device", "cpu"]
-    with output.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gliomaseg.workflows.cli", *words],
-            stdout=stream,
-            stderr=stream,
-            text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
-        )
-    try:
-        address = started(output, process)
+    scan = next(file for file in phantom_data.rglob("*_1.tif"))
+    with running(tmp_path, *serving(smoke_run)) as server:
+        address = server.address()
         assert asked(f"{address}/health/ready") == {"status": "ok"}
-        scan = next(file for file in phantom_data.rglob("*_1.tif"))
-        body = (
-            b'--edge\r\nContent-Disposition: form-data; name="files"; filename="'
-            + scan.name.encode()
-            + b'"\r\n\r\n'
-            + scan.read_bytes()
-            + b"\r\n--edge--\r\n"
+        body = BODY.replace(b"a.nii", scan.name.encode()).replace(
+            b"\r\nx\r\n", b"\r\n%b\r\n" % scan.read_bytes()
         )
-        job = asked(f"{address}/api/jobs", body, "multipart/form-data; boundary=edge")
+        job = asked(f"{address}/api/jobs", body, KIND)
         for _ in range(TRIES):
             if (found := asked(f"{address}{job['self']}"))["state"] in ("done", "failed"):
                 break
-            _pause()
+            pause()
         assert (found["state"], found["error"]) == ("done", None)
-        assert len(list(temporary.glob(f"{PREFIX}*"))) == 1  # torch may have a folder of its own there
-        process.send_signal(stop)
-        assert process.wait() == 0
-    finally:
-        process.kill()
-        process.wait()
-    assert list(temporary.glob(f"{PREFIX}*")) == []
-    assert "Not for diagnosis." in output.read_text(encoding="utf-8")
-    assert "Traceback" not in output.read_text(encoding="utf-8")
+        assert len(server.left()) == 1
+        server.process.send_signal(stop)
+        assert server.process.wait() == 0
+    assert server.left() == []
+    assert "Traceback" not in server.said("Not for diagnosis.")
 
 
 def test_a_port_that_is_taken_is_refused() -> None:
@@ -108,17 +58,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
         bound_socket("192.0.2.1", 0)
 
 
-STUBBORN = """
-import signal, sys, threading
-from types import SimpleNamespace
-from gliomaseg.serving import api
-from gliomaseg.serving.listening import bound_socket
-from gliomaseg.serving.web_server import PREFIX, locked_folder, sweep_earlier
-from gliomaseg.serving.settings import ServeSettings
-from gliomaseg.serving.web_server import run_server
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; what starts tests may ignore it
-
+STUBBORN = program("""
 def work(job, goes):
     print("at work", flush=True)
     waits = 0
@@ -133,11 +73,7 @@ def work(job, goes):
             signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
 api.Outliner = lambda segmenter: work
-bound = bound_socket("127.0.0.1", 0)
-print(f"The page is at http://127.0.0.1:{bound.getsockname()[1]},", flush=True)
-model = SimpleNamespace(network_name="stubborn", sha256="none")
-run_server(model, ServeSettings(), bound, lambda words: print(words, flush=True))
-"""
+""")
 """A server whose study never ends."""
 
 
@@ -145,44 +81,17 @@ run_server(model, ServeSettings(), bound, lambda words: print(words, flush=True)
 @pytest.mark.parametrize("reaches", ["any", "steal"])
 def test_a_second_interrupt_does_not_wait_for_the_study_at_work(tmp_path: Path, reaches: str) -> None:
     """Whichever thread it reaches: the system may hand it to the one at work."""
-    temporary, output = tmp_path / "temporary", tmp_path / "output.txt"
-    temporary.mkdir()
-    with output.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-c", STUBBORN, reaches],
-            stdout=stream,
-            stderr=stream,
-            text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
-        )
-    try:
-        address = started(output, process)
-        body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\nx\r\n--e--\r\n'
-        asked(f"{address}/api/jobs", body, "multipart/form-data; boundary=e")
+    with running(tmp_path, *STUBBORN, reaches) as server:
+        asked(f"{server.address()}/api/jobs", BODY, KIND)
         for words in ("at work", "Stopping the study at work; Ctrl-C again leaves at once."):
-            while words not in output.read_text(encoding="utf-8"):
-                assert process.poll() is None, output.read_text(encoding="utf-8")
-                _pause()
+            server.said(words)
             if reaches == "any" or words == "at work":
-                process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
-    finally:
-        process.kill()
-        process.wait()
-    assert list(temporary.glob(f"{PREFIX}*")) == []
+                server.process.send_signal(signal.SIGINT)
+        assert server.process.wait() == 130
+    assert server.left() == []
 
 
-UNPACKING = """
-import contextlib, signal
-from pathlib import Path
-from types import SimpleNamespace
-from gliomaseg.serving import api
-from gliomaseg.serving.listening import bound_socket
-from gliomaseg.serving.settings import ServeSettings
-from gliomaseg.serving.web_server import run_server
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
+UNPACKING = program("""
 def unpack(sent, folder, settings, goes):
     print("unpacking", flush=True)
     while True:
@@ -192,47 +101,28 @@ def unpack(sent, folder, settings, goes):
 
 api.save_uploads = unpack
 api.Outliner = lambda segmenter: None
-bound = bound_socket("127.0.0.1", 0)
-print(f"The page is at http://127.0.0.1:{bound.getsockname()[1]},", flush=True)
-model = SimpleNamespace(network_name="none", sha256="none")
-run_server(model, ServeSettings(), bound, lambda words: print(words, flush=True))
-"""
+""")
 """A server whose upload is never unpacked."""
 
 
 @pytest.mark.slow
 def test_a_server_that_stops_while_an_upload_is_unpacked_leaves_nothing(tmp_path: Path) -> None:
-    temporary, output = tmp_path / "temporary", tmp_path / "output.txt"
-    temporary.mkdir()
-    with output.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-c", UNPACKING],
-            stdout=stream,
-            stderr=stream,
-            text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
+    with running(tmp_path, *UNPACKING) as server, closing(connected(server)) as sent:
+        sent.request("POST", "/api/jobs", BODY, {"Content-Type": KIND})
+        server.said("unpacking")
+        server.process.send_signal(signal.SIGINT)
+        answer = sent.getresponse()
+        assert (answer.status, json.load(answer)) == (
+            503,
+            {"detail": "The server stops, or the upload took too long; send it again later."},
         )
-    try:
-        whole = started(output, process)
-        asked(f"{whole}/health/live")
-        address = urlsplit(whole)
-        body = b'--e\r\nContent-Disposition: form-data; name="files"; filename="a.nii"\r\n\r\nx\r\n--e--\r\n'
-        with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as sent:
-            sent.request("POST", "/api/jobs", body, {"Content-Type": "multipart/form-data; boundary=e"})
-            while "unpacking" not in output.read_text(encoding="utf-8"):
-                assert process.poll() is None, output.read_text(encoding="utf-8")
-                _pause()
-            process.send_signal(signal.SIGINT)
-            answer = sent.getresponse()
-            assert (answer.status, json.load(answer)) == (
-                503,
-                {"detail": "The server stops, or the upload took too long; send it again later."},
-            )
-            assert process.wait() == 0, output.read_text(encoding="utf-8")
-    finally:
-        process.kill()
-        process.wait()
-    assert list(temporary.glob(f"{PREFIX}*")) == []
+        assert server.process.wait() == 0
+    assert server.left() == []
+
+
+def connected(server: Server) -> http.client.HTTPConnection:
+    address = urlsplit(server.address())
+    return http.client.HTTPConnection(str(address.hostname), address.port)
 
 
 def test_what_a_killed_server_left_is_deleted_and_what_a_living_one_has_stays(
@@ -269,9 +159,7 @@ def test_a_folder_that_was_swept_before_it_was_locked_is_made_anew(
     assert list(sweeps) == []
 
 
-LEAVING = (
-    UNPACKING.split("def unpack")[0]
-    + """
+LEAVING = program("""
 def work(job, goes):
     print("at work", flush=True)
     try:
@@ -281,39 +169,18 @@ def work(job, goes):
         print("stopped", flush=True)
 
 api.Outliner = lambda segmenter: work
-"""
-    + UNPACKING.split("api.Outliner = lambda segmenter: None")[1]
-)
+""")
 """A server whose study never ends, unless it is stopped."""
 
 
 @pytest.mark.slow
 def test_a_scan_whose_caller_has_gone_is_not_outlined(tmp_path: Path) -> None:
-    output = tmp_path / "output.txt"
-    with output.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-c", LEAVING],
-            stdout=stream,
-            stderr=stream,
-            text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-        )
     tensors = [
         {"name": "image", "shape": [2, 2, 2], "datatype": "FP32", "data": [1] * 8},
         {"name": "affine", "shape": [4, 4], "datatype": "FP64", "data": [1, *[0] * 4] * 3 + [1]},
     ]
-    try:
-        whole = started(output, process)
-        asked(f"{whole}/health/live")
-        address = urlsplit(whole)
-        with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as sent:
+    with running(tmp_path, *LEAVING) as server:
+        with closing(connected(server)) as sent:
             sent.request("POST", "/v2/models/gliomaseg/infer", json.dumps({"inputs": tensors}))
-            while "at work" not in output.read_text(encoding="utf-8"):
-                assert process.poll() is None, output.read_text(encoding="utf-8")
-                _pause()
-        while "stopped" not in output.read_text(encoding="utf-8"):
-            assert process.poll() is None, output.read_text(encoding="utf-8")
-            _pause()
-    finally:
-        process.kill()
-        process.wait()
+            server.said("at work")
+        server.said("stopped")
