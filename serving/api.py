@@ -54,6 +54,7 @@ from .uploads import (
     Upload,
     require_size,
     save_uploads,
+    told_of_storage,
 )
 
 router = APIRouter()
@@ -209,9 +210,9 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
 
 async def _answer_unknown(request: Request, error: Exception) -> Response:
     """Answer an address or a method that there is not."""
-    status, words = (error.status_code, error.detail) if isinstance(error, HTTPException) else (404, "")
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
-    return problem(_path_of(request), status, f"{words}; /api/docs says what there is.", headers)
+    told = error if isinstance(error, HTTPException) else HTTPException(404)
+    words = f"{told.detail}; /api/docs says what there is."
+    return problem(_path_of(request), told.status_code, words, dict(told.headers or {}))
 
 
 def _path_of(request: Request) -> str:
@@ -373,10 +374,8 @@ async def upload(request: Request, served: Here) -> Response:
     jobs, settings = served.jobs, served.settings
     limits = {"max_files": settings.upload_files, "max_fields": 16}
     require_size(request.headers, settings)
-    try:
+    with told_of_storage():
         job = await run_in_threadpool(jobs.open)
-    except OSError as error:
-        raise StorageError(error) from error
     try:
         form = await read_form(request, job.folder / "sent", limits)
         sent = [part for part in form.getlist("files") if not isinstance(part, str)]

@@ -106,7 +106,7 @@ class Job:
 
 
 Goes = Callable[[], None]
-"""Called while a job is unpacked or runs, as often as it can stop; raises ``StoppedError`` if it shall."""
+"""Called as often as the work can stop; raises ``StoppedError`` then, or ``FullError`` in an upload."""
 
 Work = Callable[[Job, Goes], None]
 """Does a job: reads ``input``, writes ``output`` and ``pictures``, keeps ``done`` and ``results`` current."""
@@ -213,10 +213,8 @@ class Jobs:
         with self._changed:
             self._filling.add(job.id)
         try:
-            self._require_going(job)
-            yield lambda: self._require_going(job)
-        except StoppedError as error:
-            raise FullError(STOPPING) from error
+            self.require_going(job)
+            yield lambda: self.require_going(job)
         finally:
             if job.deleted or self._stopping:
                 shutil.rmtree(job.folder, ignore_errors=True)
@@ -233,7 +231,7 @@ class Jobs:
         Raises:
             FullError: see above.
         """
-        if job.deleted or self._stopping:
+        if not self._goes(job):
             raise FullError(STOPPING)
 
     def submit(self, job: Job) -> None:
@@ -346,5 +344,8 @@ class Jobs:
                 logger.exception("job %s", job.id)
 
     def _require_going(self, job: Job) -> None:
-        if job.deleted or self._stopping:
+        if not self._goes(job):
             raise StoppedError
+
+    def _goes(self, job: Job) -> bool:
+        return not (job.deleted or self._stopping)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from gliomaseg.serving import inference, outlining
 from gliomaseg.serving.api import create_app
-from gliomaseg.serving.jobs import Job
+from gliomaseg.serving.jobs import OUR_FAULT, Job
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.predict import predict_studies
@@ -205,6 +205,16 @@ def test_the_token_is_asked_for_but_for_health(bright_segmenter: Segmenter, tmp_
         assert answer.json()["error"].startswith("The server answers those who show its token")
         shown = {"authorization": f"Bearer {TOKEN}"}
         assert client.get("/glioma/v2/models/gliomaseg", headers=shown).status_code == 200
+
+
+def test_a_fault_below_the_path_of_a_proxy_is_told_in_the_words_of_the_protocol(
+    bright_segmenter: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(bright_segmenter, ServeSettings(root_path="/glioma"), tmp_path)
+    monkeypatch.setattr(inference, "version_of", lambda _: {}["secret"])
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
+        answer = client.get("/glioma/v2")
+    assert (answer.status_code, answer.json()) == (500, {"error": OUR_FAULT})
 
 
 def test_a_scan_that_nobody_waits_for_is_given_up(
