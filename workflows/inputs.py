@@ -220,6 +220,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
     volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     others = False
     unread: list[Path] = []
+    tests: list[Path] = []
     described: list[Record] = []
     for place, names in walk(folder, without):
         if place == folder or not holds_labels(place):
@@ -227,6 +228,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
             described += records
             _collect_volumes(place, left, volumes)
         unread += [place / name for name in names if name.lower().endswith(UNREAD)]
+        tests += [place] if _is_left_out(place, folder) else []
         dicom += [place / name for name in names if may_be_dicom(place / name)]
         others = others or any(name.lower().endswith((*ENDINGS, *PICTURES)) for name in names)
     if unread:
@@ -247,13 +249,19 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
         stacks = [study.record() for study in studies if study.has_images]
         own = [_named_by_place(record, folder) for record in (*named, *_scans_beside(found, stacks))]
         return [*found, *own]
-    if (folder / "imagesTs").is_dir() and (folder / "imagesTr").is_dir():
+    if tests:
         logger.warning(
-            "Of %s the scans of imagesTr are taken; name imagesTs by itself for those in it", folder
-        )
+            "Of %s the scans of imagesTr are taken; name %s by itself for those in it%s.",
+            tests[0].parent, tests[0], and_more(len(tests)),
+        )  # fmt: skip
     if not found:
         return [_with_doubt(case) for case in find_cases(folder, without, apart=apart)]
     return [*found, *_beside(found, folder, without, apart)] if others else found
+
+
+def _is_left_out(place: Path, root: Path) -> bool:
+    """Tell whether a folder holds the test scans of a data set, of which those for training are taken."""
+    return place != root and place.name == "imagesTs" and (place.parent / "imagesTr").is_dir()
 
 
 def _named_by_place(record: Record, root: Path) -> Record:

@@ -620,13 +620,19 @@ def test_channels_that_nothing_names_are_refused_and_numbers_of_patients_are_not
     assert REFUSED not in found["many_0003"]
 
 
+@pytest.mark.parametrize("below", [".", "raw/Dataset001"])
 def test_scans_of_imagests_that_are_not_taken_are_mentioned(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, below: str
 ) -> None:
-    write_numbered(tmp_path / "imagesTr", "a")
-    write_numbered(tmp_path / "imagesTs", "t")
+    root = tmp_path / below
+    write_numbered(root / "imagesTr", "a")
+    write_numbered(root / "imagesTs", "t")
     assert [record[keys.PATIENT] for record in find_studies_to_predict([tmp_path])] == ["a"]
-    assert f"Of {tmp_path} the scans of imagesTr are taken; name imagesTs by itself" in caplog.text
+    said = f"Of {root} the scans of imagesTr are taken; name {root / 'imagesTs'} by itself for those in it."
+    assert said in caplog.text
+    caplog.clear()
+    assert [record[keys.PATIENT] for record in find_studies_to_predict([root / "imagesTs"])] == ["t"]
+    assert not caplog.text
 
 
 def converted(folder: Path, **described: Mapping[str, Any]) -> Path:
