@@ -17,9 +17,10 @@ _WHEN = _DATE + _TIME
 _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:erative)?|pre[-_ ]?treatment)"
 _COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
 _NAMED = (
-    rf"(?:{_COUNTED}[-_ ]?v?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*"
+    rf"(?:{_COUNTED}[-_ ]?v?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*|t0\d?"
     rf"|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
 )
+"""With T0 and T01, but not T1 and T2, which are sequences."""
 
 _IS_DATE = re.compile(_WHEN)
 _IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)

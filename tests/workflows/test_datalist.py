@@ -1399,6 +1399,7 @@ def test_a_patient_with_one_file_that_is_called_after_its_sequence_has_the_folde
         ("P1_ses-1_day-2", "P1_ses-2_day-1"),
         ("P1_ses-preop", "P1_ses-postop"),
         ("P1_20190430_1200", "P1_20190502_0930"),
+        ("P1_T0", "P1_T01"),
         ("P1_20190430T1200", "P1_2019-05-02_09-30-05"),
         ("P1_20190430101010", "P1_20190502"),
         ("anna_ses-20190430T1200", "anna_ses-20190502_0930"),
@@ -1456,6 +1457,16 @@ def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path:
         datalist = build_datalist(tmp_path, "folds", folds=4, fold=fold)
         assert len({person_of(case["patient"]) for case in datalist["validation"]}) == 1
         assert len({person_of(case["patient"]) for case in datalist["training"]}) == 3
+
+
+def test_t0_is_a_visit_beside_t1(tmp_path: Path):
+    for person in ("P1", "P2"):
+        for visit in ("T0", "T1"):
+            write_volume(tmp_path / person / visit / "FLAIR.nii.gz")
+            write_volume(tmp_path / person / visit / "seg.nii.gz")
+    names = [case["patient"] for case in find_cases(tmp_path)]
+    assert names == ["P1", "P1_T0", "P2", "P2_T0"]
+    assert {person_of(name) for name in names} == {"P1", "P2"}
 
 
 @pytest.mark.parametrize(
