@@ -135,7 +135,7 @@ FORM: Final = {
                         "files": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Slices, NIfTI or DICOM of one or several studies, or ZIP "
+                            "description": "Slices, NIfTI, NRRD or DICOM of one or several studies, or ZIP "
                             "archives of them; folders stand in the names of the files.",
                         },
                         **{name: {"type": "string", "description": told} for name, told in SERIES.items()},

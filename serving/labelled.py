@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..workflows.case_split import count_lesions
-from ..workflows.nifti_folder import is_volume, stem_of
 from ..workflows.persons import Person, persons_of
 from ..workflows.slices import institution_of, parse_name
 from ..workflows.studies import Record
+from ..workflows.volume_names import is_volume, stem_of
 
 Pair = Mapping[str, str]
 """``image`` and ``label``: paths."""

@@ -31,7 +31,7 @@ LOADED_BY_PATH = ("serving", "label_app", "main")
 ORDER = [
     "memory", "files", "occupied", "pool", "machine", "causes",  # reading and writing, and what went wrong
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
-    "visits", "slices", "studies", "dataset_json", "sequences", "dicom_series", "sidecars",
+    "visits", "volume_names", "slices", "studies", "dataset_json", "sequences", "dicom_series", "sidecars",
     "sequence_files", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
     "folds",  # who trains

@@ -89,6 +89,8 @@ def read_segmentation(
 def on_grid(mask: npt.NDArray[Any], place: Affine, shape: tuple[int, int, int], affine: Affine) -> Mask:
     """Lay a mask over another grid; a voxel belongs to it where at least half of it did.
 
+    Where the mask does not reach, nothing belongs to it, even if all of it does: masks may be cropped.
+
     Args:
         mask: ``(X, Y, Z)``; what is not 0 belongs to it.
         place: its affine.
@@ -96,7 +98,7 @@ def on_grid(mask: npt.NDArray[Any], place: Affine, shape: tuple[int, int, int], 
         affine: of the grid wanted.
     """
     values = (np.asarray(mask) != 0).astype(np.uint8)
-    return (resample_to(values, place, shape, affine) >= INSIDE).astype(np.uint8)
+    return (resample_to(values, place, shape, affine, outside=0.0) >= INSIDE).astype(np.uint8)
 
 
 def _titles(dataset: Any) -> dict[int, str]:

@@ -22,9 +22,9 @@ from PIL import Image
 
 from . import keys
 from .dicom import DICOM_ENDINGS, is_dicom, open_dicom, quietly, read_series
-from .nifti import is_nifti, read_nifti
-from .space import LARGEST_VOXELS, turn_like
+from .space import LARGEST_VOXELS
 from .volume import Volume, compact, join
+from .volume_files import is_volume_file, laid_like, read_volume
 
 # MONAI makes every reader it knows of. Where pydicom is installed, NVIDIA's reader of DICOM warns each time,
 # in the log and otherwise, that a package is missing which nothing here needs.
@@ -116,11 +116,12 @@ class SliceStackReader(ImageReader):  # type: ignore[misc]
 
 
 class LoadStudyd(LoadImaged):  # type: ignore[misc]
-    """Load studies: stacks of slices, NIfTI volumes or DICOM series, told by the files' endings.
+    """Load studies: stacks of slices, volumes or DICOM series, told by the files' endings.
 
-    Slices go through ``SliceStackReader``, NIfTI and DICOM through readers of ours that refuse damaged files
-    in one sentence, anything else through the reader that MONAI picks. Several volumes are laid over each
-    other on the grid of FLAIR; what each shows stands under ``keys.SEQUENCES``, by default ``keys.CHANNELS``.
+    Slices go through ``SliceStackReader``, NIfTI, NRRD, MetaImage and DICOM through readers of ours that
+    refuse damaged files in one sentence, anything else through the reader that MONAI picks. Several volumes
+    are laid over each other on the grid of FLAIR; what each shows stands under ``keys.SEQUENCES``, by default
+    ``keys.CHANNELS``.
     The scan keeps the values of its files, integers as uint8, int16 or int32; the label becomes uint8 with 1
     where the file is not zero, ``(1, H, W, D)``. Affines are kept as read, in mm; a label whose file has its
     axes in another order than its scan, or the other way round, is turned to lie like that.
@@ -168,8 +169,8 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
         self, files: Sequence[str | os.PathLike[str]], sequences: Sequence[str], reader: ImageReader | None
     ) -> MetaTensor:
         names = [os.fspath(Path(file).expanduser()) for file in files]
-        if reader is None and names and all(map(is_nifti, names)):
-            return _as_tensor(join([read_nifti(name) for name in names], sequences))
+        if reader is None and names and all(map(is_volume_file, names)):
+            return _as_tensor(join([read_volume(name) for name in names], sequences))
         if reader is None and names and _holds_dicom(names[0]):
             return _as_tensor(join([read_series(part) for part in split_series(names)], sequences))
         loaded: Any = self._loader(names, reader)
@@ -179,13 +180,17 @@ class LoadStudyd(LoadImaged):  # type: ignore[misc]
 def turned_like(label: MetaTensor, image: MetaTensor) -> MetaTensor:
     """Turn a volume by flips and swaps of its axes to lie as another does, if that one knows how it lies.
 
+    A segmentation of 3D Slicer that is cropped to its extent gets its surroundings back.
+
     Args:
         label: ``(X, Y, Z)`` or ``(C, X, Y, Z)``.
         image: whose affine counts.
     """
     if not image.meta.get("spacing_known", True):
         return label
-    values, affine = turn_like(label.numpy(), np.asarray(label.affine), np.asarray(image.affine))
+    target = np.asarray(image.affine)
+    name = str(label.meta.get("filename_or_obj", ""))
+    values, affine = laid_like(label.numpy(), np.asarray(label.affine), name, image.shape[-3:], target)
     if values.shape == label.shape and np.array_equal(affine, np.asarray(label.affine)):
         return label
     meta = {**label.meta, "affine": torch.as_tensor(affine), "spatial_shape": np.asarray(values.shape[-3:])}

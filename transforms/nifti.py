@@ -62,7 +62,7 @@ def read_nifti(name: str) -> Volume:
     return Volume(_channels_first(values, name), affine, name, known)
 
 
-def read_geometry(name: str) -> tuple[Affine, bool]:
+def read_nifti_geometry(name: str) -> tuple[Affine, bool]:
     """Read the header of a file alone.
 
     Returns:

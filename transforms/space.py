@@ -5,6 +5,7 @@ Affines are ``(4, 4)`` float64 and map voxel indices to mm in RAS.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,41 @@ def turn_like(
     return _turn(volume, start, end), own @ orientations.inv_ornt_aff(turn, volume.shape[-3:])
 
 
+def uncropped(
+    volume: npt.NDArray[Any], affine: npt.NDArray[Any], shape: Sequence[int], like: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], Affine]:
+    """Lay a label that was cropped out of a grid back into it, with 0 around; as it is where it was not.
+
+    Args:
+        volume: ``(..., X, Y, Z)``, with axes that point as those of the grid.
+        affine: of the volume.
+        shape: of the grid, its three axes.
+        like: affine of the grid.
+
+    Returns:
+        The volume, of the shape of the grid if it fits there voxel on voxel, and its affine.
+
+    Example:
+        >>> part = np.diag([1.0, 1, 1, 1]); part[0, 3] = 2
+        >>> uncropped(np.ones((1, 1, 1)), part, (4, 1, 1), np.eye(4))[0].ravel().tolist()
+        [0.0, 0.0, 1.0, 0.0]
+    """
+    own, whole = np.asarray(affine, dtype=np.float64), np.asarray(like, dtype=np.float64)
+    sizes = np.array(volume.shape[-3:])
+    if tuple(sizes) == tuple(shape) or not np.isfinite([own, whole]).all():
+        return volume, own
+    start = np.round(np.linalg.solve(whole, own)[:3, 3]).astype(int)
+    placed = whole.copy()
+    placed[:3, 3] += whole[:3, :3] @ start
+    if not np.allclose(placed, own, rtol=0, atol=AFFINE_TOLERANCE_MM):
+        return volume, own
+    after = np.asarray(shape) - start - sizes
+    if (start < 0).any() or (after < 0).any():
+        return volume, own
+    around = [(0, 0)] * (volume.ndim - 3) + list(zip(start.tolist(), after.tolist(), strict=True))
+    return np.pad(volume, around), whole
+
+
 def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:
     """Return the spacing in mm along rows, columns and slices as ``to_slices`` lays them."""
     axes = orientations.ornt_transform(_ornt(affine), _slice_ornt())[:, 0].astype(int)
@@ -175,9 +211,13 @@ def check_axial(affine: npt.NDArray[Any], name: str) -> None:
 
 
 def resample_to(
-    volume: npt.NDArray[Any], affine: Affine, shape: tuple[int, int, int], target: Affine
+    volume: npt.NDArray[Any],
+    affine: Affine,
+    shape: tuple[int, int, int],
+    target: Affine,
+    outside: float | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Lay a volume over the grid of another one; outside of it stands its smallest value.
+    """Lay a volume over the grid of another one.
 
     Values are interpolated linearly. Where the new slices are thicker than the old ones, several places
     through the thickness are averaged, as the scanner does.
@@ -187,6 +227,8 @@ def resample_to(
         affine: of the volume.
         shape: of the grid wanted.
         target: affine of the grid wanted.
+        outside: value around the volume, towards which its edge fades over a voxel; None is its smallest
+            one, that of air, without fading.
 
     Returns:
         An array of ``shape``, float32.
@@ -194,13 +236,14 @@ def resample_to(
     from scipy import ndimage
 
     values = np.asarray(volume, dtype=np.float32)
+    beyond, mode = (float(values.min()), "constant") if outside is None else (outside, "grid-constant")
     step = np.linalg.inv(affine) @ target  # indices wanted -> indices of the volume
     offsets = _through_thickness(step[:3, :3])
     result = np.zeros(shape, dtype=np.float32)
     for offset in offsets:
         corner = step[:3, :3] @ offset + step[:3, 3]
         result += ndimage.affine_transform(
-            values, step[:3, :3], corner, shape, order=1, mode="constant", cval=float(values.min())
+            values, step[:3, :3], corner, shape, order=1, mode=mode, cval=beyond
         )
     result /= len(offsets)
     return result

@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from .files import InputError
-from .nifti_folder import is_volume
+from .volume_names import is_volume
 
 WARM_UP, MEASURED = 2, 8
 """Steps before and in the measurement."""

@@ -24,13 +24,13 @@ from .findings import (
     raise_on_errors,
 )
 from .given_split import on_both_sides, split_by_file
-from .nifti_folder import stem_of
 from .pool import Progress, in_threads
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
 from .slices import person_of
 from .split import EVERYONE, EVERYONE_WARNING
 from .studies import Record, Slice, Study, broken_links, is_stack
 from .volume_checks import inspect_volume
+from .volume_names import stem_of
 
 __all__ = ["KINDS", "DataReport", "Finding", "Kind", "check_data", "format_findings", "raise_on_errors"]
 

@@ -352,7 +352,7 @@ def evaluate(
 def predict(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Slices, NIfTI, DICOM, folders of them, or a list.", show_default=False),
+        typer.Argument(help="Slices, NIfTI, NRRD, DICOM, folders of them, or a list.", show_default=False),
     ] = None,
     *,
     output: Output,
@@ -435,7 +435,7 @@ def convert(
     truth: Annotated[
         str | None,
         typer.Option(
-            help="DICOM Segmentation or contours (number or description), or NIfTI file, that is the truth; "
+            help="DICOM Segmentation or contours (number or description), or file, that is the truth; "
             "or none.",
             show_default=False,
         ),
@@ -564,7 +564,7 @@ def serve_page(
 def label(
     studies: Annotated[
         Path,
-        typer.Option(help="Slices, NIfTI, DICOM, or a folder of them; it is only read.", show_default=False),
+        typer.Option(help="Slices, NIfTI, NRRD, DICOM, or a folder of them; it is only read.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the labelling project.")] = Path(
         "runs/label"

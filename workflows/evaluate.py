@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.resize import nearest_mask
-from ..transforms.space import axial_spacing, to_slices, turn_like, voxel_volume_mm3
+from ..transforms.space import axial_spacing, to_slices, voxel_volume_mm3
+from ..transforms.volume_files import laid_like
 from . import animation, files, pictures
 from .ensemble import Ensemble
 from .environment import describe_environment
@@ -138,7 +139,8 @@ def on_grid_of(
     truth, affine = np.asarray(label.numpy(), dtype=np.uint8), np.asarray(label.affine)
     placed = isinstance(case[keys.LABEL], str) and segmentation.spacing_mm is not None
     if placed:
-        truth, affine = turn_like(truth, affine, segmentation.affine)
+        grid = (segmentation.mask.shape, segmentation.affine)
+        truth, affine = laid_like(truth, affine, str(case[keys.LABEL]), *grid)
     if resize:
         truth = nearest_mask(torch.from_numpy(truth.copy()), segmentation.mask.shape[:2]).numpy()
     elif placed:

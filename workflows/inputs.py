@@ -19,16 +19,7 @@ from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import (
-    ENDINGS,
-    find_volume_studies,
-    holds_labels,
-    is_label,
-    is_volume,
-    labels_beside,
-    scan_name,
-    stem_of,
-)
+from .nifti_folder import find_volume_studies, holds_labels, is_label, labels_beside, scan_name
 from .sequence_files import channel_count, channels_of_names
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .sidecars import Described, described_studies
@@ -37,6 +28,7 @@ from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
 from .studies import Record, find_slice_studies, walk
 from .visits import named_by_place
+from .volume_names import ENDINGS, is_volume, stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +43,7 @@ T1_FLAIR = "Taken as FLAIR, though {name} may be a T1, as scanners of GE call on
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 """Endings of archives."""
 
-UNREAD = (*ARCHIVES, ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mnc")
+UNREAD = (*ARCHIVES, ".mhd", ".nhdr", ".mgz", ".mnc")
 """Endings of files that may hold scans and are not looked into."""
 
 LISTS = (".csv", ".json")

@@ -15,9 +15,9 @@ import torch
 from monai.data import MetaTensor
 
 from ..transforms import LoadStudyd, keys
-from ..transforms.nifti import read_geometry
 from ..transforms.plain import plain
-from ..transforms.space import AFFINE_TOLERANCE_MM, turn_like
+from ..transforms.space import AFFINE_TOLERANCE_MM
+from ..transforms.volume_files import laid_like, read_geometry, read_shape
 from .files import InputError
 from .sequence_files import volume_of
 
@@ -28,7 +28,7 @@ MOST_CLASSES = 20
 SHOWN = 3
 """So many patients without masks are named after the first."""
 
-VOLUME_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+VOLUME_ENDINGS = (".nii.gz", ".nii", ".mha", ".seg.nrrd", ".nrrd")
 
 
 def load_label(case: Mapping[str, Any]) -> MetaTensor:
@@ -80,7 +80,7 @@ def _on_the_grid_of(scan: str | None, mask: MetaTensor, name: str) -> npt.NDArra
     if scan is not None and Path(scan).is_file():
         target, known = read_geometry(scan)
         if known:
-            values, affine = turn_like(values, affine, target)
+            values, affine = laid_like(values, affine, name, read_shape(scan), target)
         require_same_place(affine, name, target, scan)
     return np.asarray(values, dtype=np.uint8)
 

@@ -18,11 +18,9 @@ from .dataset_json import DATA_SET, read_listing, unreadable
 from .files import InputError
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
 from .visits import DATA_SET_FOLDERS
+from .volume_names import is_volume, stem_of
 
 logger = logging.getLogger(__name__)
-
-ENDINGS = (".nii.gz", ".nii")
-"""File endings of volumes, in any mixture of upper and lower case."""
 
 LABEL_MARKS = (
     "_tumor_segmentation", "_tumor_seg", "_segmentation", "_segm", "_seg", "_dseg", "-seg",
@@ -32,6 +30,9 @@ LABEL_MARKS = (
     "_lesion_mask", "_mask", "-mask", "_label", "-label", "_lesion", "-lesion", "_roi",
 )  # fmt: skip
 """What the name of a label has after the name of its scan, before the ending; longer ones come first."""
+
+OF_SLICER = ".seg"
+"""What the name of a segmentation of 3D Slicer has before the ending, whatever stands before it."""
 
 LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "truth", "roi")
 """Names of a label that say nothing of its scan; in a folder with one scan it is that one's."""
@@ -56,21 +57,6 @@ Place = tuple[str, tuple[str, ...]]
 """What a study is called, and the folders that it lies in below the data."""
 
 NOT_A_NUMBER = "it holds no number a voxel"
-
-
-def is_volume(name: str) -> bool:
-    """Return whether a file name is that of a NIfTI volume."""
-    return name.lower().endswith(ENDINGS)
-
-
-def stem_of(name: str) -> str:
-    """Return a file name without ``.nii`` or ``.nii.gz``.
-
-    Example:
-        >>> stem_of("BRATS_001.nii.gz")
-        'BRATS_001'
-    """
-    return name[: -next(len(ending) for ending in ENDINGS if name.lower().endswith(ending))]
 
 
 _OF_THE_BRAIN = re.compile(
@@ -109,10 +95,12 @@ def is_label(stem: str) -> bool:
     """Return whether a volume is a label by its name, without the ending.
 
     Example:
-        >>> is_label("anna_seg"), is_label("Lesion"), is_label("anna")
-        (True, True, False)
+        >>> is_label("anna_seg"), is_label("Lesion"), is_label("anna.seg"), is_label("anna")
+        (True, True, True, False)
     """
     lowered = stem.lower()
+    if lowered.endswith(OF_SLICER):
+        return True
     marked = lowered.endswith((*LABEL_MARKS, "brainmask")) or _BEFORE.match(lowered) is not None
     return marked or lowered in LABEL_NAMES
 
@@ -463,7 +451,11 @@ def scan_name(stem: str) -> str:
     Example:
         >>> scan_name("anna_seg"), scan_name("anna"), scan_name("seg_anna")
         ('anna', 'anna', 'anna')
+        >>> scan_name("anna.seg"), scan_name("anna_label.seg"), scan_name("Segmentation.seg")
+        ('anna', 'anna', 'Segmentation')
     """
+    if stem.lower().endswith(OF_SLICER):
+        return scan_name(stem[: -len(OF_SLICER)])
     mark = next((mark for mark in LABEL_MARKS if stem.lower().endswith(mark)), "")
     before = None if mark else _BEFORE.match(stem.lower())
     return stem[before.end() :] if before else stem[: len(stem) - len(mark)]
@@ -485,7 +477,7 @@ def count_lesion_voxels(path: str | os.PathLike[str]) -> int:
 
 
 def read_volume(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Read a NIfTI file completely.
+    """Read a volume completely.
 
     Returns:
         The array as it lies in the file, scaled as its header says, and its ``(4, 4)`` affine in mm, RAS.
@@ -495,7 +487,13 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
     """
     import nibabel
 
+    from ..transforms.itk_volumes import is_itk, read_itk  # the transforms bring MONAI along
+
     try:
+        if is_itk(str(path)):
+            found = read_itk(str(path))
+            several = found.values.shape[0] > 1
+            return (np.moveaxis(found.values, 0, -1) if several else found.values[0]), found.affine
         volume = nibabel.load(path)
         kind = volume.get_data_dtype()
         if kind.kind not in "biuf":

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .files import InputError
-from .nifti_folder import is_volume
 from .slices import parse_name
 from .studies import Slice, Study
+from .volume_names import is_volume
 
 COLUMNS = ("patient", "image", "label")
 """Columns a table of paths must have; ``slice``, ``institution``, ``pre`` and ``post`` may follow."""

@@ -1,4 +1,4 @@
-"""A volume and where it lies in, the NIfTI or DICOM files in which a hospital would hand it over out.
+"""A volume and where it lies in, the NIfTI, NRRD or DICOM files in which a hospital would hand it over out.
 
 For tests, benchmarks and pictures: the patients are made up, and so are the headers.
 """
@@ -28,6 +28,21 @@ def write_nifti(path: Path, values: npt.NDArray[Any], affine: npt.NDArray[np.flo
     image = nibabel.Nifti1Image(np.ascontiguousarray(values), affine)
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
+    return path
+
+
+def write_itk(path: Path, values: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> Path:
+    """Write ``(X, Y, Z)`` as NRRD or MetaImage, with its affine in mm, RAS; return the path."""
+    import itk
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lps = RAS_TO_LPS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = itk.image_from_array(np.ascontiguousarray(values.T))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection(itk.matrix_from_array(lps[:3, :3] / spacing))
+    itk.imwrite(image, str(path), True)
     return path
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .files import InputError
-from .nifti_folder import is_volume
 from .slices import institution_of, is_tcga, parse_name
 from .split import SECTIONS
 from .studies import Record
+from .volume_names import is_volume
 
 ALIASES = {"train": "training", "val": "validation", "valid": "validation", "testing": "test"}
 """Other words for the sections."""

@@ -15,16 +15,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..transforms import keys
+from ..transforms.nifti import is_nifti
 from ..transforms.space import to_slices
 from . import files
 from .dicom_folder import NOTES
 from .environment import version_of
 from .fingerprints import versions
 from .inputs import is_slice_stack, place_of
-from .nifti_folder import stem_of
 from .segment import Segmentation
 from .sequence_files import volume_of
 from .shard import Shard
+from .volume_names import stem_of
 
 COLUMNS = (
     "patient",
@@ -215,7 +216,9 @@ def _write_volume(
 
 
 def _header_like(source: str, affine: npt.NDArray[np.float64]) -> Any:
-    """Return the geometry of a file's header; None where its unit of length is another one than ours."""
+    """Return the geometry of a file's header; None where it has none, or another unit of length than ours."""
+    if not is_nifti(source):
+        return None
     scan = nib.load(source)
     if not np.allclose(scan.affine, affine, rtol=0, atol=1e-6):
         return None

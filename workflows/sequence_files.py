@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..transforms.keys import CHANNELS
-from ..transforms.nifti import is_nifti
+from ..transforms.volume_files import is_volume_file
 from .dataset_json import DATA_SET, read_listing
 from .files import InputError
 from .sequences import FLAIR, OTHER, UNKNOWN, sequence_of_name, sequence_of_words
 from .studies import Study
+from .volume_names import is_volume, stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +66,10 @@ def joined_study(
 
 
 def volume_of(case: Mapping[str, Any]) -> str | None:
-    """Return the NIfTI file on whose grid a case lies, that of FLAIR among several; else None."""
+    """Return the volume on whose grid a case lies, that of FLAIR among several; else None."""
     scan = case["image"]
     files = [scan] if isinstance(scan, str) else list(scan)
-    if not is_nifti(files[0]):
+    if not is_volume_file(files[0]):
         return None
     return str(files[list(case["sequences"]).index(FLAIR)] if len(files) > 1 else files[0])
 
@@ -179,14 +180,18 @@ def _known_words(shown: Sequence[str] | str | None, source: str) -> list[str]:
 
 def _stem(file: str) -> str:
     name = Path(file).name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+    return stem_of(name) if is_volume(name) else Path(name).stem
 
 
 def channel_count(path: File) -> int:
     """Return how many channels a volume has, 1 for one that cannot be read."""
     import nibabel
 
+    from ..transforms.itk_volumes import is_itk, read_itk_header
+
     try:
+        if is_itk(str(path)):
+            return read_itk_header(str(path)).channels
         shape = nibabel.load(path).shape
     except Exception:  # nibabel and gzip raise many kinds for a damaged header
         return 1

@@ -14,6 +14,7 @@ from typing import Any
 from .dicom_series import Series, choose_series
 from .files import InputError
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .volume_names import stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -200,9 +201,8 @@ def read_sidecar(volume: Path) -> dict[str, Any] | None:
     Args:
         volume: ``name.nii`` or ``name.nii.gz``; the file is ``name.json``.
     """
-    stem = volume.name[: -len(".nii.gz")] if volume.name.lower().endswith(".nii.gz") else volume.stem
     try:
-        content = json.loads((volume.parent / f"{stem}.json").read_text(encoding="utf-8"))
+        content = json.loads((volume.parent / f"{stem_of(volume.name)}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(content, dict) or not any(key in content for key in KNOWN_BY):

@@ -148,7 +148,9 @@ def holds_dicom(root: Path) -> bool:
 
 
 def _has_ending(name: str) -> bool:
-    return name.lower().endswith((*PICTURE_ENDINGS, ".nii", ".nii.gz", ".json", ".csv", ".txt"))
+    return name.lower().endswith(
+        (*PICTURE_ENDINGS, ".nii", ".nii.gz", ".nrrd", ".mha", ".json", ".csv", ".txt")
+    )
 
 
 def find_slice_studies(root: Path, without: Path | None = None) -> list[Study]:
@@ -257,6 +259,6 @@ def nothing_found(root: Path) -> NothingFoundError:
     kind, some = ("pictures", pictures) if pictures else ("files", names)
     return NothingFoundError(
         f"No slices were found in {root}: expected files named {EXPECTED_NAMES} (.tif, .tiff or .png), or "
-        f"NIfTI volumes (.nii, .nii.gz); found {len(some)} {kind} such as {some[0]!r}. Rename them, "
+        f"volumes (.nii, .nii.gz, .nrrd, .mha); found {len(some)} {kind} such as {some[0]!r}. Rename them, "
         "or list them in a CSV file with the columns patient, image, label, slice."
     )

@@ -14,16 +14,17 @@ import torch
 from ..transforms.dicom import open_dicom, quietly
 from ..transforms.dicom_contours import read_contours
 from ..transforms.dicom_mask import SEGMENTATIONS, FoundMask, on_grid, read_segmentation
-from ..transforms.nifti import read_nifti
-from ..transforms.space import AFFINE_TOLERANCE_MM, turn_like
+from ..transforms.space import AFFINE_TOLERANCE_MM
 from ..transforms.volume import Volume
+from ..transforms.volume_files import laid_like, read_volume
 from .dicom_folder import CONTOURS, DicomStudy
 from .dicom_series import NONE, Series
 from .files import InputError
 from .masks import is_graded
-from .nifti_folder import is_brain, is_label, is_of_the_brain, is_volume, stem_of
+from .nifti_folder import is_brain, is_label, is_of_the_brain
 from .sequences import UNKNOWN, sequence_of_name
 from .studies import walk
+from .volume_names import is_volume, stem_of
 
 OURS: Final = "gliomaseg"
 """Manufacturer of segmentations that are predictions of this project, and no truth."""
@@ -153,10 +154,10 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
         read = read_contours if truth.is_contours else read_segmentation
         found = read(truth.file, shape, flair.affine, segments)
     else:
-        label = read_nifti(truth.file)
+        label = read_volume(truth.file)
         if label.values.shape[0] != 1 or segments:
             raise InputError(
-                f"A NIfTI truth is one mask, whose values but 0 all count, but {truth.file} has "
+                f"The truth of a volume is one mask, whose values but 0 all count, but {truth.file} has "
                 f"{label.values.shape[0]} channels, and --segment names parts of DICOM Segmentations; "
                 "leave --segment out, or save one mask."
             )
@@ -165,7 +166,7 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
                 f"A truth holds 0 and one value, or few classes, but {truth.file} has many, as scans and "
                 "probabilities do; name another with --truth, or leave it out with --truth none."
             )
-        values, place = turn_like(label.values[0], label.affine, flair.affine)
+        values, place = laid_like(label.values[0], label.affine, truth.file, shape, flair.affine)
         same = values.shape == shape and np.allclose(place, flair.affine, rtol=0, atol=AFFINE_TOLERANCE_MM)
         mask = (values != 0).astype(np.uint8) if same else on_grid(values, place, shape, flair.affine)
         notes = () if same else (f"{truth.file} was laid over the grid of FLAIR by its header.",)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
-from .nifti_folder import NOT_A_NUMBER, read_volume, stem_of
+from .nifti_folder import NOT_A_NUMBER, read_volume
 from .slice_checks import MOST_OF_IT, Fault, digest_of, gather, shortened
 from .studies import Study
+from .volume_names import stem_of
 
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
@@ -52,9 +53,9 @@ def inspect_volume(study: Study) -> VolumeFacts:
         faults += _geometry_faults(study.volume)
         faults += _other_sequences(study)
     if label is not None and study.label:
-        faults += _label_faults(study.label, label[0])
-    if image is not None and label is not None and study.label:
-        faults += _pair_faults(study.label, _as_it_lies(study, label, image), image)
+        lies = label if image is None else _as_it_lies(study, label, image)
+        faults += _label_faults(study.label, lies[0])
+        faults += _pair_faults(study.label, lies, image) if image is not None else ()
     for file in study.repeated:
         faults.append(_repeated_fault(study, file))
     if study.volume is None and study.label:
@@ -120,11 +121,13 @@ def _other_sequences(study: Study) -> list[Fault]:
 
 
 def _overlay_faults(study: Study) -> Iterator[Fault]:
-    from ..transforms.nifti import read_nifti  # the transforms bring MONAI along: for volumes only
     from ..transforms.volume import join
+    from ..transforms.volume_files import (
+        read_volume as read_one,
+    )  # the transforms bring MONAI along: for volumes only
 
     try:
-        joined = join([read_nifti(file) for file in study.parts], study.sequences)
+        joined = join([read_one(file) for file in study.parts], study.sequences)
     except ValueError as error:
         rule, _, _ = str(error).partition("; ")
         file = next((part for part in study.parts if part in rule and part != study.volume), study.parts[0])
@@ -175,8 +178,8 @@ def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
 
 def _geometry_faults(file: str) -> list[Fault]:
     """Refuse what the Segmenter will refuse; where the size of a voxel is made up, it looks at no spacing."""
-    from ..transforms.nifti import read_geometry  # the transforms bring MONAI along: for volumes only
     from ..transforms.space import check_axial
+    from ..transforms.volume_files import read_geometry  # the transforms bring MONAI along: for volumes only
 
     code = "unreadable"
     try:
@@ -230,14 +233,15 @@ def _repeated_fault(study: Study, file: str) -> Fault:
 
 def _as_it_lies(study: Study, label: Volume, image: Volume) -> Volume:
     """Return the label turned to lie as its image, as it is when it is loaded."""
-    from ..transforms.nifti import read_geometry
-    from ..transforms.space import turn_like
+    from ..transforms.volume_files import laid_like, read_geometry
 
     try:
         _, known = read_geometry(str(study.volume))
     except ValueError:  # said by _geometry_faults
         return label
-    return turn_like(*label, image[1]) if known and label[0].ndim == 3 else label
+    if not known or label[0].ndim != 3:
+        return label
+    return laid_like(*label, str(study.label), (*image[0].shape, 1)[:3], image[1])
 
 
 def _whole_study(study: Study, is_blank: bool) -> Iterator[Finding]:

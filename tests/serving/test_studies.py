@@ -15,7 +15,7 @@ from gliomaseg.serving.studies import describe, prepare_studies, study_file
 from gliomaseg.transforms.nifti import read_nifti
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.phantom_study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.segment import Segmenter
 
 
@@ -51,7 +51,7 @@ def test_the_size_of_a_voxel_that_slices_do_not_tell_stays_unknown(
     assert not read_nifti(str(tmp_path / f"{patient.name}.nii.gz")).spacing_known
 
 
-@pytest.mark.parametrize("form", ["slices", "dicom", "sequences"])
+@pytest.mark.parametrize("form", ["slices", "dicom", "nrrd", "sequences"])
 def test_a_prepared_study_gets_the_mask_that_the_study_itself_gets(
     form: str, head, bright_segmenter: Segmenter, tmp_path: Path
 ) -> None:
@@ -63,6 +63,8 @@ def test_a_prepared_study_gets_the_mask_that_the_study_itself_gets(
             Image.fromarray(pixels).save(source / "a" / f"a_{depth + 1}.tif")
     elif form == "dicom":
         write_dicom(source / "study", (head.scan[..., 1].astype(np.int16) * 9), head.affine)
+    elif form == "nrrd":
+        write_itk(source / "case.nrrd", head.scan[..., 1], head.affine)
     else:
         for index, name in ((1, "flair"), (2, "t1ce")):
             write_nifti(source / f"case_{name}.nii.gz", head.scan[..., index], head.affine)
@@ -88,6 +90,17 @@ def test_a_nifti_file_is_copied_as_it_is_with_its_label(head, tmp_path: Path) ->
     assert np.array_equal(label.dataobj, head.lesion)
     assert label.get_data_dtype() == np.uint8
     assert not (tmp_path / "store/a.nii.gz").is_symlink()
+
+
+def test_an_nrrd_file_becomes_nifti_with_the_label_that_slicer_drew(head, tmp_path: Path) -> None:
+    write_itk(tmp_path / "in/a.nrrd", head.scan[..., 1], head.affine)
+    write_itk(tmp_path / "in/a.seg.nrrd", head.lesion, head.affine)
+    done = prepare_studies(tmp_path / "in", tmp_path / "store")
+    assert (done.added, done.labelled) == (["a"], 1)
+    scan, label = (nib.load(tmp_path / "store" / place) for place in ("a.nii.gz", "labels/final/a.nii.gz"))
+    assert np.array_equal(scan.dataobj, head.scan[..., 1])
+    assert np.array_equal(label.dataobj, head.lesion)
+    assert np.allclose(scan.affine, head.affine, atol=1e-4)
 
 
 def test_a_single_slice_stays_a_picture(phantom_data: Path, tmp_path: Path) -> None:

@@ -270,6 +270,17 @@ def test_a_nifti_label_on_another_grid_is_resampled_and_one_elsewhere_refused(tm
         converted(study, tmp_path / "far")
 
 
+def test_a_label_that_is_cropped_to_its_lesion_says_nothing_of_what_lies_around(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "in" / "anna")
+    place = AXIAL.copy()
+    place[:3, 3] += AXIAL[:3, :3] @ [3, 2, 1]
+    write_nifti(study / "seg.nii.gz", np.ones((4, 5, 2), np.uint8), place)
+    converted(study, tmp_path / "out")
+    expected = np.zeros((12, 10, 6))
+    expected[3:7, 2:7, 1:3] = 1
+    assert np.array_equal(label_of(tmp_path / "out", "anna"), expected)
+
+
 def test_segments_cannot_be_chosen_of_a_nifti_label(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
     write_nifti(study / "seg.nii.gz", mask_of(values()), AXIAL)

@@ -569,10 +569,10 @@ def test_files_that_may_be_scans_and_are_not_read_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_nifti(tmp_path / "a.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
-    (tmp_path / "b.mha").write_bytes(b"")
+    (tmp_path / "b.mgz").write_bytes(b"")
     (tmp_path / "c.zip").write_bytes(b"")
     find_studies_to_predict([tmp_path])
-    assert f"Not read: {tmp_path}/b.mha and 1 more; volumes of other kinds" in caplog.text
+    assert f"Not read: {tmp_path}/b.mgz and 1 more; volumes of other kinds" in caplog.text
 
 
 def test_maps_beside_the_sequences_of_a_patient_are_no_studies(

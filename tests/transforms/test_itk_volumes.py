@@ -1,0 +1,183 @@
+"""NRRD and MetaImage files, as 3D Slicer and ITK write them, become the volumes that NIfTI files are."""
+
+from pathlib import Path
+
+import itk
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.transforms.itk_volumes import is_itk, read_itk, read_itk_header
+from gliomaseg.transforms.volume_files import read_geometry, read_shape, read_volume
+
+LPS = np.array([[0.0, 2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, 20.0], [0.0, 0.0, 5.0, 30.0], [0, 0, 0, 1]])
+"""Indices to mm in LPS: the first axis runs to anterior."""
+
+AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0]) @ LPS
+
+TYPES = {
+    "uint8": "u1", "int8": "i1", "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4",
+    "int64": "<i8", "float": "<f4", "double": "<f8",
+}  # fmt: skip
+
+
+def nrrd(
+    path: Path, values: np.ndarray, affine: np.ndarray = LPS, kind: str = "int16", lines: tuple[str, ...] = ()
+) -> str:
+    """Write ``(X, Y, Z)`` or ``(L, X, Y, Z)`` by hand, with an affine in LPS; return the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layers = values.ndim == 4
+    axes = " ".join(f"({','.join(f'{one:g}' for one in affine[:3, axis])})" for axis in range(3))
+    header = [
+        "NRRD0004", f"type: {kind}", f"dimension: {values.ndim}", "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, values.shape))}",
+        f"space directions: {'none ' if layers else ''}{axes}",
+        f"kinds: {'list ' if layers else ''}domain domain domain", "endian: little", "encoding: raw",
+        f"space origin: ({','.join(f'{one:g}' for one in affine[:3, 3])})", *lines,
+    ]  # fmt: skip
+    path.write_bytes("\n".join(header).encode() + b"\n\n" + values.astype(TYPES[kind]).tobytes(order="F"))
+    return str(path)
+
+
+def counted(*shape: int) -> np.ndarray:
+    return np.arange(np.prod(shape)).reshape(shape) % 100
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_values_and_geometry_of_every_number_type(tmp_path: Path, kind: str) -> None:
+    values = counted(2, 3, 4)
+    volume = read_itk(nrrd(tmp_path / "a.nrrd", values, kind=kind))
+    assert np.array_equal(volume.values, values[None])
+    assert np.allclose(volume.affine, AFFINE)
+    assert volume.spacing_known
+    torch.from_numpy(volume.values)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".NRRD"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_itk_writes_is_what_nibabel_reads_of_its_nifti(
+    tmp_path: Path, ending: str, compressed: bool
+) -> None:
+    image = itk.image_from_array(counted(4, 3, 2).astype(np.int16))
+    image.SetSpacing([2.0, 1.0, 5.0])
+    image.SetOrigin([10.0, 20.0, 30.0])
+    image.SetDirection(itk.matrix_from_array(np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])))
+    itk.imwrite(image, str(tmp_path / "a.nii"))
+    itk.imwrite(image, str(tmp_path / f"a{ending.lower()}"), compressed)
+    (tmp_path / f"a{ending.lower()}").rename(tmp_path / f"b{ending}")
+    expected, name = nib.load(tmp_path / "a.nii"), str(tmp_path / f"b{ending}")
+    volume = read_volume(name)
+    assert np.array_equal(volume.values[0], np.asarray(expected.dataobj))
+    assert np.allclose(volume.affine, expected.affine, atol=1e-5)
+    affine, known = read_geometry(name)
+    assert np.array_equal(affine, volume.affine)
+    assert known
+    assert read_shape(name) == read_shape(str(tmp_path / "a.nii")) == (2, 3, 4)
+
+
+def test_layers_of_a_segmentation_become_one_mask(tmp_path: Path) -> None:
+    layers = np.zeros((2, 2, 3, 4))
+    layers[0, 0], layers[1, 1, 0] = 1, 2
+    name = nrrd(tmp_path / "a.seg.nrrd", layers, kind="uint8", lines=("Segment0_Name:=Edema",))
+    assert read_itk(name).values.tolist() == layers.max(axis=0)[None].tolist()
+    assert read_itk_header(name).is_segmentation
+
+
+def test_several_numbers_a_voxel_are_channels(tmp_path: Path) -> None:
+    values = counted(3, 2, 3, 4)
+    volume = read_itk(nrrd(tmp_path / "a.nrrd", values, kind="uint16"))
+    assert np.array_equal(volume.values, values)
+
+
+def test_a_fourth_axis_holds_channels_and_a_flat_file_one_slice(tmp_path: Path) -> None:
+    values = counted(2, 5, 4, 3)  # as ITK's arrays lie: the last axis is the first of the file
+    itk.imwrite(itk.image_from_array(values.astype(np.int16)), str(tmp_path / "a.mha"))
+    assert np.array_equal(read_itk(str(tmp_path / "a.mha")).values, values.transpose(0, 3, 2, 1))
+    itk.imwrite(itk.image_from_array(values[0, 0].astype(np.int16)), str(tmp_path / "b.nrrd"))
+    assert np.array_equal(read_itk(str(tmp_path / "b.nrrd")).values, values[0, 0].T[None, ..., None])
+
+
+def test_a_spacing_that_nobody_told_is_not_believed(tmp_path: Path) -> None:
+    told = nrrd(tmp_path / "a.nrrd", counted(2, 3, 4), np.eye(4))
+    words = Path(told).read_bytes().split(b"\n")
+    bare = [word for word in words if not word.startswith((b"space", b"kinds"))]
+    (tmp_path / "b.nrrd").write_bytes(b"\n".join(bare))
+    assert read_itk(told).spacing_known
+    assert not read_itk(str(tmp_path / "b.nrrd")).spacing_known
+
+
+@pytest.mark.parametrize(
+    ("line", "ending"),
+    [("data file: /etc/passwd", ".nrrd"), ("Data File: other.raw", ".nrrd"), ("DATAFILE: x", ".nrrd")],
+)
+def test_a_header_that_names_another_file_is_refused(tmp_path: Path, line: str, ending: str) -> None:
+    name = nrrd(tmp_path / f"a{ending}", counted(2, 3, 4), lines=(line,))
+    with pytest.raises(
+        ValueError, match=r"behind its header, but .*a\.nrrd names another file for them; save"
+    ):
+        read_itk(name)
+
+
+def test_a_metaimage_that_names_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    itk.imwrite(itk.image_from_array(counted(4, 3, 2).astype(np.int16)), str(path))
+    path.write_bytes(path.read_bytes().replace(b"LOCAL", b"/etc/passwd"))
+    with pytest.raises(ValueError, match=r"names another file for them; save the scan as one file"):
+        read_itk_header(str(path))
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+@pytest.mark.parametrize("kept", [0, 5, -3])
+def test_what_is_damaged_is_one_sentence(tmp_path: Path, ending: str, kept: int) -> None:
+    path = tmp_path / f"a{ending}"
+    itk.imwrite(itk.image_from_array(counted(4, 3, 2).astype(np.int16)), str(path))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=rf"read .*a{ending}: it is damaged, cut short or no volume; copy"):
+        read_itk(str(path))
+
+
+def test_other_refusals(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"a volume at .*none\.nrrd, but there is none; check"):
+        read_itk(str(tmp_path / "none.nrrd"))
+    sizes = nrrd(tmp_path / "a.nrrd", counted(2, 3, 4))
+    large = Path(sizes).read_bytes().replace(b"sizes: 2 3 4", b"sizes: 1000 1000 900")
+    (tmp_path / "b.nrrd").write_bytes(large)
+    with pytest.raises(ValueError, match=r"the header of .*b\.nrrd says 1000 x 1000 x 900; it is damaged"):
+        read_itk(str(tmp_path / "b.nrrd"))
+    flat = LPS.copy()
+    flat[:, 2] = flat[:, 1]
+    with pytest.raises(ValueError, match=r"volume in .*flat\.nrrd point in one direction by its header"):
+        read_itk(nrrd(tmp_path / "flat.nrrd", counted(2, 3, 4), flat))
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nrrd"])
+def test_a_cropped_segmentation_of_slicer_gets_its_surroundings_back(tmp_path: Path, ending: str) -> None:
+    image = nrrd(tmp_path / "a.nrrd", counted(6, 7, 8))
+    mask = np.zeros((6, 7, 8))
+    mask[1:3, 2:6, 4:8] = 1
+    placed = LPS.copy()
+    placed[:3, 3] += LPS[:3, :3] @ [1, 2, 4]
+    label = nrrd(tmp_path / f"b{ending}", mask[1:3, 2:6, 4:8], placed, kind="uint8")
+    loaded = LoadStudyd()({keys.IMAGE: image, keys.LABEL: label})
+    if ending == ".nrrd":  # another program's file of that size is another grid
+        assert tuple(loaded[keys.LABEL].shape) == (1, 2, 4, 4)
+        return
+    assert np.array_equal(loaded[keys.LABEL].numpy()[0], mask)
+    assert np.allclose(loaded[keys.LABEL].affine, loaded[keys.IMAGE].affine)
+
+
+@pytest.mark.parametrize("shift", [[0.5, 0, 0], [-1, 0, 0], [5, 0, 0]])
+def test_what_was_not_cropped_out_of_the_scan_stays_as_it_is(tmp_path: Path, shift: list[float]) -> None:
+    image = nrrd(tmp_path / "a.nrrd", counted(6, 7, 8))
+    placed = LPS.copy()
+    placed[:3, 3] += LPS[:3, :3] @ shift
+    label = nrrd(tmp_path / "b.seg.nrrd", np.ones((2, 2, 2)), placed, kind="uint8")
+    assert LoadStudyd()({keys.IMAGE: image, keys.LABEL: label})[keys.LABEL].shape == (1, 2, 2, 2)
+
+
+def test_endings() -> None:
+    assert [is_itk(name) for name in ("a.nrrd", "a.SEG.NRRD", "a.mha", "a.mhd", "a.nii.gz")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
