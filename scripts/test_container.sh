@@ -14,7 +14,9 @@ command -v "$engine" >/dev/null || {
 work=$(mktemp -d)
 options=(--read-only --tmpfs /tmp --network none --user 12345:12345 --volume "$work:/data" "${run[@]}")
 clear() { # what belongs to the user of the container, and then the rest
-    "$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'rm -rf /data/*' || true
+    if "$engine" image inspect "$image" >/dev/null 2>&1; then # else it would be looked for elsewhere
+        "$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'rm -rf /data/*' || true
+    fi
     rm -rf "$work" || true
 }
 trap clear EXIT
@@ -40,7 +42,7 @@ test -s "$work/figures/metrics.json"
 
 server=$("$engine" run --detach "${options[@]}" "$image" serve)
 stop() { "$engine" rm --force "$server" >/dev/null; }
-trap 'stop; clear' EXIT
+trap 'stop || true; clear' EXIT
 ask='
 import itertools, json, time, urllib.request
 for _ in range(1200):

@@ -377,7 +377,7 @@ async def upload(request: Request, served: Here) -> Response:
     with told_of_storage():
         job = await run_in_threadpool(jobs.open)
     try:
-        form = await read_form(request, job.folder / "sent", limits)
+        form = await read_form(request, job.folder / "sent", limits, lambda: jobs.require_going(job))
         sent = [part for part in form.getlist("files") if not isinstance(part, str)]
         await run_in_threadpool(_unpack, sent, job, served)
         words = {name: str(form.get(name) or "").strip() for name in (*SERIES, *SWITCHES)}

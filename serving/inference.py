@@ -7,6 +7,8 @@ waits for its turn behind all uploads, and what it brought is deleted when it is
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +30,7 @@ from .landing import land
 from .refusals import UnknownError, require_known
 from .served import ENDED, Here, Served
 from .tensors import Asked, Tensors, read_request, write_answer
-from .uploads import require_size, told_of_storage
+from .uploads import StorageError, require_size, told_of_storage
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -43,6 +45,9 @@ PROBABILITY: Final = "probability"
 
 FILES: Final = dict(zip(keys.CHANNELS, ("study_t1.nii", "study_flair.nii", "study_t1ce.nii"), strict=True))
 """What the channels are written as, so that ``predict`` finds one study of several sequences."""
+
+LONGEST: Final = 32767
+"""Voxels in a row that a NIfTI file can hold."""
 
 PAUSE_SECONDS: Final = 0.05
 """Between two looks at a job that has not ended."""
@@ -124,7 +129,7 @@ async def infer(request: Request, served: Here, name: str, version: str = VERSIO
         job = await run_in_threadpool(served.jobs.open)
     try:
         with told_of_storage():
-            await land(request, job.folder / "sent")
+            await land(request, job.folder / "sent", lambda: served.jobs.require_going(job))
             asked = await run_in_threadpool(_lay_out, job, request, served)
         job.probabilities = PROBABILITY in asked.outputs
         served.jobs.submit(job)
@@ -174,6 +179,10 @@ def _channels_of(image: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
             f"{', '.join(keys.CHANNELS)}, got {image.shape}."
         )
     names = list(FILES.values())
+    if max(channels.shape) > LONGEST:
+        raise InputError(
+            f"A scan has at most {LONGEST} voxels in a row, got {image.shape}; send the scan of one head."
+        )
     return dict(zip(names if several else [names[keys.FLAIR]], channels, strict=True))
 
 
@@ -208,6 +217,7 @@ def _answer(job: Job, asked: Asked) -> tuple[bytes, dict[str, str]]:
 
     Raises:
         InputError: the scan could not be outlined.
+        StorageError: the disk is full.
         UnknownError: the job was given up.
     """
     if job.error == STOPPED:
@@ -217,6 +227,8 @@ def _answer(job: Job, asked: Asked) -> tuple[bytes, dict[str, str]]:
         words = str(failed[0].get("error") or job.error)
         for file in FILES.values():  # which the caller never sent
             words = words.replace(file, f"`{IMAGE}`")
+        if job.lacked_room:
+            raise StorageError(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         raise OurFaultError(words) if job.is_our_fault else InputError(words)
     (study,) = job.results["studies"]
     head = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..workflows.causes import is_last, users_fault
-from ..workflows.files import InputError, OurFaultError
+from ..workflows.files import InputError, OurFaultError, is_full
 from .refusals import UnknownError
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Job:
         error: why it failed.
         deleted: somebody asked for it to go.
         is_our_fault: it failed for no fault of its upload.
+        lacked_room: it failed because the disk of the server is full.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Job:
     error: str | None = None
     deleted: bool = False
     is_our_fault: bool = False
+    lacked_room: bool = False
 
     @property
     def input(self) -> Path:
@@ -326,11 +328,12 @@ class Jobs:
             job.error = STOPPED
         except InputError as error:
             job.error = str(error)
-            job.is_our_fault = self._lost is not None or isinstance(error, OurFaultError)
+            job.lacked_room = is_full(error)
+            job.is_our_fault = self._lost is not None or isinstance(error, OurFaultError) or job.lacked_room
         except Exception as error:
             logger.exception("job %s", job.id)
             job.error = users_fault(error) or OUR_FAULT
-            job.is_our_fault = True
+            job.is_our_fault, job.lacked_room = True, is_full(error)
             if is_last(error):
                 self._lost = job.error
         shutil.rmtree(job.input, ignore_errors=True)  # nobody needs the scans any more

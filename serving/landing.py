@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -21,6 +21,9 @@ from ..workflows.files import InputError
 
 SILENT_SECONDS: Final = 60.0
 """An upload of which nothing comes for so long is given up, so that it keeps nobody else from their turn."""
+
+LOOK_SECONDS: Final = 0.25
+"""Between two looks at whether the server stops, while nothing comes."""
 
 
 class StalledError(InputError):
@@ -95,8 +98,16 @@ class LandingParser(MultiPartParser):
             self._count += 1
 
 
-async def read_form(request: Request, folder: Path, most: Mapping[str, int]) -> FormData:
+async def read_form(
+    request: Request, folder: Path, most: Mapping[str, int], goes: Callable[[], None]
+) -> FormData:
     """Return the form of a request, whose files lie in a folder then; an empty one where it has none.
+
+    Args:
+        request: whose body has not been read.
+        folder: made here.
+        most: how many parts may come, in the words of Starlette's parser.
+        goes: called as often as the wait can be ended, by what it raises.
 
     Raises:
         MultiPartException: it is damaged, or has too many parts.
@@ -106,35 +117,49 @@ async def read_form(request: Request, folder: Path, most: Mapping[str, int]) -> 
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
         return FormData()
-    return await LandingParser(request.headers, _lively(request.stream()), folder, most).parse()
+    return await LandingParser(request.headers, _lively(request.stream(), goes), folder, most).parse()
 
 
-async def land(request: Request, path: Path) -> None:
-    """Write the body of a request to a file as it comes.
+async def land(request: Request, path: Path, goes: Callable[[], None]) -> None:
+    """Write the body of a request to a file as it comes; ``goes`` as for ``read_form``.
 
     Raises:
         StalledError: see ``_lively``.
         OSError: the disk is full.
     """
     with path.open("xb") as stream:
-        async for part in _lively(request.stream()):
+        async for part in _lively(request.stream(), goes):
             stream.write(part)
 
 
-async def _lively(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _lively(
+    stream: AsyncGenerator[bytes, None], goes: Callable[[], None]
+) -> AsyncGenerator[bytes, None]:
     """Yield what comes.
 
     Raises:
         StalledError: nothing came for ``SILENT_SECONDS``.
     """
     while True:
+        part = asyncio.ensure_future(anext(stream))
         try:
-            part = await asyncio.wait_for(anext(stream), SILENT_SECONDS)
+            await _come(part, goes)
+            yield part.result()
         except StopAsyncIteration:
             return
-        except asyncio.TimeoutError as error:
+        finally:
+            part.cancel()
+
+
+async def _come(part: asyncio.Future[bytes], goes: Callable[[], None]) -> None:
+    clock = asyncio.get_running_loop().time
+    late = clock() + SILENT_SECONDS
+    while not part.done():
+        left = late - clock()
+        if left <= 0:
             raise StalledError(
                 f"An upload goes on without breaks, but nothing came for {SILENT_SECONDS:g} seconds; send it "
                 "again."
-            ) from error
-        yield part
+            )
+        await asyncio.wait((part,), timeout=min(left, LOOK_SECONDS))
+        goes()

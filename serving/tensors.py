@@ -84,6 +84,9 @@ class Asked:
         return name in self.outputs or (by_itself and not self.outputs)
 
 
+TOO_LARGE: Final = "it holds numbers too large for that"
+
+
 def read_request(path: Path, headers: Mapping[str, str], outputs: tuple[str, ...]) -> Asked:
     """Read the body of a request.
 
@@ -169,8 +172,12 @@ def _from_text(tensor: _Tensor) -> npt.NDArray[Any]:
     try:
         plain = np.asarray(tensor.data)
         if plain.dtype.kind not in "iuf" or (plain.dtype.kind == "f" and not np.isfinite(plain).all()):
-            raise ValueError("it holds what is no number")
-        values = np.asarray(tensor.data, dtype=TYPES[tensor.datatype]).reshape(tensor.shape)
+            too_large = plain.dtype.kind == "O" and all(type(one) is int for one in plain.flat)
+            raise ValueError(TOO_LARGE if too_large else "it holds what is no number")
+        with np.errstate(over="ignore"):
+            values = np.asarray(tensor.data, dtype=TYPES[tensor.datatype]).reshape(tensor.shape)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(TOO_LARGE)
         if not np.array_equal(values, plain.reshape(tensor.shape)) and values.dtype.kind != "f":
             raise ValueError("it holds fractions")
     except (ValueError, TypeError, OverflowError) as error:

@@ -564,7 +564,7 @@ def serve_page(
 def label(
     studies: Annotated[
         Path,
-        typer.Option(help="Slices, NIfTI, NRRD, DICOM, or a folder of them; it is only read.", show_default=False),
+        typer.Option(help="Slices, NIfTI, NRRD, DICOM, a folder of them; only read.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the labelling project.")] = Path(
         "runs/label"

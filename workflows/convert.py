@@ -23,7 +23,7 @@ from ..transforms.space import axial_spacing, check_axial, spacing_of, to_slices
 from ..transforms.volume import Volume, on_grid_of
 from . import files, pictures
 from .dicom_folder import DicomStudy, choose, own_folders, sort_dicom
-from .dicom_series import Choice, Wanted
+from .dicom_series import NOBODY, Choice, Wanted
 from .files import InputError, NothingFoundError, require_folder
 from .finished import Finished
 from .pages import page_template, version
@@ -52,23 +52,6 @@ COLUMNS: Final = (
     "study", "input", "flair", "pre", "post", "truth", "segments", "truth_voxels", "truth_ml",
     "shape", "spacing_mm", "notes", "problem",
 )  # fmt: skip
-
-NOBODY: Final = frozenset(
-    (
-        "",
-        "anonymous",
-        "anonymized",
-        "anonymised",
-        "anon",
-        "unknown",
-        "none",
-        "0",
-        "patient",
-        "test",
-        "removed",
-    )
-)
-"""Values of PatientID that say nothing of who it is."""
 
 FEW: Final = 3
 """From this many studies of one PatientID and of nobody else it is asked whether that can be right."""

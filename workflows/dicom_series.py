@@ -16,6 +16,12 @@ from .sequences import FLAIR, OTHER, POST, PRE, UNKNOWN, number_of, sequence_of_
 OPTIONS = {FLAIR: "--flair", PRE: "--pre", POST: "--post"}
 """How a person names the series of a sequence on the command line."""
 
+NOBODY = frozenset(
+    ("", "anonymous", "anonymized", "anonymised", "anon", "unknown", "none", "0", "patient", "test",
+     "removed")
+)  # fmt: skip
+"""Numbers and names of patients that say nothing of who it is; in small letters."""
+
 NONE = "none"
 """What a person says to do without a sequence."""
 

@@ -50,11 +50,18 @@ _CHANNEL = re.compile(r"_\d{4}$")
 DERIVATIVES = "derivatives"
 """Folder of BIDS with what was made of the scans, by people or programs."""
 
-_OF_PROGRAMS = re.compile(r"pred|output|result|automated", re.IGNORECASE)
-"""How folders begin in which programs have left their masks."""
+_OF_PROGRAMS = re.compile(
+    r"(?:^|[-_. ])(?:preds?|predict(?:ed|ions?)|infer(?:red|ence)?|outputs?|results?|automated)"
+    r"(?:$|[-_. \d])",
+    re.IGNORECASE,
+)
+"""Words of folders in which programs have left their masks."""
 
 Place = tuple[str, tuple[str, ...]]
 """What a study is called, and the folders that it lies in below the data."""
+
+NOWHERE: Place = ("", ("*",))
+"""Of names that stand for no study by themselves."""
 
 NOT_A_NUMBER = "it holds no number a voxel"
 
@@ -342,19 +349,23 @@ def _with_derivatives(studies: list[Study], root: Path) -> list[Study]:
     for study in below:
         parts = Path(study.folder).relative_to(root).parts
         if study.volume is not None and DERIVATIVES not in parts:
-            for place in {(study.patient, parts), _by_name(study)}:
+            for place in {(study.patient, parts), _by_name(study)} - {NOWHERE}:
                 scans.setdefault(place, []).append(study)
     labels: dict[int, list[Study]] = {}
     for study in below:
         if study.volume is None and not _is_result(Path(str(study.label))):
             parts = Path(study.folder).relative_to(root).parts
             found = next((place for place in _places_of_scan(study, parts) if place in scans), None)
-            if found is None and not any(map(_OF_PROGRAMS.match, parts)):
-                found = _by_name(study)
-            of_scan = scans.get(found, []) if found and found[0] else []
-            if len(of_scan) == 1 and of_scan[0].label is None:
+            of_scan = scans.get(found or _by_name(study), [])
+            if len(of_scan) == 1 and of_scan[0].label is None and not _is_of_a_program(study, of_scan[0]):
                 labels.setdefault(id(of_scan[0]), []).append(study)
     return _joined(studies, {scan: found[0] for scan, found in labels.items() if len(found) == 1})
+
+
+def _is_of_a_program(label: Study, scan: Study) -> bool:
+    """Tell whether a label lies in a folder of results that does not hold its scan too."""
+    shared = Path(os.path.commonpath((label.folder, scan.folder)))
+    return any(map(_OF_PROGRAMS.search, Path(label.folder).relative_to(shared).parts))
 
 
 def _joined(studies: list[Study], labels: Mapping[int, Study]) -> list[Study]:
@@ -378,7 +389,7 @@ def _by_name(study: Study) -> Place:
     """Return a place for names that stand for one study wherever it lies; none for others."""
     from .slices import is_of_public_set
 
-    return (study.patient if is_of_public_set(study.patient) else "", ("*",))
+    return (study.patient, ("*",)) if is_of_public_set(study.patient) else NOWHERE
 
 
 def _places_of_scan(label: Study, parts: tuple[str, ...]) -> Iterator[Place]:

@@ -6,12 +6,12 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .dicom_series import Series, choose_series
+from .dicom_series import NOBODY, Series, choose_series
 from .files import InputError
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .volume_names import stem_of
@@ -33,7 +33,7 @@ OTHER_WORDS = {
 
 _OF_SEQUENCES = re.compile(
     r"(?:ax|axial|sag|sagittal|cor|coronal|tra|obl|[23]d|t[12].*|flair.*|dwi|adc|swi|ep2d|mprage|pre|post|"
-    r"bravo|fspgr|space|cube|\d+)",
+    r"bravo|fspgr|space|cube|tirm|dark.*|mp|mpr|mp2rage|tse|tfe|ffe|se|ir|gre|spgr|\d+)",
     re.IGNORECASE,
 )
 """Words for sequences and planes at the beginning of a name."""
@@ -106,7 +106,7 @@ def _grouped(known: Mapping[str, tuple[Series, Whose]]) -> list[Group]:
     """Return the files of each study, by what their headers say of it.
 
     Where these were made to say nothing, files are of one study, unless what their names begin with parts
-    them so that each has its FLAIR, or one has FLAIR and more.
+    them so that each has its FLAIR, or is a word with a number, as persons have, and one has FLAIR and more.
     """
     silent = not any(any(whose) for _, whose in known.values())
     groups: dict[tuple[str, ...], dict[str, Series]] = {}
@@ -115,14 +115,16 @@ def _grouped(known: Mapping[str, tuple[Series, Whose]]) -> list[Group]:
         groups.setdefault(whose, {})[stem] = series
         begun.setdefault(_begin(stem), {})[stem] = series
     flair = [len(series) for series in begun.values() if _flair_of(series)]
-    if silent and len(begun) > 1 and (len(flair) == len(begun) or max(flair, default=0) > 1):
+    numbered = all(re.search(r"\d", word) for word in begun)
+    if silent and len(begun) > 1 and (len(flair) == len(begun) or (numbered and max(flair, default=0) > 1)):
         return [(_NOBODY, series) for series in begun.values()]
     return list(groups.items())
 
 
 def _names_of(groups: Sequence[Group]) -> list[str]:
     """Return a name for each study; those of one person are told to be."""
-    persons = [_person_of(whose) or (str(number),) for number, (whose, _) in enumerate(groups)]
+    by_name = _shared_numbers([whose for whose, _ in groups])
+    persons = [_person_of(whose, by_name) or (str(number),) for number, (whose, _) in enumerate(groups)]
     stems: dict[tuple[str, ...], list[str]] = {}
     dates: dict[tuple[str, ...], list[str]] = {}
     for person, (whose, series) in zip(persons, groups, strict=True):
@@ -142,10 +144,37 @@ def _names_of(groups: Sequence[Group]) -> list[str]:
     return names
 
 
-def _person_of(whose: Whose) -> tuple[str, ...]:
-    """Return whose study it is: the number of a patient, or else the name; nothing where there is neither."""
+def _shared_numbers(studies: Sequence[Whose]) -> frozenset[str]:
+    """Return the numbers of patients that several names have, and those that stand for nobody."""
+    names: dict[str, set[str]] = {}
+    for _, number, name, _ in studies:
+        names.setdefault(number, set()).update((_letters(name),) if name else ())
+    return frozenset(
+        number for number, called in names.items() if len(called) > 1 or number.casefold() in NOBODY
+    )
+
+
+def _person_of(whose: Whose, by_name: Collection[str]) -> tuple[str, ...]:
+    """Return whose study it is: the number of a patient, or else the name; nothing where there is neither.
+
+    Args:
+        whose: what the header says.
+        by_name: numbers that do not tell persons apart, as programs write that take names away.
+    """
     _, number, name, _ = whose
-    return ("number", number) if number else ("name", name.casefold()) if name else ()
+    if number and number not in by_name:
+        return ("number", number)
+    return ("name", number, _letters(name)) if name and _letters(name) not in NOBODY else ()
+
+
+def _letters(name: str) -> str:
+    """Return a name without what programs write differently.
+
+    Example:
+        >>> _letters("Doe^A"), _letters("DOE, A.")
+        ('doea', 'doea')
+    """
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _begin(stem: str) -> str:

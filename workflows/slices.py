@@ -90,15 +90,21 @@ def person_of(patient: str) -> str:
     return match[1] if match else without_visit(patient)
 
 
+_DATE_AT_END = re.compile(r"[_-]\d{4}([.-]?)\d{2}\1\d{2}$")
+"""What the name of a study has behind the code of a patient of TCGA."""
+
+
 def is_of_public_set(patient: str) -> bool:
     """Return whether a name is one that a public data set has given to one study alone.
 
     Example:
         >>> is_of_public_set("UPENN-GBM-00001_11"), is_of_public_set("sub-01_ses-1"), is_of_public_set("anna")
         (True, False, False)
+        >>> is_of_public_set("TCGA-CS-4941_1996.09.09"), is_of_public_set("TCGA-CS-4941")
+        (True, False)
     """
     if is_tcga(patient):
-        return re.search(r"[_-]\d{8}$", patient) is not None  # a date, which a code alone lacks
+        return _DATE_AT_END.search(patient) is not None
     return any(pattern.fullmatch(patient) for pattern in _PERSONS[1:])  # not BIDS
 
 

@@ -17,17 +17,18 @@ _WHEN = _DATE + _TIME
 _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:erative)?|pre[-_ ]?treatment)"
 _COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
 _NAMED = (
-    rf"(?:{_COUNTED}[-_ ]?v?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*|t0\d?"
+    rf"(?:{_COUNTED}[-_ ]?v?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*|t0\d?(?:[-_.]\d+)*"
     rf"|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
 )
 """With T0 and T01, but not T1 and T2, which are sequences."""
 
-_IS_DATE = re.compile(_WHEN)
 _IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
     rf"(?P<person>.+?)[-_. ]+{_NAMED}|(?P<numbered>.*\d.*?)[-_. ]+v\d{{3}}", re.IGNORECASE
 )
 _WITH_DATE = re.compile(rf"(?P<person>.+?)[-_. ]+{_WHEN}(?:[-_]\d{{1,2}})?")
+_WITH_ANOTHER = re.compile(rf"(?P<visit>.+?)[-_. ]+(?:{_NAMED}|{_WHEN}|\d{{1,2}})", re.IGNORECASE)
+_BEGINS_WITH_DATE = re.compile(_WHEN)
 _THREE_DIGITS = re.compile(r"v\d{3}", re.IGNORECASE)
 """A visit as the name of a folder, but as that of a file perhaps the number of a volume."""
 
@@ -52,8 +53,13 @@ def is_visit(name: str) -> bool:
     Example:
         >>> is_visit("week-000-1"), is_visit("2019-04-30"), is_visit("baseline"), is_visit("anna")
         (True, True, True, False)
+        >>> is_visit("preop_2019-04-30"), is_visit("20190430_1"), is_visit("20190430_001")
+        (True, True, False)
     """
-    return _IS_VISIT.fullmatch(name) is not None
+    if _IS_VISIT.fullmatch(name):
+        return True
+    found = _WITH_ANOTHER.fullmatch(name)
+    return found is not None and is_visit(found["visit"])
 
 
 def without_visit(name: str) -> str:
@@ -115,20 +121,29 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
     elif parts and parts[-1] == name:
         parts.pop()
     above = parts[::-1]
-    between = list(itertools.takewhile(_is_folder_of_visit, above))
+    between = list(itertools.takewhile(_is_visit_or_volume, above))
     if between and above[len(between) : len(between) + 1] == [name]:
         return _joined(name, between[::-1])
     visits = [name]
-    while parts and (is_visit(visits[0]) or (visits[0] in above_all and _is_folder_of_visit(visits[0]))):
+    while parts and (is_visit(one := visits[0]) or (one in above_all and _is_counted_in(one, parts[-1]))):
         visits.insert(0, parts.pop())
     return _joined(visits[0], visits[1:])
 
 
-def _is_folder_of_visit(name: str) -> bool:
+def _is_visit_or_volume(name: str) -> bool:
     return is_visit(name) or _THREE_DIGITS.fullmatch(name) is not None
+
+
+def _is_counted_in(name: str, above: str) -> bool:
+    """Tell whether a folder such as v001 is a visit of the person above, whose name has a digit then.
+
+    Below the name of a disease or a hospital it is a person.
+    """
+    return _THREE_DIGITS.fullmatch(name) is not None and _HAS_NUMBER.match(above) is not None
 
 
 def _joined(person: str, visits: list[str]) -> str:
     """Return a name that tells its person again."""
-    marked = [one if is_visit(one) and not _IS_DATE.fullmatch(one) else f"ses-{one}" for one in visits]
+    words = [one.replace(" ", "_") for one in visits]
+    marked = [one if is_visit(one) and not _BEGINS_WITH_DATE.match(one) else f"ses-{one}" for one in words]
     return "_".join((person, *marked))

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +23,7 @@ from gliomaseg.serving import inference, outlining
 from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import OUR_FAULT, Job
 from gliomaseg.serving.settings import ServeSettings
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.files import InputError, could_not_write
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 
@@ -259,6 +264,63 @@ def test_faults_of_the_server_are_told_from_those_of_the_caller(
     assert words in answer.json()["error"]
 
 
+def test_a_server_that_stops_says_so_to_those_whose_turn_has_not_come(
+    client: TestClient, head: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, goes_on = client.app.state.served.jobs, threading.Event()
+    monkeypatch.setattr(jobs, "_work", lambda _, __: goes_on.wait())
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(client.post, INFER, json=scan_of(head))
+        while not jobs.count("running"):
+            time.sleep(0.01)
+        second = pool.submit(client.post, INFER, json=scan_of(head))
+        while not jobs.count("waiting"):
+            time.sleep(0.01)
+        jobs._stopping = True
+        try:
+            answers = [one.result(timeout=60) for one in (second, first)]
+        finally:
+            goes_on.set()
+    assert [answer.status_code for answer in answers] == [503, 503]
+    jobs.stop(None)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [INFER, "/api/jobs"])
+def test_a_server_that_stops_waits_for_no_body(
+    client: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    jobs = client.app.state.served.jobs
+
+    async def silent(_: Request) -> AsyncGenerator[bytes, None]:
+        yield b""
+        jobs._stopping = True
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Request, "stream", silent)
+    answer = client.post(place, files=[("files", ("a.tif", b""))])
+    assert answer.status_code == 503
+    assert "The server stops, or the upload took too long; send it again later." in answer.text
+    jobs.stop(None)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_is_no_fault_of_the_caller(
+    client: TestClient, head: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (OSError(errno.ENOSPC, "No space left"), RuntimeError("could not be written")):
+
+        def work(_: Job, __: Any, error: Exception = error) -> None:
+            if isinstance(error, OSError):
+                raise could_not_write("masks/a.nii.gz", error) from error
+            raise error from OSError(errno.EDQUOT, "Quota exceeded")
+
+        monkeypatch.setattr(client.app.state.served.jobs, "_work", work)
+        answer = client.post(INFER, json=scan_of(head))
+        assert answer.status_code == 507
+        assert answer.json()["error"].startswith("The server has no room for this (No space left on device);")
+
+
 def test_a_server_that_stops_says_so_to_those_who_wait(
     client: TestClient, head: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,7 +361,7 @@ def test_a_body_that_stalls_is_given_up(
 ) -> None:
     from gliomaseg.serving import landing
 
-    async def stalled(_: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async def stalled(_: AsyncGenerator[bytes, None], __: Any) -> AsyncGenerator[bytes, None]:
         yield b"{"
         raise landing.StalledError("An upload goes on without breaks.")
 

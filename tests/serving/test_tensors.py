@@ -61,6 +61,11 @@ def test_numbers_come_in_the_text_or_behind_it(tmp_path: Path, datatype: str) ->
         ({"inputs": [tensor(data=[None] * 6)]}, "but that of 'a' does not: it holds what is no number."),
         ({"inputs": [tensor(data=[True] * 6)]}, "but that of 'a' does not: it holds what is no number."),
         ({"inputs": [tensor(data=[float("nan")] * 6)]}, "does not: it holds what is no number."),
+        (
+            {"inputs": [tensor(data=[1 << 70] * 6)]},
+            "that of 'a' does not: it holds numbers too large for that.",
+        ),
+        ({"inputs": [tensor(datatype="FP32", data=[1e300] * 6)]}, "does not: it holds numbers too large for"),
         ({"inputs": [tensor(data=[1.5] * 6)]}, "but that of 'a' does not: it holds fractions."),
         ({"inputs": [tensor(data=[70000] * 6)]}, "but that of 'a' does not: Python integer 70000"),
         ({"inputs": [tensor(shape=[1] * 70)]}, "but inputs.0.shape: List should have at most 8 items"),

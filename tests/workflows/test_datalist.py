@@ -1,3 +1,4 @@
+import itertools
 import json
 import logging
 import re
@@ -26,6 +27,7 @@ from gliomaseg.workflows.inputs import find_studies_to_predict
 from gliomaseg.workflows.sequences import sequence_of_name
 from gliomaseg.workflows.slices import person_of
 from gliomaseg.workflows.split import SECTIONS, SLICE_WARNING
+from gliomaseg.workflows.visits import is_visit, named_by_place
 
 Write = Callable[..., Path]
 
@@ -1290,13 +1292,15 @@ def test_labels_in_derivatives_are_those_of_their_scans(
         ("sub-1/anat/sub-1_FLAIR", "derivatives/manual/v1/sub-1/anat/sub-1_FLAIR_mask"),
         ("P1/ses-1/flair", "derivatives/manual/P1/ses-1/flair_mask"),
         ("structural/UPENN-GBM-00001_11/UPENN-GBM-00001_11_FLAIR", "segm/UPENN-GBM-00001_11_segm"),
+        ("output_2024/s/UPENN-GBM-00001_11_FLAIR", "output_2024/m/UPENN-GBM-00001_11_segm"),
+        ("s/TCGA-CS-4941_1996.09.09_flair", "m/TCGA-CS-4941_1996.09.09_GlistrBoost_ManuallyCorrected"),
     ],
 )
 def test_labels_lie_in_folders_like_those_of_their_scans(tmp_path: Path, scan: str, label: str):
     for number in ("1", "2"):
         write_volume(tmp_path / f"{scan.replace('-1', '-' + number).replace('P1', 'P' + number)}.nii.gz")
         write_volume(tmp_path / f"{label.replace('-1', '-' + number).replace('P1', 'P' + number)}.nii.gz")
-        if "UPENN" in scan:
+        if "UPENN" in scan or "TCGA" in scan:
             break
     cases = find_cases(tmp_path)
     assert cases[0]["label"] == str(tmp_path / f"{label}.nii.gz")
@@ -1312,6 +1316,9 @@ def test_labels_lie_in_folders_like_those_of_their_scans(tmp_path: Path, scan: s
     [
         ("1996/TCGA-CS-4941_flair", "2001/TCGA-CS-4941_seg"),
         ("images/BraTS-GLI-00005-100-t2f", "predictions/BraTS-GLI-00005-100-seg"),
+        ("images/BraTS-GLI-00005-100-t2f", "inference_run1/BraTS-GLI-00005-100-seg"),
+        ("s/UPENN-GBM-00001_11_FLAIR", "nnunet_predictions/UPENN-GBM-00001_11_segm"),
+        ("sub-01/anat/sub-01_FLAIR", "derivatives/predictions/sub-01/anat/sub-01_FLAIR_mask"),
         ("s/UPENN-GBM-00001_11_FLAIR", "m1/UPENN-GBM-00001_11_segm", "m2/UPENN-GBM-00001_11_segm"),
         (
             "s/UPENN-GBM-00001_11/UPENN-GBM-00001_11_FLAIR",
@@ -1459,6 +1466,29 @@ def test_visits_are_called_after_the_person_above_and_stay_on_one_side(tmp_path:
         assert len({person_of(case["patient"]) for case in datalist["training"]}) == 3
 
 
+_WHENS = (
+    "preop", "follow-up2", "v1", "T01", "week-000", "day 7", "ses-20190430", "2019-04-30", "30.04.2019",
+    "2019-04-30 1200", "2019.04.30 12.00.30", "20190430T120000", "timepoint1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("between", ["_", "-", " ", "."])
+@pytest.mark.parametrize("person", ["anna", "P1", "sub-07", "TCGA_DU_5851"])
+def test_whatever_says_when_tells_the_person_above(person: str, between: str):
+    whens = [*_WHENS, *(f"{one}_1" for one in _WHENS), *map(between.join, itertools.permutations(_WHENS, 2))]
+    for when in whens:
+        assert is_visit(when), when
+        root = Path("data")
+        for name, folder in (
+            (when, root / person / when),
+            ("flair", root / person / when),
+            (when, root / person),
+        ):
+            called = named_by_place(name, folder, root)
+            assert person_of(called) == person_of(person), called
+            assert " " not in called
+
+
 def test_t0_is_a_visit_beside_t1(tmp_path: Path):
     for person in ("P1", "P2"):
         for visit in ("T0", "T1"):
@@ -1478,7 +1508,11 @@ def test_t0_is_a_visit_beside_t1(tmp_path: Path):
         "v11",
         "20110430_1200",
         "2011-04-30T12.01.05",
-        "v001",
+        "2011-04-30 1200",
+        "20110430_1",
+        "preop_2011-04-30",
+        "2011-04-30_preop",
+        "T01_30.04.2011",
     ],
 )
 def test_visits_in_folders_of_visits_are_called_after_the_person_above(tmp_path: Path, visits: str):
@@ -1490,6 +1524,16 @@ def test_visits_in_folders_of_visits_are_called_after_the_person_above(tmp_path:
     assert len(found) == 6
     assert sorted({person_of(name) for name in found}) == ["P3", "anna", "bert"]
     assert [record["patient"] for record in find_studies_to_predict([tmp_path])] == found
+
+
+@pytest.mark.parametrize(("persons", "count"), [(("P1", "P2"), 2), (("glioma", "controls"), 4)])
+def test_folders_of_three_digits_are_visits_of_somebody_with_a_number(
+    tmp_path: Path, persons: tuple[str, str], count: int
+):
+    for place in (f"{persons[0]}/v001", f"{persons[0]}/v002", f"{persons[1]}/v101", f"{persons[1]}/v102"):
+        write_volume(tmp_path / place / "FLAIR.nii.gz")
+        write_volume(tmp_path / place / "seg.nii.gz")
+    assert len({person_of(name) for name in names(find_cases(tmp_path))}) == count
 
 
 @pytest.mark.parametrize("folder", ["imagesTr", "train/images"])

@@ -785,6 +785,33 @@ def test_a_sequence_of_another_person_is_not_taken(tmp_path: Path) -> None:
             assert found == wanted
 
 
+@pytest.mark.parametrize(
+    "words", [("tirm_tra_5", "tirm_cor_6", "t1_mprage_4"), ("tirm_a", "tirm_b", "mprage_4")]
+)
+def test_words_of_sequences_are_no_persons(tmp_path: Path, words: tuple[str, ...]) -> None:
+    flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
+    coronal = {**flair, "ImageOrientationPatientDICOM": [1, 0, 0, 0, 0, -1]}
+    place = converted(tmp_path / "anna", **dict(zip(words, (flair, coronal, pre), strict=True)))
+    volume(place / "lesion.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert [Path(file).name for file in case[keys.IMAGE]] == [f"{words[2]}.nii.gz", f"{words[0]}.nii.gz"]
+    assert (case[keys.PATIENT], Path(case[keys.LABEL]).name) == ("anna", "lesion.nii.gz")
+    assert len(find_studies_to_predict([tmp_path])) == 1
+
+
+@pytest.mark.parametrize("number", ["0", "anonymous", "17"])
+def test_a_number_that_several_names_have_joins_nobody(tmp_path: Path, number: str) -> None:
+    flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
+    described = {}
+    for name in ("P10", "P11"):
+        whose = {"PatientID": number, "PatientName": name}
+        described |= {f"{name}_tirm": {**flair, **whose}, f"{name}_mp": {**pre, **whose}}
+    converted(tmp_path, **described)
+    found = find_studies_to_predict([tmp_path])
+    assert [record[keys.PATIENT] for record in found] == ["P10", "P11"]
+    assert [Path(record[keys.IMAGE][1]).name for record in found] == ["P10_tirm.nii.gz", "P11_tirm.nii.gz"]
+
+
 def test_one_number_of_a_patient_is_one_person_however_the_name_is_written(tmp_path: Path) -> None:
     flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
     described = {}
