@@ -246,7 +246,8 @@ def _decode(file: Path) -> npt.NDArray[Any]:
             f"Expected a slice file at {file}, but there is none; was the data set moved?"
         )
     try:
-        with Image.open(file) as picture:
+        with warnings.catch_warnings(), Image.open(file) as picture:
+            warnings.filterwarnings("ignore", "Truncated File Read", UserWarning)  # the error says more
             count = getattr(picture, "n_frames", 1)
             mode = READ_AS.get(picture.mode)
             pixels = np.asarray(picture.convert(mode) if mode else picture)

@@ -125,6 +125,7 @@ def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "val_mean_dice": round(metrics["dice"]["per_patient_mean"], 4),
         "val_mean_iou": round(metrics["iou"]["per_patient_mean"], 4),
         "patients": metrics["protocol"]["patients"],
+        "averaging": "mean over patients of the Dice, and of the IoU, of each one's volume",
     }
 
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,6 +111,10 @@ def main() -> None:
     before = signal.signal(signal.SIGTERM, _on_termination)
     try:
         code = app(prog_name="gliomaseg", standalone_mode=False)
+        if not code and _TOLD.terminated:
+            code = 130  # Python drops what is raised while it clears up objects, and the command went on
+        if code == 130 and not _TOLD.said:
+            _say("Interrupted. Give the same command again.")
     except Exception as error:
         words = _misused(error) or users_fault(error)
         if words is None:
@@ -146,10 +151,12 @@ def prepare(
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write.")] = Path(
         "datalist.json"
     ),
-    split: Annotated[str, typer.Option(help="patient, folds, institution or slice.")] = "patient",
+    split: Annotated[
+        str, typer.Option(help="patient, folds, institution, or slice in the shares of the seed.")
+    ] = "patient",
     validation: Annotated[float, typer.Option(help="Share of the patients that validates.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients kept for a last test.")] = 0.0,
-    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    folds: Annotated[int, typer.Option(help="Number of folds, with --split folds.")] = 5,
     fold: Annotated[int, typer.Option(help="The fold that validates, from 0.")] = 0,
     institution: Annotated[
         str | None,
@@ -558,6 +565,7 @@ def serve_page(
     typer.echo(f"The page is at {settings.address}, the API is described at {settings.address}/api/docs.")
     typer.echo(f"Ctrl-C stops it and deletes what was uploaded. {NOT_FOR_DIAGNOSIS}")
     run_server(segmenter, settings, bound, typer.echo)
+    _TOLD.terminated = False  # a server ends by that
 
 
 @app.command(epilog="Example: `gliomaseg label --studies lgg-mri-segmentation/kaggle_3m --model runs/first`")
@@ -606,7 +614,9 @@ def label(
     if host not in LOOPBACK:
         _say(f"Warning: everyone who reaches {host} can see and change the studies.")
     typer.echo(f"MONAI Label will be at http://{host}:{port}; Ctrl-C stops it.")
-    raise typer.Exit(serve(options, python))
+    code = serve(options, python)
+    _TOLD.terminated = False  # a server ends by that
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: `gliomaseg compare runs/first-test runs/second-test --output runs/both`")
@@ -724,7 +734,19 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, taken as Ctrl-C is; a class of its own, since Python dies by SIGINT at a plain one."""
 
 
+@dataclass
+class _Told:
+    """What has come, and what has been said, since the command began."""
+
+    terminated: bool = False
+    said: bool = False
+
+
+_TOLD = _Told()
+
+
 def _on_termination(number: int, frame: object) -> None:
+    _TOLD.terminated = True
     raise _Terminated("Terminated before the first step.")
 
 
@@ -812,6 +834,7 @@ def _bar() -> Iterator[Progress]:
 
 
 def _say(words: str) -> None:
+    _TOLD.said = True
     typer.echo(words, err=True)
 
 

@@ -292,7 +292,7 @@ class Progress:
         figures = {"loss": f"{loss_of(engine):.3f}"}
         if self.evaluator is not None and self.evaluator.state.metrics:
             metric = self.evaluator.state.metrics[self.evaluator.state.key_metric_name]
-            figures["dice"] = f"{float(metric):.3f}"
+            figures["mean dice"] = f"{float(metric):.3f}"
         return figures
 
     def close(self) -> None:

@@ -145,7 +145,7 @@ def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them:
     if not lacking or (not all_of_them and any(files_there(folder, case) for case in cases)):
         return [patient for patient, _ in lacking]
     others = [patient for patient, _ in lacking[1:]]
-    shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+    shown = ", ".join(others[:SHOWN]) + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else "")
     more = f" Of {len(cases)} patients {len(lacking)} lack masks, also {shown}." if others else ""
     raise InputError(f"{lacking[0][1]}{more}")
 

@@ -252,12 +252,28 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     parser = ConfigParser()
     base = kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
+    _refuse_places(options.settings)
     apply_settings(parser, options.settings, str(config), SHARED_IDS)
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)
         parser[name] = value
     return parser
+
+
+def _refuse_places(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of places, which a run has from the command and writes as seen from its own folder.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in INSIDE:
+        if name in settings:
+            said = "DATA" if name == "dataset_dir" else "--output"
+            raise InputError(
+                f"The {name} of a run is what {said} names, but {name}={settings[name]} was set too; leave "
+                f"that out, and give the path as {said}."
+            )
 
 
 def _with_base(config: Path, base: Path) -> list[Path]:

@@ -83,7 +83,7 @@ def test_the_stock_app_trains_the_bundle_on_saved_labels(stock, made, tmp_path: 
     task = client.wait_for("/train/")
     assert task["status"] == "DONE", task["words"]
     assert "epoch 1/1: loss" in task["words"]
-    assert ", dice 0." in task["words"] or ", dice 1." in task["words"]
+    assert ", mean dice 0." in task["words"] or ", mean dice 1." in task["words"]
     assert sha256_of(weights) != before
     assert list(stock.folder.rglob("events.out.tfevents.*"))
     assert client.infer(made.patients[0]).status == 200

@@ -114,6 +114,34 @@ with cli._loading():
     assert done.stderr == "Interrupted before anything was done. Give the same command again.\n"
 
 
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGTERM)", "Interrupted. Give the same command again.\n"),
+        ("os.kill(os.getpid(), signal.SIGINT)", "Interrupted. Give the same command again.\n"),
+        # Python drops what is raised while it clears up an object
+        ("Last.__del__ = lambda _: os.kill(os.getpid(), signal.SIGTERM)", "Interrupted. Give the same"),
+    ],
+)
+def test_a_signal_is_told_of_and_never_lost(tmp_path: Path, act: str, said: str) -> None:
+    code = f"""
+import os, signal, sys
+from gliomaseg.workflows import cli, doctor
+class Last: pass
+def describe():
+    {act}
+    Last()
+    return "described"
+doctor.describe_machine = describe
+sys.argv = ["gliomaseg", "doctor"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr.startswith(said) or done.stderr.endswith(f"{said} command again.\n")
+
+
 def test_signals_are_handled_as_before_when_packages_are_loaded() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with cli._loading():

@@ -387,7 +387,7 @@ def test_the_bar_shows_the_latest_key_metric(bars: list[FakeBar]) -> None:
     engine = engine_of()
     Progress(SimpleNamespace(state=state)).attach(engine)  # type: ignore[arg-type]
     engine.run([1.0], max_epochs=1)
-    assert bars[0].figures == {"loss": "1.000", "dice": "0.812"}
+    assert bars[0].figures == {"loss": "1.000", "mean dice": "0.812"}
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -399,7 +399,7 @@ def test_every_epoch_has_a_line_where_nobody_looks(
     engine = engine_of()
     Progress(SimpleNamespace(state=state)).attach(engine)  # type: ignore[arg-type]
     engine.run([0.5], max_epochs=2)
-    told = ["epoch 1/2: loss 0.500, dice 0.812", "epoch 2/2: loss 0.500, dice 0.812"]
+    told = [f"epoch {number}/2: loss 0.500, mean dice 0.812" for number in (1, 2)]
     assert bars[0].lines == ([] if terminal else told)
 
 

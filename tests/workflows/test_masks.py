@@ -196,7 +196,7 @@ def test_all_patients_without_masks_are_named_at_once(tmp_path: Path) -> None:
     assert str(refused.value).startswith(
         f"There is no mask for a.nii.gz of patient a in {tmp_path}; it may be"
     )
-    assert str(refused.value).endswith(" Of 6 patients 5 lack masks, also c, d, e, ....")
+    assert str(refused.value).endswith(" Of 6 patients 5 lack masks, also c, d, e and 1 more.")
     with pytest.raises(InputError, match=r"patient a in .*[^.]\.$") as refused:
         require_masks(tmp_path, cases[:2])
     assert "lack masks" not in str(refused.value)

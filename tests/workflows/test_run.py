@@ -331,6 +331,19 @@ def test_fewer_epochs_than_the_interval_of_validation_leave_weights_and_figures(
     assert (tmp_path / "short" / "report.html").is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("dataset_dir", "DATA"), ("output_dir", "--output"), ("bundle_root", "--output")]
+)
+def test_places_of_a_run_are_no_settings(phantom_data: Path, tmp_path: Path, name: str, said: str) -> None:
+    words = (
+        f"The {name} of a run is what {said} names, but {name}=elsewhere was set too; leave that out, and "
+        f"give the path as {said}."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        train(TrainOptions(phantom_data, tmp_path / "out", settings={name: "elsewhere"}))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
     config.write_text("sise: 3\n", encoding="utf-8")
