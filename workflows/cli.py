@@ -152,7 +152,7 @@ def prepare(
         "datalist.json"
     ),
     split: Annotated[
-        str, typer.Option(help="patient, folds, institution, or slice in the shares of the seed.")
+        str, typer.Option(help="patient, folds, institution, or slice as the seed.")
     ] = "patient",
     validation: Annotated[float, typer.Option(help="Share of the patients that validates.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients kept for a last test.")] = 0.0,
