@@ -1,6 +1,6 @@
 """What a person names to be segmented in, one record for each study out.
 
-Slices, patient folders, NIfTI volumes, DICOM files, or folders with any of them, at any depth.
+Slices, patient folders, volumes, DICOM files, or folders with any of them, at any depth.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def find_studies_to_predict(
 
     Args:
         inputs: files and folders, CSV files of paths and datalists.
-        wanted: DICOM series that a person named for a sequence; or, without any inputs, the NIfTI files or
+        wanted: DICOM series that a person named for a sequence; or, without any inputs, the volumes or
             the DICOM folders of one study.
         without: a folder that is left out where it lies below one of the inputs, such as that of the results.
         apart: call studies of one name after the folders that tell them apart, so that a name may depend on
@@ -158,7 +158,7 @@ def _require_dicom(records: Sequence[Record], wanted: Wanted) -> None:
         options = " and ".join(OPTIONS[name] for name in keys.CHANNELS if name in wanted)
         raise InputError(
             f"Beside inputs, {options} can only choose a series of a DICOM study, but {place_of(other)} is "
-            "none; leave that out, or name the NIfTI files of one study by --flair, --pre and --post alone."
+            "none; leave that out, or name the volumes of one study by --flair, --pre and --post alone."
         )
 
 
@@ -172,10 +172,10 @@ def named_study(wanted: Wanted) -> Record:
     """Return the study whose sequences a person named one by one.
 
     Args:
-        wanted: sequence -> a NIfTI file, or a DICOM file or folder of one series.
+        wanted: sequence -> a volume, or a DICOM file or folder of one series.
 
     Raises:
-        InputError: FLAIR is not named, a path leads nowhere, or NIfTI and DICOM are mixed.
+        InputError: FLAIR is not named, a path leads nowhere, or volumes and DICOM are mixed.
     """
     if FLAIR not in wanted:
         raise InputError("Name what to segment: slices, volumes or folders, or at least --flair FILE.")
@@ -200,7 +200,7 @@ def _files_at(path: Path, sequence: str) -> list[Path]:
     dicom = [file for file in files if may_be_dicom(file)]
     if not dicom:
         raise InputError(
-            f"{OPTIONS[sequence]} names a NIfTI file or the folder of a DICOM series when no input is "
+            f"{OPTIONS[sequence]} names a volume or the folder of a DICOM series when no input is "
             f"given, got {path}; check the path."
         )
     return [file for file in dicom if has_picture(file)] or dicom

@@ -221,7 +221,7 @@ def _listed(root: Path, item: dict[str, str]) -> tuple[str, Path, Path | None]:
     image = root / item["image"]
     label = root / item["label"] if item.get("label") else None
     if not is_volume(image.name):
-        raise ValueError(f"{image.name} is no NIfTI volume")
+        raise ValueError(f"{image.name} is no volume that can be read")
     return stem_of(image.name), image, label
 
 

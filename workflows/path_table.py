@@ -32,7 +32,7 @@ def read_path_table(path: Path) -> list[Study]:
 
     Columns: ``patient``, ``image``, ``label`` (may be empty), and if wanted ``slice`` (a whole number; else
     it is read from the file name, else rows are counted) and ``institution``. Relative paths start at the
-    folder of the CSV file. A patient with one NIfTI file is a volume, any other a stack of slices. Where
+    folder of the CSV file. A patient with one file that is a volume is one, any other a stack of slices. Where
     ``image`` is FLAIR alone, ``pre`` and ``post`` may name the files of the other sequences.
 
     Raises:
@@ -131,7 +131,7 @@ def _study(path: Path, patient: str, lines: list[tuple[int, Row]]) -> Study:
     wrong = [written for written in others.values() if not (volumes[0] and is_volume(written))]
     if wrong:
         raise InputError(
-            f"The columns {' and '.join(OTHER_SEQUENCES)} name NIfTI volumes beside that of FLAIR, but "
+            f"The columns {' and '.join(OTHER_SEQUENCES)} name volumes beside that of FLAIR, but "
             f"{patient} in {path} has {first['image']} with {wrong[0]}; slices hold all three as colours."
         )
     if others:

@@ -135,7 +135,7 @@ def sequences_of(
     """Return whose volumes a list names, those that are used, and what they or their channels show.
 
     Args:
-        files: NIfTI files of one patient.
+        files: volumes of one patient.
         shown: what they or their channels show, if the list says so, in our words or as files are called;
             else the names of the files tell.
         source: the list, for messages.

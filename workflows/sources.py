@@ -23,7 +23,7 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     """Find every study of a data set as it lies on the disk, faults and doubled folders included.
 
     Args:
-        root: a folder of patients' folders at any depth, one patient's folder, a folder of NIfTI volumes, or
+        root: a folder of patients' folders at any depth, one patient's folder, a folder of volumes, or
             a CSV file of paths.
         without: a folder below it that is left out.
 

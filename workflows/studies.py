@@ -39,7 +39,7 @@ class Study:
         patient: the name of the study.
         folder: where its files lie.
         slices: in numeric order; empty for a volume.
-        volume: path of the scan when it is NIfTI; of several files that of FLAIR.
+        volume: path of the scan when it is a volume; of several files that of FLAIR.
         label: path of the label of ``volume``, if there is one.
         repeated: further files that claim a slice number already taken, or are called like a volume, or are
             labels of ``volume`` too.
@@ -247,7 +247,7 @@ def nothing_found(root: Path) -> NothingFoundError:
     names = [name for _, files in walk(root) for name in files]
     if holds_dicom(root):
         return NothingFoundError(
-            f"Training and evaluation take slices and NIfTI volumes, but {root} holds DICOM; "
+            f"Training and evaluation take slices and volumes, but {root} holds DICOM; "
             f"`gliomaseg convert {shlex.quote(str(root))} --output nifti` makes NIfTI of it, with the truth "
             "beside it, and `gliomaseg predict` outlines it as it is."
         )

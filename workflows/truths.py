@@ -35,8 +35,8 @@ class Truth:
     """Something that may be the truth of a study.
 
     Attributes:
-        file: a DICOM Segmentation, an RT Structure Set or a NIfTI file.
-        series: of the DICOM object; None for NIfTI.
+        file: a DICOM Segmentation, an RT Structure Set or a volume.
+        series: of the DICOM object; None for a volume.
         by_file: whether it is called by its file, since others are in its series.
     """
 
@@ -75,9 +75,9 @@ def choose_truth(
 
     Args:
         study: whose series are looked at.
-        volumes: NIfTI files that lie beside it.
+        volumes: files that lie beside it.
         flair: the series that it has to lie on.
-        wanted: number or description of a DICOM object, name of a NIfTI file, or ``none``.
+        wanted: number or description of a DICOM object, name of a file, or ``none``.
 
     Returns:
         The truth, None where there is none; and what is to be said, one sentence each.
@@ -121,7 +121,7 @@ def _named(found: Sequence[Truth], word: str, place: str) -> Truth:
     if len(named) != 1:
         raise InputError(
             f"--truth names one mask, but {word!r} fits {len(named)} in {place}, which has {_titles(found)}; "
-            "take a number, a whole description or the name of a NIfTI file."
+            "take a number, a whole description or the name of a file."
         )
     return named[0]
 

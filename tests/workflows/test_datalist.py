@@ -736,7 +736,7 @@ def test_a_table_with_a_sequence_beside_slices_is_refused(tmp_path: Path):
     table = tmp_path / "table.csv"
     table.write_text("patient,image,label,pre\nanna,a.png,,p.nii.gz\n", encoding="utf-8")
     words = (
-        f"The columns pre and post name NIfTI volumes beside that of FLAIR, but anna in {table} has a.png "
+        f"The columns pre and post name volumes beside that of FLAIR, but anna in {table} has a.png "
         "with p.nii.gz; slices hold all three as colours."
     )
     with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
@@ -1168,7 +1168,7 @@ def test_reading_says_nothing_when_all_is_well(data_folder: Path, caplog: pytest
 
 def test_a_listed_scan_that_is_no_volume_is_named(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"training": [{"image": "a.tif"}]}')
-    with pytest.raises(InputError, match=r"but reading it failed \(ValueError: a.tif is no NIfTI volume\)"):
+    with pytest.raises(InputError, match=r"but reading it failed \(ValueError: a.tif is no volume that can be read\)"):
         build_datalist(tmp_path)
 
 

@@ -429,7 +429,7 @@ def test_the_series_of_a_study_may_be_named_by_their_folders(tmp_path: Path) -> 
     ("wanted", "words"),
     [
         ({}, r"Name what to segment: slices, volumes or folders, or at least --flair FILE"),
-        ({"FLAIR": "7"}, r"--flair names a NIfTI file or the folder of a DICOM series .*, got 7; check"),
+        ({"FLAIR": "7"}, r"--flair names a volume or the folder of a DICOM series .*, got 7; check"),
     ],
 )
 def test_naming_nothing_or_nothing_there_is_refused(wanted: dict[str, str], words: str) -> None:
