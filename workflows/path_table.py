@@ -32,8 +32,8 @@ def read_path_table(path: Path) -> list[Study]:
 
     Columns: ``patient``, ``image``, ``label`` (may be empty), and if wanted ``slice`` (a whole number; else
     it is read from the file name, else rows are counted) and ``institution``. Relative paths start at the
-    folder of the CSV file. A patient with one file that is a volume is one, any other a stack of slices. Where
-    ``image`` is FLAIR alone, ``pre`` and ``post`` may name the files of the other sequences.
+    folder of the CSV file. A patient with one file that is a volume is one, any other is a stack of slices.
+    Where ``image`` is FLAIR alone, ``pre`` and ``post`` may name the files of the other sequences.
 
     Raises:
         InputError: a column is missing, there are no rows, a row has no patient or image, a slice number is
