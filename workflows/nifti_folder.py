@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,12 @@ OF_SLICER = ".seg"
 LABEL_NAMES = ("mask", "seg", "label", "labels", "lesion", "segmentation", "truth", "roi")
 """Names of a label that say nothing of its scan; in a folder with one scan it is that one's."""
 
+
+_MAY_BE_LABEL = re.compile(
+    r"(?P<scan>.+?)[-_](?:tumou?r|glioma|gt|ground[-_]?truth|truth|annotations?|manual|contours?)",
+    re.IGNORECASE,
+)
+"""Names of labels, if the rest is the name of a scan beside them; ``brain_tumor`` alone is a scan."""
 
 _BEFORE = re.compile(r"(?:seg|segmentation|mask|label)[-_](?=.)")
 """What the name of a label has before the name of its scan, where it has nothing behind."""
@@ -258,17 +264,42 @@ def _volumes(folder: Path) -> list[Path]:
 def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> Iterator[Study]:
     """Yield the studies of one folder; ``masks`` are further labels, whatever they are called."""
     volumes = [(stem_of(name), folder / name) for name in names if is_volume(name)]
-    drawn = [(stem, path) for stem, path in volumes if is_label(stem)]
+    also = _labels_of_scans([stem for stem, _ in volumes])
+    drawn = [(stem, path) for stem, path in volumes if is_label(stem) or stem in also]
     drawn += [(stem_of(path.name), path) for path in masks]
-    images, twice = _first_of_each((stem, path) for stem, path in volumes if not is_label(stem))
+    images, twice = _first_of_each(
+        (stem, path) for stem, path in volumes if not (is_label(stem) or stem in also)
+    )
     drawn = _of_lesions(drawn, images)
-    labels, more = _first_of_each((scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last))
+    labels, more = _first_of_each(
+        (also.get(stem) or scan_name(stem), path) for stem, path in sorted(drawn, key=_brain_last)
+    )
     for study in _paired(folder, images, labels):
         own = {*study.parts, study.volume, study.label}
         taken = [(str(images[name]), path) for name, path in twice]
         taken += [(str(labels[name]), path) for name, path in more]
         repeated = tuple(str(path) for first, path in taken if first in own)
         yield replace(study, repeated=repeated) if repeated else study
+
+
+def _labels_of_scans(stems: Sequence[str]) -> dict[str, str]:
+    """Return names that are those of labels since a scan beside them has the rest of the name, and that rest.
+
+    Example:
+        >>> _labels_of_scans(["P1", "P1_tumor", "brain_tumor", "P2_flair", "P2_GT", "P3", "P3_gt", "P3_seg"])
+        {'P1_tumor': 'P1', 'P2_GT': 'P2'}
+    """
+    found = {stem: match["scan"] for stem in stems if (match := _MAY_BE_LABEL.fullmatch(stem))}
+    if not found:
+        return {}
+    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
+
+    scans = {*stems, *(case for case, sequence in map(sequence_of_name, stems) if sequence != UNKNOWN)}
+    drawn = {scan_name(stem) for stem in stems if is_label(stem)}
+    once = Counter(found.values())
+    return {
+        stem: scan for stem, scan in found.items() if scan in scans and scan not in drawn and once[scan] == 1
+    }
 
 
 def _of_lesions(drawn: Sequence[tuple[str, Path]], images: Mapping[str, Path]) -> list[tuple[str, Path]]:

@@ -1491,6 +1491,27 @@ def test_whatever_says_when_tells_the_person_above(person: str, between: str):
             assert " " not in called
 
 
+@pytest.mark.parametrize("end", ["tumor", "GT", "ground_truth", "manual"])
+@pytest.mark.parametrize("scans", [("{}",), ("{}_t1", "{}_flair")])
+def test_a_label_may_be_called_after_its_scan_in_other_words(
+    tmp_path: Path, end: str, scans: tuple[str, ...]
+):
+    for person in ("P1", "P2"):
+        for name in (*scans, f"{{}}_{end}"):
+            write_volume(tmp_path / f"{name.format(person)}.nii.gz")
+    cases = find_cases(tmp_path)
+    wanted = [(person, f"{person}_{end}.nii.gz") for person in ("P1", "P2")]
+    assert [(case["patient"], Path(case["label"]).name) for case in cases] == wanted
+    studies = find_studies_to_predict([tmp_path])
+    assert [(one["patient"], Path(one["label"]).name) for one in studies] == wanted
+
+
+def test_words_of_labels_alone_are_scans(tmp_path: Path):
+    for name in ("brain_tumor", "glioma_manual"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    assert names(find_cases(tmp_path)) == ["brain_tumor", "glioma_manual"]
+
+
 def test_t0_is_a_visit_beside_t1(tmp_path: Path):
     for person in ("P1", "P2"):
         for visit in ("T0", "T1"):
