@@ -127,6 +127,7 @@ def check_recipe(config: Mapping[str, Any]) -> None:
             raise InputError(f"`{name}` is {number}, since {why}; got {value!r}.")
     _check_augmentation(config)
     _check_words(config)
+    _check_handlers(config)
     for one, other in PAIRS:
         if config.get(one) == 0 and config.get(other) == 0:
             raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
@@ -140,6 +141,17 @@ def _check_augmentation(config: Mapping[str, Any]) -> None:
         for number in value if isinstance(value, list) else [value]:
             if not str(name).startswith("_") and not is_expression(number) and not Limits().allow(number):
                 raise InputError(f"`train::augmentation::{name}` is {Limits().words()}; got {number!r}.")
+
+
+def _check_handlers(config: Mapping[str, Any]) -> None:
+    """Refuse handlers without the one that keeps the weights: the run would end with none."""
+    train = config.get("train")
+    handlers = train.get("handlers") if isinstance(train, Mapping) else None
+    if "best" in config and isinstance(handlers, list) and "@best" not in str(handlers):
+        raise InputError(
+            "The weights of a run are kept by `@best`, but none of `train::handlers` refers to it; leave that one "
+            "in, as configs/train.yaml has it."
+        )
 
 
 def _check_words(config: Mapping[str, Any]) -> None:

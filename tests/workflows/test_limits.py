@@ -95,3 +95,15 @@ def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
         check_recipe(
             {"train": {"augmentation": {"_target_": "x", "strength": "@augmentation", "flip": value}}}
         )
+
+
+def test_handlers_without_the_one_that_keeps_the_weights_are_refused() -> None:
+    config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
+    words = (
+        r"kept by `@best`, but none of `train::handlers` refers to it; leave that one in, as configs/train"
+    )
+    for handlers in ([], [config["train"]["handlers"][0]]):
+        with pytest.raises(InputError, match=words):
+            check_recipe({**config, "train": {**config["train"], "handlers": handlers}})
+    check_recipe({**config, "train": {**config["train"], "handlers": ["@best"]}})
+    check_recipe({"train": {"handlers": []}})
