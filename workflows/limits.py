@@ -149,7 +149,7 @@ def _check_handlers(config: Mapping[str, Any]) -> None:
     handlers = train.get("handlers") if isinstance(train, Mapping) else None
     if "best" in config and isinstance(handlers, list) and "@best" not in str(handlers):
         raise InputError(
-            "The weights of a run are kept by `@best`, but none of `train::handlers` refers to it; leave that one "
+            "The weights of a run are kept by `@best`, but none of `train::handlers` refers to it; leave it "
             "in, as configs/train.yaml has it."
         )
 

@@ -99,9 +99,7 @@ def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
 
 def test_handlers_without_the_one_that_keeps_the_weights_are_refused() -> None:
     config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
-    words = (
-        r"kept by `@best`, but none of `train::handlers` refers to it; leave that one in, as configs/train"
-    )
+    words = r"kept by `@best`, but none of `train::handlers` refers to it; leave it in, as configs/train"
     for handlers in ([], [config["train"]["handlers"][0]]):
         with pytest.raises(InputError, match=words):
             check_recipe({**config, "train": {**config["train"], "handlers": handlers}})
