@@ -1,11 +1,16 @@
 """An NRRD or MetaImage file in, as 3D Slicer and ITK write them; its values and its geometry out.
 
-ITK reads them. Its axes point left, posterior and superior; ours right, anterior and superior.
+The header is read here, and strictly: the libraries for these formats follow a header to any other file of
+the machine, and read damaged values without a word, which a server must not do. What is not understood is
+refused. Axes of the files point left, posterior and superior where nothing else is said; ours right, anterior
+and superior.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,22 +27,38 @@ ITK_ENDINGS: Final = (".nrrd", ".mha")
 LARGEST_BYTES: Final = 1 << 29
 """Of the values as they are stored."""
 
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+LONGEST_HEADER: Final = 1 << 20
+"""Bytes; one of a segmentation has some hundred a segment."""
 
-_HEADER_BYTES: Final = 1 << 20
-"""A header is shorter; behind it come the values."""
+ELSEWHERE: Final = "its header names another file for the values"
 
-_KINDS: Final = {
-    "unsigned_char": "UC", "char": "SS", "short": "SS", "unsigned_short": "US", "int": "SI",
-    "unsigned_int": "UI", "long": "D", "unsigned_long": "D", "long_long": "D", "unsigned_long_long": "D",
-    "float": "F", "double": "D",
+_PIECE: Final = 1 << 20
+
+_NRRD_TYPES: Final = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+
+_META_TYPES: Final = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4",
+    "MET_UINT": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
-"""Number types of files, and those in which ITK's Python package reads them."""
 
-_OF_SEVERAL: Final = {"UC": "UC", "SS": "SS", "US": "US", "SI": "F", "UI": "F", "F": "F", "D": "D"}
-"""The same where a voxel has several numbers."""
-
-_BYTES: Final = {"UC": 1, "SS": 2, "US": 2, "SI": 4, "UI": 4, "F": 4, "D": 8}
+_TO_RAS: Final = {
+    "right-anterior-superior": (1.0, 1.0), "ras": (1.0, 1.0),
+    "left-anterior-superior": (-1.0, 1.0), "las": (-1.0, 1.0),
+    "left-posterior-superior": (-1.0, -1.0), "lps": (-1.0, -1.0),
+    "scanner-xyz": (-1.0, -1.0), "3d-right-handed": (-1.0, -1.0), "": (-1.0, -1.0),
+}  # fmt: skip
+"""What the first two numbers of a place are multiplied with; where the space has no name, as ITK has it."""
 
 
 def is_slicer_label(name: str) -> bool:
@@ -60,6 +81,10 @@ class Header:
         affine: ``(4, 4)``, indices to mm in RAS.
         known: whether the file tells the size of a voxel.
         is_segmentation: it is one of 3D Slicer, whose channels are layers of segments.
+        kind: number type of the file.
+        channels_first: the numbers of a voxel stand beside each other.
+        is_compressed: the values are a zlib or gzip stream.
+        start: place of the first byte of the values.
     """
 
     shape: tuple[int, int, int]
@@ -67,23 +92,51 @@ class Header:
     affine: Affine
     known: bool
     is_segmentation: bool
+    kind: np.dtype[Any]
+    channels_first: bool
+    is_compressed: bool
+    start: int
+
+    @property
+    def needed(self) -> int:
+        """Bytes of the values."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.channels * self.kind.itemsize
+
+
+class _NotReadError(Exception):
+    """Why a file is not read."""
+
+
+class _DamagedError(Exception):
+    """The header is none."""
 
 
 def read_itk(name: str) -> Volume:
     """Read one file.
 
     The layers of a segmentation of 3D Slicer (``.seg.nrrd``), in which segments may overlap, become one
-    channel that is 0 where none has a segment.
+    channel of 0 and 1, which is 0 where none has a segment.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, cut short, too large, or holds something else than a scan.
     """
     header = read_itk_header(name)
-    values = _values(name, header)
+    if header.needed > LARGEST_BYTES:
+        raise ValueError(
+            f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
+            f"{header.needed >> 20} MiB; save it with 16 bits a voxel."
+        )
+    content = _content(name, header)
+    flat = np.frombuffer(content, header.kind)
+    if header.channels_first:
+        values = flat.reshape((header.channels, *header.shape), order="F")
+    else:
+        values = np.moveaxis(flat.reshape((*header.shape, header.channels), order="F"), -1, 0)
     if header.is_segmentation:
-        values = values.max(axis=0, keepdims=True)
-    return Volume(compact(values), header.affine, name, header.known)
+        values = (values != 0).any(axis=0, keepdims=True).astype(np.uint8)
+    native = values.astype(header.kind.newbyteorder("="), copy=False)
+    return Volume(compact(np.ascontiguousarray(native)), header.affine, name, header.known)
 
 
 def read_itk_header(name: str) -> Header:
@@ -96,126 +149,228 @@ def read_itk_header(name: str) -> Header:
     """
     if not Path(name).is_file():
         raise FileNotFoundError(f"Expected a volume at {name}, but there is none; check the path.")
-    if _points_elsewhere(name):
-        raise ValueError(
-            f"The values of a volume stand behind its header, but {name} names another file for them; save "
-            "the scan as one file."
-        )
-    reader = _reader(name)
-    dimensions = int(reader.GetNumberOfDimensions())
-    sizes = [int(reader.GetDimensions(axis)) for axis in range(dimensions)]
-    if dimensions not in (2, 3, 4):
-        raise ValueError(
-            f"A scan has three axes, and a fourth for its sequences, but {name} is "
-            f"{' x '.join(map(str, sizes))}; split the file."
-        )
-    shape = (*sizes[:3], 1)[:3]
-    check_shape(shape, name)
-    channels = int(reader.GetNumberOfComponents()) * (sizes[3] if dimensions == 4 else 1)
-    known = _says_its_spacing(reader, name)
-    affine = check_affine(_affine(reader, min(dimensions, 3)), name)
-    return Header((shape[0], shape[1], shape[2]), channels, affine, known, _has_segments(reader))
-
-
-def _values(name: str, header: Header) -> npt.NDArray[Any]:
-    """Return ``(C, X, Y, Z)``."""
-    import itk
-
-    reader = _reader(name)
-    component = str(reader.GetComponentTypeAsString(reader.GetComponentType()))
-    if component not in _KINDS or reader.GetPixelTypeAsString(reader.GetPixelType()) == "complex":
-        raise ValueError(
-            f"A scan holds one number a voxel, but {name} holds {component}; give the magnitude image in "
-            "grey."
-        )
-    kind = _KINDS[component]
-    needed = int(np.prod(header.shape, dtype=np.int64)) * header.channels * _BYTES[kind]
-    if needed > LARGEST_BYTES:
-        raise ValueError(
-            f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
-            f"{needed >> 20} MiB; save it with 16 bits a voxel."
-        )
-    dimensions, several = int(reader.GetNumberOfDimensions()), int(reader.GetNumberOfComponents()) > 1
-    box = itk.VectorImage if several else itk.Image
-    image_type = box[getattr(itk, _OF_SEVERAL[kind] if several else kind), dimensions]
-    file_reader = itk.ImageFileReader[image_type].New(FileName=name, ImageIO=_format_of(name))
+    with Path(name).open("rb") as file:
+        start = file.read(LONGEST_HEADER)
     try:
-        file_reader.Update()
-    except RuntimeError as error:
+        header = _nrrd(start) if name.lower().endswith(".nrrd") else _meta(start)
+    except _NotReadError as error:
+        raise ValueError(
+            f"Could not read {name}: {error}; save it again with 3D Slicer, or as .nii.gz."
+        ) from error
+    except (_DamagedError, ValueError, IndexError, KeyError, OverflowError) as error:  # numbers that are none
         raise _damaged(name) from error
-    values = itk.array_from_image(file_reader.GetOutput())  # (..., Y, X) or (..., Y, X, C)
-    stacked = values if several else values[..., None]
-    axes: Sequence[int] = range(stacked.ndim - 1)
-    turned = stacked.transpose(stacked.ndim - 1, *reversed(axes))  # (C, X, Y, ...)
-    if dimensions == 2:
-        turned = turned[..., None]
-    if dimensions == 4:
-        turned = np.moveaxis(turned, -1, 0).reshape(-1, *turned.shape[1:4])
-    return np.ascontiguousarray(turned)
+    check_shape(header.shape, name)
+    check_affine(header.affine, name)
+    return header
 
 
-def _reader(name: str) -> Any:
-    """Return ITK's reader of a file, with its header read."""
-    reader = _format_of(name)
-    if not reader.CanReadFile(name):
+def _content(name: str, header: Header) -> bytes:
+    """Return the bytes of the values, all of them, unpacked and checked."""
+    with Path(name).open("rb") as file:
+        file.seek(header.start)
+        content = _unpacked(file, header.needed) if header.is_compressed else file.read(header.needed)
+    if content is None or len(content) != header.needed:
         raise _damaged(name)
-    reader.SetFileName(name)
+    return content
+
+
+def _unpacked(file: Any, needed: int) -> bytes | None:
+    """Unpack a zlib or gzip stream; None where it is damaged, or holds more or less than is needed."""
+    stream = zlib.decompressobj(wbits=47)  # either kind, and its checksum is looked at
+    parts: list[bytes] = []
+    count = 0
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _damaged(name) from error
-    return reader
+        while not stream.eof and (piece := stream.unconsumed_tail or file.read(_PIECE)):
+            parts.append(stream.decompress(piece, needed - count + 1))
+            count += len(parts[-1])
+            if count > needed:
+                return None
+    except zlib.error:
+        return None
+    return b"".join(parts) if stream.eof else None
 
 
-def _format_of(name: str) -> Any:
-    """Return a reader of the format that the ending names: ITK would try every format that it knows."""
-    import itk
-
-    return itk.NrrdImageIO.New() if name.lower().endswith(".nrrd") else itk.MetaImageIO.New()
-
-
-def _affine(reader: Any, axes: int) -> Affine:
-    affine = np.eye(4)
-    for axis in range(axes):
-        affine[:axes, axis] = np.asarray(reader.GetDirection(axis))[:axes] * reader.GetSpacing(axis)
-        affine[axis, 3] = reader.GetOrigin(axis)
-    return np.asarray(_LPS_TO_RAS @ affine, dtype=np.float64)
-
-
-def _says_its_spacing(reader: Any, name: str) -> bool:
-    """Tell whether the sizes of voxels are those of the file, and no 1 that stands for nothing."""
-    spacings = [float(reader.GetSpacing(axis)) for axis in range(int(reader.GetNumberOfDimensions()))]
-    if spacings != [1.0] * len(spacings):
-        return True
-    start = _header(name)
-    return any(
-        word in start for word in (b"space directions:", b"spacings:", b"elementspacing", b"elementsize")
+def _nrrd(start: bytes) -> Header:
+    fields, is_segmentation, place = _nrrd_fields(start)
+    sizes = _numbers(fields["sizes"], int)
+    _check_dimensions(sizes, int(fields["dimension"]))
+    encoding = fields["encoding"].lower()
+    if encoding not in ("raw", "gzip", "gz"):
+        raise _NotReadError(f"its values are stored as {encoding[:40]}, and not as raw or gzip")
+    affine, known, channel_axis = _nrrd_geometry(fields, sizes)
+    shape, channels = _parted(sizes, channel_axis)
+    kind = next((code for code, names in _NRRD_TYPES.items() if fields["type"].lower() in names), None)
+    return Header(
+        shape=shape,
+        channels=channels,
+        affine=affine,
+        known=known,
+        is_segmentation=is_segmentation,
+        kind=_kind(kind, fields["type"], is_big=fields.get("endian", "little").lower() == "big"),
+        channels_first=channel_axis == 0,
+        is_compressed=encoding != "raw",
+        start=place,
     )
 
 
-def _has_segments(reader: Any) -> bool:
-    return any(str(key).startswith("Segment0_") for key in reader.GetMetaDataDictionary().GetKeys())
+def _nrrd_fields(start: bytes) -> tuple[dict[str, str], bool, int]:
+    """Return the fields of a header, whether it has segments of 3D Slicer, and where the values begin."""
+    end = re.search(rb"\n\r?\n", start)
+    if end is None or not re.match(rb"NRRD000\d\r?\n", start):
+        raise _DamagedError
+    fields: dict[str, str] = {}
+    is_segmentation = False
+    for line in start[: end.start()].decode("utf-8", "replace").splitlines()[1:]:
+        name, mark, value = line.partition(":")
+        if line.startswith("#"):
+            continue
+        if not mark:
+            raise _DamagedError
+        if value.startswith("="):
+            is_segmentation = is_segmentation or name.startswith("Segment0_")
+        else:
+            fields[name.strip().lower()] = value.strip()
+    _refuse_elsewhere(fields)
+    return fields, is_segmentation, end.end()
 
 
-def _points_elsewhere(name: str) -> bool:
-    """Tell whether a header names another file for its values: of the machine, not of whoever sent it."""
-    start = _header(name)
-    if start.startswith(b"nrrd"):
-        return any(line.startswith((b"data file:", b"datafile:")) for line in start.splitlines())
-    where = [
-        line.partition(b"=")[2].strip() for line in start.splitlines() if line.startswith(b"elementdatafile")
-    ]
-    return bool(where) and where[0] != b"local"
+def _refuse_elsewhere(fields: Mapping[str, str]) -> None:
+    """Refuse values that do not begin where the header ends."""
+    if fields.keys() & {"data file", "datafile"}:
+        raise _NotReadError(ELSEWHERE)
+    for name in ("line skip", "lineskip", "byte skip", "byteskip"):
+        if fields.get(name, "0") != "0":
+            raise _NotReadError(f"its header has a {name}")
 
 
-def _header(name: str) -> bytes:
-    """Return the words before the values, in small letters."""
-    with Path(name).open("rb") as file:
-        start = file.read(_HEADER_BYTES).lower().replace(b"\r\n", b"\n")
-    if start.startswith(b"nrrd"):
-        return start.partition(b"\n\n")[0]
-    words, mark, rest = start.partition(b"elementdatafile")
-    return words + mark + rest.partition(b"\n")[0]
+def _nrrd_geometry(fields: Mapping[str, str], sizes: Sequence[int]) -> tuple[Affine, bool, int | None]:
+    """Return the affine, whether the sizes of voxels are known, and the axis of the channels."""
+    space = fields.get("space", "").lower()
+    if space not in _TO_RAS or fields.get("space dimension", "3") not in ("2", "3"):
+        raise _NotReadError(f"its space is {(space or fields.get('space dimension', ''))[:40]!r}")
+    written = re.findall(r"none|\([^()]*\)", fields.get("space directions", ""))
+    if written and len(written) != len(sizes):
+        raise _NotReadError("its space directions are not one for each axis")
+    kinds = fields.get("kinds", "").lower().split()
+    others = [axis for axis, word in enumerate(written) if word == "none"]
+    if not written:
+        others = [axis for axis, word in enumerate(kinds) if word not in ("domain", "space", "???", "none")]
+    if not others and len(sizes) == 4:
+        others = [3]
+    if len(others) > 1 or len(sizes) - len(others) > 3 or (others and others[0] not in (0, len(sizes) - 1)):
+        raise _NotReadError("it has more than one axis that is none of space, or one in the middle")
+    axes = [axis for axis in range(len(sizes)) if axis not in others]
+    if written:
+        columns = [_vector(written[axis]) for axis in axes]
+    else:
+        spacings = fields.get("spacings", "").split()
+        columns = [
+            (float(spacings[axis]) if spacings else 1.0) * np.eye(3)[place] for place, axis in enumerate(axes)
+        ]
+    origin = _vector(fields["space origin"]) if "space origin" in fields else np.zeros(3)
+    known = bool(written) or "spacings" in fields
+    return _affine(columns, origin, _TO_RAS[space]), known, others[0] if others else None
+
+
+def _meta(start: bytes) -> Header:
+    fields: dict[str, str] = {}
+    place = 0
+    while "ElementDataFile" not in fields:
+        end = start.find(b"\n", place)
+        if end < 0:
+            raise _DamagedError
+        name, mark, value = start[place:end].decode("utf-8", "replace").partition("=")
+        place = end + 1
+        if not mark or not name.strip():
+            raise _DamagedError
+        fields[name.strip()] = value.strip()
+    if fields["ElementDataFile"].upper() != "LOCAL":
+        raise _NotReadError(ELSEWHERE)
+    if fields.get("HeaderSize", "0") != "0" or fields.get("BinaryData", "True").lower() != "true":
+        raise _NotReadError("its values do not follow its header as bytes")
+    sizes = _numbers(fields["DimSize"], int)
+    count = int(fields["NDims"])
+    _check_dimensions(sizes, count)
+    several = int(fields.get("ElementNumberOfChannels", "1"))
+    if several > 1 and count == 4:
+        raise _NotReadError("it has more than one axis that is none of space, or one in the middle")
+    shape, channels = _parted([several, *sizes], 0) if count < 4 else _parted(sizes, 3)
+    told = fields.get("ElementSpacing") or fields.get("ElementSize")
+    spacing = _numbers(told, float) if told else [1.0] * count
+    matrix = _first(fields, "TransformMatrix", "Rotation", "Orientation")
+    directions = np.array(_numbers(matrix, float)).reshape(count, count) if matrix else np.eye(count)
+    offset = _numbers(_first(fields, "Offset", "Position", "Origin") or " ".join(["0"] * count), float)
+    columns = [_padded(directions[axis]) * spacing[axis] for axis in range(min(count, 3))]
+    big = _first(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB") or "False"
+    return Header(
+        shape=shape,
+        channels=channels,
+        affine=_affine(columns, _padded(np.array(offset)), _TO_RAS["lps"]),
+        known=told is not None,
+        is_segmentation=False,
+        kind=_kind(_META_TYPES.get(fields["ElementType"].removesuffix("_ARRAY")), fields["ElementType"],
+                   is_big=big.lower() == "true"),
+        channels_first=count < 4,
+        is_compressed=fields.get("CompressedData", "False").lower() == "true",
+        start=place,
+    )  # fmt: skip
+
+
+def _check_dimensions(sizes: Sequence[int], count: int) -> None:
+    if count != len(sizes) or count not in (2, 3, 4) or min(sizes) < 1:
+        raise _NotReadError(
+            "a scan has three axes, and a fourth for its sequences, and it has "
+            f"{' x '.join(map(str, sizes[:8]))}"
+        )
+
+
+def _parted(sizes: Sequence[int], channel_axis: int | None) -> tuple[tuple[int, int, int], int]:
+    """Return the shape in space, with a single slice where two axes are, and the number of channels."""
+    space = [size for axis, size in enumerate(sizes) if axis != channel_axis]
+    x, y, z = (*space, 1)[:3]
+    return (x, y, z), 1 if channel_axis is None else sizes[channel_axis]
+
+
+def _kind(code: str | None, word: str, *, is_big: bool) -> np.dtype[Any]:
+    if code is None:
+        raise _NotReadError(f"it holds {word[:40]}, and a scan holds one number a voxel")
+    return np.dtype(f"{'>' if is_big else '<'}{code}")
+
+
+def _affine(
+    columns: Sequence[npt.NDArray[np.float64]], origin: npt.NDArray[np.float64], signs: tuple[float, float]
+) -> Affine:
+    """Return the affine of axes and the place of the first voxel; the third axis of a slice is upright."""
+    own = list(columns)
+    if len(own) == 2:
+        across = np.cross(own[0], own[1])
+        length = float(np.linalg.norm(across))
+        own.append(across / length if length else across)
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack(own, axis=1)
+    affine[:3, 3] = origin
+    result: Affine = np.diag([*signs, 1.0, 1.0]) @ affine
+    return result
+
+
+def _vector(words: str) -> npt.NDArray[np.float64]:
+    numbers = [float(word) for word in words.strip().strip("()").split(",")]
+    if len(numbers) > 3:
+        raise _NotReadError("its places have more than three numbers")
+    return _padded(np.array(numbers))
+
+
+def _padded(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return three numbers, 0 for those that are not there."""
+    return np.array([*numbers[:3], *[0.0] * max(3 - len(numbers), 0)])
+
+
+def _numbers(words: str, kind: Any) -> list[Any]:
+    return [kind(word) for word in words.split()]
+
+
+def _first(fields: Mapping[str, str], *names: str) -> str | None:
+    return next((fields[name] for name in names if name in fields), None)
 
 
 def _damaged(name: str) -> ValueError:

@@ -1,5 +1,6 @@
 """NRRD and MetaImage files, as 3D Slicer and ITK write them, become the volumes that NIfTI files are."""
 
+import zlib
 from pathlib import Path
 
 import itk
@@ -81,7 +82,7 @@ def test_layers_of_a_segmentation_become_one_mask(tmp_path: Path) -> None:
     layers = np.zeros((2, 2, 3, 4))
     layers[0, 0], layers[1, 1, 0] = 1, 2
     name = nrrd(tmp_path / "a.seg.nrrd", layers, kind="uint8", lines=("Segment0_Name:=Edema",))
-    assert read_itk(name).values.tolist() == layers.max(axis=0)[None].tolist()
+    assert read_itk(name).values.tolist() == (layers.max(axis=0) > 0)[None].tolist()
     assert read_itk_header(name).is_segmentation
 
 
@@ -115,7 +116,7 @@ def test_a_spacing_that_nobody_told_is_not_believed(tmp_path: Path) -> None:
 def test_a_header_that_names_another_file_is_refused(tmp_path: Path, line: str, ending: str) -> None:
     name = nrrd(tmp_path / f"a{ending}", counted(2, 3, 4), lines=(line,))
     with pytest.raises(
-        ValueError, match=r"behind its header, but .*a\.nrrd names another file for them; save"
+        ValueError, match=r"read .*a\.nrrd: its header names another file for the values; save it again with"
     ):
         read_itk(name)
 
@@ -124,7 +125,9 @@ def test_a_metaimage_that_names_another_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mha"
     itk.imwrite(itk.image_from_array(counted(4, 3, 2).astype(np.int16)), str(path))
     path.write_bytes(path.read_bytes().replace(b"LOCAL", b"/etc/passwd"))
-    with pytest.raises(ValueError, match=r"names another file for them; save the scan as one file"):
+    with pytest.raises(
+        ValueError, match=r"its header names another file for the values; save it again with 3D Slicer"
+    ):
         read_itk_header(str(path))
 
 
@@ -136,6 +139,119 @@ def test_what_is_damaged_is_one_sentence(tmp_path: Path, ending: str, kept: int)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match=rf"read .*a{ending}: it is damaged, cut short or no volume; copy"):
         read_itk(str(path))
+
+
+def meta(path: Path, *lines: str, values: bytes = bytes(64)) -> str:
+    """Write a MetaImage by hand, of 4 x 4 x 4 bytes where nothing else is said; return the name."""
+    path.write_bytes("\n".join((*lines, "ElementDataFile = LOCAL", "")).encode() + values)
+    return str(path)
+
+
+BASE = ("ObjectType = Image", "NDims = 3", "DimSize = 4 4 4", "ElementType = MET_UCHAR")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ((*BASE, " ElementDataFile = secret.bin"), "its header names another file for the values; save"),
+        ((*BASE, "\tElementDataFile = secret.bin"), "its header names another file for the values; save"),
+        (("Comment = ElementDataFile = LOCAL", *BASE, "ElementDataFile = secret.bin"), "names another file"),
+        (("NRRD0004", "", *BASE, "ElementDataFile = secret.bin"), "it is damaged, cut short or no volume"),
+        ((*BASE, "ElementDataFile = LIST"), "its header names another file for the values; save"),
+        (
+            (*BASE[:1], "NDims = -1", *BASE[2:]),
+            "a fourth for its sequences, and it has 4 x 4",
+        ),
+        ((*BASE[:1], "NDims = 2000000000", *BASE[2:]), "three axes, and a fourth for its sequences"),
+        ((*BASE[:2], "DimSize = 4 0 4", *BASE[3:]), "three axes, and a fourth for its sequences"),
+        ((*BASE[:3], "ElementType = MET_ASCII_CHAR"), "it holds MET_ASCII_CHAR, and a scan holds one number"),
+        ((*BASE, "HeaderSize = -1"), "its values do not follow its header as bytes"),
+        ((*BASE, "BinaryData = False"), "its values do not follow its header as bytes"),
+        ((*BASE, "CompressedData = True"), "it is damaged, cut short or no volume"),
+        ((*BASE, "TransformMatrix = 1 0"), "it is damaged, cut short or no volume"),
+        (("x" * 200_000, *BASE), "it is damaged, cut short or no volume"),
+    ],
+)
+def test_metaimages_that_say_anything_else_are_refused(tmp_path: Path, lines: list[str], words: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(64))
+    name = meta(tmp_path / "a.mha", *lines)
+    with pytest.raises(ValueError, match=words):
+        read_itk(name)
+    assert read_itk(meta(tmp_path / "b.mha", *BASE)).values.shape == (1, 4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            "encoding: raw",
+            "encoding: bzip2",
+            "its values are stored as bzip2, and not as raw or",
+        ),
+        ("encoding: raw", "encoding: raw\nbyte skip: -1", "its header has a byte skip"),
+        ("dimension: 3", "dimension: 16", "a scan has three axes, and a fourth for its sequences"),
+        ("type: int16", "type: block", "it holds block, and a scan holds one number a voxel"),
+        (
+            "left-posterior-superior",
+            "right-posterior-superior",
+            "its space is .right-posterior-superior.; s",
+        ),
+        ("sizes: 2 3 4", "sizes: 2 x 4", "it is damaged, cut short or no volume"),
+        ("sizes: 2 3 4", "sizes: 2 3 4\nnothing", "it is damaged, cut short or no volume"),
+        ("sizes: 2 3 4", "sizes: 2 3 5", "it is damaged, cut short or no volume"),
+        ("NRRD0004", "NRRD0004\n" + "# x\n" * 300_000, "it is damaged, cut short or no volume"),
+        ("space origin: (10,20,30)", "space origin: (10,20,nan)", "has numbers that are not finite"),
+    ],
+)
+def test_nrrd_that_says_anything_else_is_refused(tmp_path: Path, before: str, after: str, words: str) -> None:
+    path = Path(nrrd(tmp_path / "a.nrrd", counted(2, 3, 4)))
+    assert before.encode() in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode(), 1))
+    with pytest.raises(ValueError, match=words):
+        read_itk(str(path))
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_one_wrong_byte_in_packed_values_is_noticed(tmp_path: Path, ending: str) -> None:
+    values = np.random.default_rng(0).integers(0, 900, (12, 30, 30)).astype(np.int16)
+    path = tmp_path / f"a{ending}"
+    itk.imwrite(itk.image_from_array(values), str(path), True)
+    assert np.array_equal(read_itk(str(path)).values[0], values.T)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(1).integers(len(whole) // 2, len(whole) - 8, 20).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match="it is damaged, cut short or no volume; copy the file again"):
+            read_itk(str(path))
+
+
+def test_packed_values_that_are_more_than_the_header_says_are_refused(tmp_path: Path) -> None:
+    for size in (65, 1 << 24):
+        name = meta(tmp_path / "a.mha", *BASE, "CompressedData = True", values=zlib.compress(bytes(size)))
+        with pytest.raises(ValueError, match="it is damaged, cut short or no volume"):
+            read_itk(name)
+
+
+@pytest.mark.parametrize("kinds", ["", "kinds: domain domain domain list\n", "kinds: ??? ??? ??? ???\n"])
+def test_channels_may_come_last_in_nrrd(tmp_path: Path, kinds: str) -> None:
+    values = counted(3, 2, 3, 4)
+    path = Path(nrrd(tmp_path / "a.nrrd", values))
+    header, _, _ = path.read_bytes().partition(b"\n\n")
+    words = header.decode().replace("sizes: 3 2 3 4", "sizes: 2 3 4 3").replace("none (", "(")
+    words = words.replace("(0,0,5)", "(0,0,5) none").replace("kinds: list domain domain domain\n", kinds)
+    path.write_bytes(words.encode() + b"\n\n" + values.transpose(1, 2, 3, 0).astype("<i2").tobytes(order="F"))
+    assert np.array_equal(read_itk(str(path)).values, values)
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [("right-anterior-superior", (1, 1)), ("LAS", (-1, 1)), ("left-posterior-superior", (-1, -1))],
+)
+def test_the_axes_of_the_space_are_those_that_it_names(
+    tmp_path: Path, space: str, signs: tuple[int, int]
+) -> None:
+    path = Path(nrrd(tmp_path / "a.nrrd", counted(2, 3, 4)))
+    path.write_bytes(path.read_bytes().replace(b"left-posterior-superior", space.encode()))
+    assert np.allclose(read_itk(str(path)).affine, np.diag([*signs, 1, 1]) @ LPS)
 
 
 def test_other_refusals(tmp_path: Path) -> None:
