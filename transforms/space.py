@@ -147,7 +147,7 @@ def turn_like(
 def uncropped(
     volume: npt.NDArray[Any], affine: npt.NDArray[Any], shape: Sequence[int], like: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], Affine]:
-    """Lay a label that was cropped out of a grid back into it, with 0 around; as it is where it was not.
+    """Lay a label that has another part of a grid into all of it, with 0 around; as it is where it cannot be.
 
     Args:
         volume: ``(..., X, Y, Z)``, with axes that point as those of the grid.
@@ -156,7 +156,7 @@ def uncropped(
         like: affine of the grid.
 
     Returns:
-        The volume, of the shape of the grid if it fits there voxel on voxel, and its affine.
+        The volume, of the shape of the grid if all that is drawn lies there voxel on voxel, and its affine.
 
     Example:
         >>> part = np.diag([1.0, 1, 1, 1]); part[0, 3] = 2
@@ -165,18 +165,24 @@ def uncropped(
     """
     own, whole = np.asarray(affine, dtype=np.float64), np.asarray(like, dtype=np.float64)
     sizes = np.array(volume.shape[-3:])
-    if tuple(sizes) == tuple(shape) or not np.isfinite([own, whole]).all():
+    result = np.zeros((*volume.shape[:-3], *shape), volume.dtype)
+    if not volume.any():  # nothing is drawn, wherever that lies
+        return result, whole
+    if not np.isfinite([own, whole]).all():
         return volume, own
     start = np.round(np.linalg.solve(whole, own)[:3, 3]).astype(int)
     placed = whole.copy()
     placed[:3, 3] += whole[:3, :3] @ start
     if not np.allclose(placed, own, rtol=0, atol=AFFINE_TOLERANCE_MM):
         return volume, own
-    after = np.asarray(shape) - start - sizes
-    if (start < 0).any() or (after < 0).any():
+    low, high = np.maximum(start, 0), np.minimum(start + sizes, shape)
+    high = np.maximum(low, high)  # where they share nothing
+    source: Any = (Ellipsis, *map(slice, low - start, high - start))
+    target: Any = (Ellipsis, *map(slice, low, high))
+    if np.count_nonzero(volume[source]) < np.count_nonzero(volume):
         return volume, own
-    around = [(0, 0)] * (volume.ndim - 3) + list(zip(start.tolist(), after.tolist(), strict=True))
-    return np.pad(volume, around), whole
+    result[target] = volume[source]
+    return result, whole
 
 
 def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:

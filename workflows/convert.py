@@ -295,13 +295,13 @@ def _convert(job: _Job, output: Path, options: ConvertOptions, finished: Finishe
 def _read_truth(
     truth: Truth | None, flair: Volume, options: ConvertOptions, said: list[str]
 ) -> tuple[FoundMask | None, Truth | None]:
-    """Read a truth; contours that nobody asked for and that cannot be used are mentioned alone."""
+    """Read a truth; one that nobody asked for or called so, and that cannot be used, is mentioned alone."""
     if truth is None:
         return None, None
     try:
         return read_truth(truth, flair, options.segments), truth
     except ValueError as error:
-        if not truth.is_contours or options.truth is not None or options.segments:
+        if not truth.is_guessed or options.truth is not None or options.segments:
             raise
         said.append(str(error))
         return None, None

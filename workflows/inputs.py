@@ -264,8 +264,8 @@ def _named_by_place(record: Record, root: Path) -> Record:
 
 def _described(place: Path, names: Sequence[str]) -> tuple[list[Record], list[str]]:
     """Return the studies of a folder that JSON files describe, and the names of all other files."""
-    scans = {stem_of(name): place / name for name in names if is_volume(name)}
-    scans = {stem: path for stem, path in scans.items() if not is_label(stem)}
+    volumes = _one_of_each(place, names)
+    scans = {stem: place / name for stem, name in volumes.items() if not is_label(stem)}
     found = list(described_studies(place, scans))
     used = {scans[stem].name for one in found for stem in one.stems}
     return [_record_of(one, place, scans) for one in found], [name for name in names if name not in used]
@@ -322,7 +322,7 @@ def _collect_volumes(
     place: Path, names: Sequence[str], volumes: dict[tuple[Path, str], dict[str, Path]]
 ) -> None:
     """Sort the scans of a folder by the case and the sequence that their names tell."""
-    stems = {stem_of(name): name for name in names if is_volume(name)}
+    stems = _one_of_each(place, names)
     scans = [stem for stem in stems if not is_label(stem)]
     numbered = channels_of_names(
         place, scans, {*labels_beside(place), *(scan_name(stem) for stem in stems if is_label(stem))}
@@ -331,7 +331,21 @@ def _collect_volumes(
         case, sequence = numbered.get(stem) or sequence_of_name(stem)
         key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
         parts = volumes.setdefault(key, {})
+        if sequence not in keys.CHANNELS and parts.get(sequence, path := place / stems[stem]) != path:
+            raise InputError(
+                f"Every study has a name of its own, but {parts[sequence]} and {path} are both {stem}; name "
+                "one of them."
+            )
         parts[TWICE if sequence in parts and sequence in keys.CHANNELS else sequence] = place / stems[stem]
+
+
+def _one_of_each(place: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the volumes of a folder by their names without ending; of twins the first, as training does."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        if is_volume(name) and found.setdefault(stem_of(name), name) != name:
+            logger.warning("Not used: %s; %s has the same name", place / name, found[stem_of(name)])
+    return found
 
 
 def _labels_of(folder: Path, without: Path | None) -> dict[str, str]:

@@ -31,6 +31,10 @@ LABEL_MARKS = (
 )  # fmt: skip
 """What the name of a label has after the name of its scan, before the ending; longer ones come first."""
 
+_SLICER_MARK = re.compile(r"(?<=.)[-_ ]segmentation$", re.IGNORECASE)
+_SLICER_COUNT = re.compile(r"(?<=segmentation)[-_ ]?\d+$", re.IGNORECASE)
+"""What 3D Slicer may put behind the name of a scan, and behind that of a further segmentation."""
+
 OF_SLICER = ".seg"
 """What the name of a segmentation of 3D Slicer has before the ending, whatever stands before it."""
 
@@ -56,12 +60,14 @@ _CHANNEL = re.compile(r"_\d{4}$")
 DERIVATIVES = "derivatives"
 """Folder of BIDS with what was made of the scans, by people or programs."""
 
-_OF_PROGRAMS = re.compile(
-    r"(?:^|[-_. ])(?:preds?|predict(?:ed|ions?)|infer(?:red|ence)?|outputs?|results?|automated)"
-    r"(?:$|[-_. \d])",
-    re.IGNORECASE,
-)
+_OF_PROGRAMS = frozenset(
+    ("pred", "preds", "predicted", "prediction", "predictions", "infer", "inferred", "inference", "output",
+     "outputs", "result", "results", "automated")
+)  # fmt: skip
 """Words of folders in which programs have left their masks."""
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""Words of a name such as ``nnUNetPredictions`` or ``preds_fold1``."""
 
 Place = tuple[str, tuple[str, ...]]
 """What a study is called, and the folders that it lies in below the data."""
@@ -383,20 +389,39 @@ def _with_derivatives(studies: list[Study], root: Path) -> list[Study]:
             for place in {(study.patient, parts), _by_name(study)} - {NOWHERE}:
                 scans.setdefault(place, []).append(study)
     labels: dict[int, list[Study]] = {}
+    aside: dict[int, Study] = {}
+    for study, scan in _with_scans(below, scans, root):
+        if _is_of_a_program(study, scan):
+            aside[id(study)] = study
+        elif scan.label is None:
+            labels.setdefault(id(scan), []).append(study)
+    if aside:
+        logger.warning(
+            "%d masks such as %s lie where a program left them, by the name of the folder; they are no truth "
+            "and not used", len(aside), next(iter(aside.values())).label,
+        )  # fmt: skip
+    left = [study for study in studies if id(study) not in aside]
+    return _joined(left, {scan: found[0] for scan, found in labels.items() if len(found) == 1})
+
+
+def _with_scans(
+    below: Iterable[Study], scans: Mapping[Place, Sequence[Study]], root: Path
+) -> Iterator[tuple[Study, Study]]:
+    """Yield the labels without a scan beside them whose place or name tells one scan, with that."""
     for study in below:
         if study.volume is None and not _is_result(Path(str(study.label))):
             parts = Path(study.folder).relative_to(root).parts
             found = next((place for place in _places_of_scan(study, parts) if place in scans), None)
             of_scan = scans.get(found or _by_name(study), [])
-            if len(of_scan) == 1 and of_scan[0].label is None and not _is_of_a_program(study, of_scan[0]):
-                labels.setdefault(id(of_scan[0]), []).append(study)
-    return _joined(studies, {scan: found[0] for scan, found in labels.items() if len(found) == 1})
+            if len(of_scan) == 1:
+                yield study, of_scan[0]
 
 
 def _is_of_a_program(label: Study, scan: Study) -> bool:
     """Tell whether a label lies in a folder of results that does not hold its scan too."""
     shared = Path(os.path.commonpath((label.folder, scan.folder)))
-    return any(map(_OF_PROGRAMS.search, Path(label.folder).relative_to(shared).parts))
+    words = (word for part in Path(label.folder).relative_to(shared).parts for word in _WORDS.findall(part))
+    return any(word.lower() in _OF_PROGRAMS for word in words)
 
 
 def _joined(studies: list[Study], labels: Mapping[int, Study]) -> list[Study]:
@@ -493,11 +518,13 @@ def scan_name(stem: str) -> str:
     Example:
         >>> scan_name("anna_seg"), scan_name("anna"), scan_name("seg_anna")
         ('anna', 'anna', 'anna')
-        >>> scan_name("anna.seg"), scan_name("anna_label.seg"), scan_name("Segmentation.seg")
+        >>> scan_name("anna.seg"), scan_name("anna_label.seg"), scan_name("Segmentation_1.seg")
         ('anna', 'anna', 'Segmentation')
+        >>> scan_name("anna-Segmentation.seg"), scan_name("anna segmentation.seg")
+        ('anna', 'anna')
     """
     if stem.lower().endswith(OF_SLICER):
-        return scan_name(stem[: -len(OF_SLICER)])
+        return scan_name(_SLICER_MARK.sub("", _SLICER_COUNT.sub("", stem[: -len(OF_SLICER)])))
     mark = next((mark for mark in LABEL_MARKS if stem.lower().endswith(mark)), "")
     before = None if mark else _BEFORE.match(stem.lower())
     return stem[before.end() :] if before else stem[: len(stem) - len(mark)]

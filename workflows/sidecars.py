@@ -145,13 +145,27 @@ def _names_of(groups: Sequence[Group]) -> list[str]:
 
 
 def _shared_numbers(studies: Sequence[Whose]) -> frozenset[str]:
-    """Return the numbers of patients that several names have, and those that stand for nobody."""
-    names: dict[str, set[str]] = {}
+    """Return the numbers of patients that stand for several persons: three names without a word alike.
+
+    Names are written in several ways, so two of them are taken for one person's: a person on both sides of a
+    split spoils its figures, two who are taken for one do not.
+    """
+    names: dict[str, dict[str, frozenset[str]]] = {}
     for _, number, name, _ in studies:
-        names.setdefault(number, set()).update((_letters(name),) if name else ())
-    return frozenset(
-        number for number, called in names.items() if len(called) > 1 or number.casefold() in NOBODY
-    )
+        if number.casefold() not in NOBODY and _letters(name) not in NOBODY:
+            words = frozenset(re.findall(r"[^\W_]+", name.casefold()))
+            names.setdefault(number, {})[_letters(name)] = words
+    shared = set()
+    for number, called in names.items():
+        apart = all(one.isdisjoint(other) for one, other in itertools.combinations(called.values(), 2))
+        if len(called) > 2 and apart:
+            shared.add(number)
+        elif len(called) > 1:
+            logger.warning(
+                "PatientID %s stands beside %d names, such as %s; its studies are taken for one person's.",
+                number, len(called), " and ".join(sorted(called)[:2]),
+            )  # fmt: skip
+    return frozenset(shared)
 
 
 def _person_of(whose: Whose, by_name: Collection[str]) -> tuple[str, ...]:
@@ -162,7 +176,7 @@ def _person_of(whose: Whose, by_name: Collection[str]) -> tuple[str, ...]:
         by_name: numbers that do not tell persons apart, as programs write that take names away.
     """
     _, number, name, _ = whose
-    if number and number not in by_name:
+    if number and number not in by_name and number.casefold() not in NOBODY:
         return ("number", number)
     return ("name", number, _letters(name)) if name and _letters(name) not in NOBODY else ()
 

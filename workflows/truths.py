@@ -59,6 +59,11 @@ class Truth:
         """What ``--truth`` names it by."""
         return self.series.number if self.series and not self.by_file else self.title
 
+    @property
+    def is_guessed(self) -> bool:
+        """Whether it is taken for want of another: contours, or a volume that is not called a label."""
+        return self.is_contours or (self.series is None and not is_label(stem_of(Path(self.file).name)))
+
     def is_called(self, word: str) -> bool:
         """Return whether a person may mean it by a word."""
         if self.series and not self.by_file:

@@ -121,25 +121,17 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
     elif parts and parts[-1] == name:
         parts.pop()
     above = parts[::-1]
-    between = list(itertools.takewhile(_is_visit_or_volume, above))
+    between = list(itertools.takewhile(_is_folder_of_visit, above))
     if between and above[len(between) : len(between) + 1] == [name]:
         return _joined(name, between[::-1])
     visits = [name]
-    while parts and (is_visit(one := visits[0]) or (one in above_all and _is_counted_in(one, parts[-1]))):
+    while parts and (is_visit(one := visits[0]) or (one in above_all and _is_folder_of_visit(one))):
         visits.insert(0, parts.pop())
     return _joined(visits[0], visits[1:])
 
 
-def _is_visit_or_volume(name: str) -> bool:
+def _is_folder_of_visit(name: str) -> bool:
     return is_visit(name) or _THREE_DIGITS.fullmatch(name) is not None
-
-
-def _is_counted_in(name: str, above: str) -> bool:
-    """Tell whether a folder such as v001 is a visit of the person above, whose name has a digit then.
-
-    Below the name of a disease or a hospital it is a person.
-    """
-    return _THREE_DIGITS.fullmatch(name) is not None and _HAS_NUMBER.match(above) is not None
 
 
 def _joined(person: str, visits: list[str]) -> str:

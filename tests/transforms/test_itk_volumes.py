@@ -284,6 +284,23 @@ def test_a_cropped_segmentation_of_slicer_gets_its_surroundings_back(tmp_path: P
     assert np.allclose(loaded[keys.LABEL].affine, loaded[keys.IMAGE].affine)
 
 
+@pytest.mark.parametrize("shift", [[-1, 0, -2], [5, 0, 0], [90, 0, 0]])
+def test_what_lies_beside_the_scan_is_left_out_where_nothing_is_drawn_there(
+    tmp_path: Path, shift: list[int]
+) -> None:
+    image = nrrd(tmp_path / "a.nrrd", counted(6, 7, 8))
+    placed = LPS.copy()
+    placed[:3, 3] += LPS[:3, :3] @ shift
+    mask, expected = np.zeros((4, 4, 4)), np.zeros((6, 7, 8))
+    if shift[0] < 9:
+        mask[1 if shift[0] < 0 else 0, 2:4, 2:4] = 1
+        x, z = shift[0] + (1 if shift[0] < 0 else 0), shift[2]
+        expected[x, 2:4, z + 2 : z + 4] = 1
+    label = nrrd(tmp_path / "b.seg.nrrd", mask, placed, kind="uint8")
+    loaded = LoadStudyd()({keys.IMAGE: image, keys.LABEL: label})[keys.LABEL]
+    assert np.array_equal(loaded.numpy()[0], expected)
+
+
 @pytest.mark.parametrize("shift", [[0.5, 0, 0], [-1, 0, 0], [5, 0, 0]])
 def test_what_was_not_cropped_out_of_the_scan_stays_as_it_is(tmp_path: Path, shift: list[float]) -> None:
     image = nrrd(tmp_path / "a.nrrd", counted(6, 7, 8))

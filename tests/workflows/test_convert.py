@@ -692,14 +692,20 @@ def test_a_person_that_is_called_after_a_sequence_keeps_all_files(tmp_path: Path
     assert all(len(case[keys.IMAGE]) == 3 and keys.LABEL in case for case in cases)
 
 
-def test_a_flair_beside_the_files_is_no_truth_and_a_scan_is_refused(tmp_path: Path) -> None:
+def test_a_scan_beside_the_files_is_no_truth(tmp_path: Path) -> None:
     study = write_study(tmp_path / "in" / "anna")
     write_nifti(study / "anna_FLAIR.nii.gz", values(), AXIAL)
     (row,) = converted(study, tmp_path / "out")
     assert row["truth"] is None
     (study / "anna_FLAIR.nii.gz").rename(study / "scan.nii.gz")
+    (row,) = converted(study, tmp_path / "scan")
+    assert row["truth"] is None
+    assert f"but {study / 'scan.nii.gz'} has many, as scans and probabilities do" in row["notes"][0]
     with pytest.raises(InputError, match=r"but .*scan\.nii\.gz has many, as scans and probabilities do"):
-        converted(study, tmp_path / "out")
+        converted(study, tmp_path / "named", truth="scan")
+    (study / "scan.nii.gz").rename(study / "scan_seg.nii.gz")
+    with pytest.raises(InputError, match=r"but .*scan_seg\.nii\.gz has many, as scans and"):
+        converted(study, tmp_path / "label")
 
 
 def test_masks_among_results_of_ours_are_no_truth(tmp_path: Path) -> None:

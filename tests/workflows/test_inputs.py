@@ -18,7 +18,7 @@ from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.dicom_folder import NOTES, REFUSED, find_dicom_studies
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
-from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.phantom_study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.slices import person_of
@@ -785,6 +785,26 @@ def test_a_sequence_of_another_person_is_not_taken(tmp_path: Path) -> None:
             assert found == wanted
 
 
+def test_of_twins_predict_takes_the_one_that_training_takes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "P1"
+    for ending in (".nii.gz", ".nrrd"):
+        write = write_nifti if ending == ".nii.gz" else write_itk
+        write(place / f"FLAIR{ending}", np.arange(96, dtype=np.int16).reshape(4, 4, 6), np.eye(4))
+    write_itk(place / "Segmentation.seg.nrrd", np.ones((4, 4, 6), np.uint8), np.eye(4))
+    (case,) = find_cases(tmp_path)
+    (record,) = find_studies_to_predict([tmp_path])
+    assert record[keys.IMAGE] == [case[keys.IMAGE]] == [str(place / "FLAIR.nii.gz")]
+    assert record[keys.LABEL] == case[keys.LABEL]
+    assert f"Not used: {place / 'FLAIR.nrrd'}; FLAIR.nii.gz has the same name" in caplog.text
+    for name in ("a.nrrd", "a.nii.gz"):
+        (tmp_path / name).write_bytes(b"")
+    words = rf"but {tmp_path}/a\.nrrd and {tmp_path}/a\.nii\.gz are both a; name one of them"
+    with pytest.raises(InputError, match=words):
+        find_studies_to_predict([tmp_path / "a.nrrd", tmp_path / "a.nii.gz"])
+
+
 @pytest.mark.parametrize(
     "words", [("tirm_tra_5", "tirm_cor_6", "t1_mprage_4"), ("tirm_a", "tirm_b", "mprage_4")]
 )
@@ -799,8 +819,38 @@ def test_words_of_sequences_are_no_persons(tmp_path: Path, words: tuple[str, ...
     assert len(find_studies_to_predict([tmp_path])) == 1
 
 
-@pytest.mark.parametrize("number", ["0", "anonymous", "17"])
-def test_a_number_that_several_names_have_joins_nobody(tmp_path: Path, number: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "persons"),
+    [
+        (("Doe^Anna", "Doe^Anna^M"), 1),
+        (("Doe^Anna", "Anonymous"), 1),
+        (("Doe^Anna", "Roe^Anna"), 1),
+        (("Doe", "Roe"), 1),
+        (("P10", "P11", "P12"), 3),
+    ],
+)
+def test_one_number_with_several_names_is_one_person_unless_nothing_is_alike(
+    tmp_path: Path, names: tuple[str, ...], persons: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    flair = DCM2NIIX["brain_AX_FLAIR_5"]
+    for_each = {
+        f"x{number}_tirm_{number}": {
+            **flair,
+            "PatientID": "17",
+            "PatientName": name,
+            "StudyDate": f"201{number}0430",
+        }
+        for number, name in enumerate(names)
+    }
+    converted(tmp_path, **for_each)
+    found = [str(record[keys.PATIENT]) for record in find_studies_to_predict([tmp_path])]
+    assert len({person_of(name) for name in found}) == persons
+    warned = "PatientID 17 stands beside 2 names, such as" in caplog.text
+    assert warned == (len(names) == 2 and "Anonymous" not in names)
+
+
+@pytest.mark.parametrize("number", ["0", "anonymous"])
+def test_a_number_of_nobody_joins_nobody(tmp_path: Path, number: str) -> None:
     flair, pre = DCM2NIIX["brain_AX_FLAIR_5"], DCM2NIIX["brain_AX_T1_4"]
     described = {}
     for name in ("P10", "P11"):

@@ -73,6 +73,33 @@ def test_a_label_of_slicer_alone_beside_a_scan_is_that_of_the_scan(
     assert sum(measured.figures[0].true) == lesion().sum()
 
 
+@pytest.mark.parametrize("values", [[30], list(range(1, 26))])
+def test_all_segments_count_whatever_their_numbers(tmp_path: Path, values: list[int]) -> None:
+    image = write_nifti(tmp_path / "P1.nii.gz", scan(), AFFINE)
+    drawn = lesion()
+    drawn[BOX] = np.resize(values, drawn[BOX].shape)
+    path = write_itk(tmp_path / "P1.seg.nrrd", drawn, AFFINE)
+    start, _, content = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(start + b"\nSegment0_Name:=Edema\n\n" + content)
+    assert check_data(tmp_path).errors == []
+    assert not [one for one in check_data(tmp_path).findings if one.code == "label-classes"]
+    case = {"patient": "P1", "image": str(image), "label": str(path)}
+    assert np.array_equal(load_label(case).numpy(), lesion())
+    (tmp_path / "drawn").mkdir()
+    path.rename(tmp_path / "drawn" / path.name)
+    assert np.array_equal(load_prediction(tmp_path / "drawn", case), lesion())
+
+
+@pytest.mark.parametrize("end", ["-Segmentation", " segmentation", "_Segmentation_1", "_seg"])
+def test_segmentations_are_called_after_their_scans(tmp_path: Path, end: str) -> None:
+    for number in (1, 12):
+        write_itk(tmp_path / f"P_{number}.nrrd", scan(number), AFFINE)
+        write_itk(tmp_path / f"P_{number}{end}.seg.nrrd", lesion(number % 3), AFFINE)
+    assert {case["patient"]: Path(case["label"]).name for case in find_cases(tmp_path)} == {
+        f"P_{number}": f"P_{number}{end}.seg.nrrd" for number in (1, 12)
+    }
+
+
 def test_sequences_of_their_own_are_taken_together(tmp_path: Path) -> None:
     for number, end in enumerate(("t1", "flair", "t1ce")):
         write_itk(tmp_path / f"anna_{end}.mha", scan(number), AFFINE)
