@@ -220,16 +220,14 @@ def _nrrd_fields(start: bytes) -> tuple[dict[str, str], bool, int]:
         raise _DamagedError
     fields: dict[str, str] = {}
     is_segmentation = False
-    for line in start[: end.start()].decode("utf-8", "replace").splitlines()[1:]:
+    for line in start[: end.start()].decode("utf-8", "replace").split("\n")[1:]:
         name, mark, value = line.partition(":")
         if line.startswith("#"):
             continue
-        if not mark:
-            raise _DamagedError
         if value.startswith("="):
             is_segmentation = is_segmentation or name.startswith("Segment0_")
-        else:
-            fields[name.strip().lower()] = value.strip()
+        elif not mark or fields.setdefault(name.strip().lower(), value.strip()) != value.strip():
+            raise _DamagedError
     _refuse_elsewhere(fields)
     return fields, is_segmentation, end.end()
 
@@ -281,7 +279,7 @@ def _meta(start: bytes) -> Header:
             raise _DamagedError
         name, mark, value = start[place:end].decode("utf-8", "replace").partition("=")
         place = end + 1
-        if not mark or not name.strip():
+        if not mark or not name.strip() or name.strip() in fields:
             raise _DamagedError
         fields[name.strip()] = value.strip()
     if fields["ElementDataFile"].upper() != "LOCAL":
@@ -317,7 +315,9 @@ def _meta(start: bytes) -> Header:
 
 
 def _check_dimensions(sizes: Sequence[int], count: int) -> None:
-    if count != len(sizes) or count not in (2, 3, 4) or min(sizes) < 1:
+    if count != len(sizes):
+        raise _DamagedError
+    if count not in (2, 3, 4) or min(sizes) < 1:
         raise _NotReadError(
             "a scan has three axes, and a fourth for its sequences, and it has "
             f"{' x '.join(map(str, sizes[:8]))}"

@@ -81,7 +81,9 @@ def test_what_itk_writes_is_what_nibabel_reads_of_its_nifti(
 def test_layers_of_a_segmentation_become_one_mask(tmp_path: Path) -> None:
     layers = np.zeros((2, 2, 3, 4))
     layers[0, 0], layers[1, 1, 0] = 1, 2
-    name = nrrd(tmp_path / "a.seg.nrrd", layers, kind="uint8", lines=("Segment0_Name:=Edema",))
+    name = nrrd(
+        tmp_path / "a.seg.nrrd", layers, kind="uint8", lines=("Segment0_Name:=Edema\u2028x", "type:=y")
+    )
     assert read_itk(name).values.tolist() == (layers.max(axis=0) > 0)[None].tolist()
     assert read_itk_header(name).is_segmentation
 
@@ -160,15 +162,20 @@ BASE = ("ObjectType = Image", "NDims = 3", "DimSize = 4 4 4", "ElementType = MET
         ((*BASE, "ElementDataFile = LIST"), "its header names another file for the values; save"),
         (
             (*BASE[:1], "NDims = -1", *BASE[2:]),
-            "a fourth for its sequences, and it has 4 x 4",
+            "it is damaged, cut short or no volume",
         ),
-        ((*BASE[:1], "NDims = 2000000000", *BASE[2:]), "three axes, and a fourth for its sequences"),
+        ((*BASE[:1], "NDims = 2000000000", *BASE[2:]), "it is damaged, cut short or no volume"),
+        (
+            (*BASE[:1], "NDims = 1", "DimSize = 4", *BASE[3:]),
+            "a fourth for its sequences, and it has 4; save",
+        ),
         ((*BASE[:2], "DimSize = 4 0 4", *BASE[3:]), "three axes, and a fourth for its sequences"),
         ((*BASE[:3], "ElementType = MET_ASCII_CHAR"), "it holds MET_ASCII_CHAR, and a scan holds one number"),
         ((*BASE, "HeaderSize = -1"), "its values do not follow its header as bytes"),
         ((*BASE, "BinaryData = False"), "its values do not follow its header as bytes"),
         ((*BASE, "CompressedData = True"), "it is damaged, cut short or no volume"),
         ((*BASE, "TransformMatrix = 1 0"), "it is damaged, cut short or no volume"),
+        ((*BASE, "DimSize = 2 2 2"), "it is damaged, cut short or no volume"),
         (("x" * 200_000, *BASE), "it is damaged, cut short or no volume"),
     ],
 )
@@ -189,7 +196,8 @@ def test_metaimages_that_say_anything_else_are_refused(tmp_path: Path, lines: li
             "its values are stored as bzip2, and not as raw or",
         ),
         ("encoding: raw", "encoding: raw\nbyte skip: -1", "its header has a byte skip"),
-        ("dimension: 3", "dimension: 16", "a scan has three axes, and a fourth for its sequences"),
+        ("dimension: 3", "dimension: 16", "it is damaged, cut short or no volume"),
+        ("dimension: 3", "dimension: 3\nsizes: 4 3 2", "it is damaged, cut short or no volume"),
         ("type: int16", "type: block", "it holds block, and a scan holds one number a voxel"),
         (
             "left-posterior-superior",
