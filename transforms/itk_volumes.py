@@ -168,7 +168,11 @@ def _content(name: str, header: Header) -> bytes:
     """Return the bytes of the values, all of them, unpacked and checked."""
     with Path(name).open("rb") as file:
         file.seek(header.start)
-        content = _unpacked(file, header.needed) if header.is_compressed else file.read(header.needed)
+        if header.is_compressed:
+            content = _unpacked(file, header.needed)
+        else:
+            there = Path(name).stat().st_size - header.start
+            content = file.read(header.needed) if there >= header.needed else None
     if content is None or len(content) != header.needed:
         raise _damaged(name)
     return content
@@ -206,7 +210,7 @@ def _nrrd(start: bytes) -> Header:
         affine=affine,
         known=known,
         is_segmentation=is_segmentation,
-        kind=_kind(kind, fields["type"], is_big=fields.get("endian", "little").lower() == "big"),
+        kind=_kind(kind, fields["type"], is_big=_is_big(fields.get("endian", "little"))),
         channels_first=channel_axis == 0,
         is_compressed=encoding != "raw",
         start=place,
@@ -224,8 +228,8 @@ def _nrrd_fields(start: bytes) -> tuple[dict[str, str], bool, int]:
         name, mark, value = line.partition(":")
         if line.startswith("#"):
             continue
-        if value.startswith("="):
-            is_segmentation = is_segmentation or name.startswith("Segment0_")
+        if ":=" in line.partition(": ")[0]:  # words of whoever wrote it
+            is_segmentation = is_segmentation or line.startswith("Segment0_")
         elif not mark or fields.setdefault(name.strip().lower(), value.strip()) != value.strip():
             raise _DamagedError
     _refuse_elsewhere(fields)
@@ -243,12 +247,15 @@ def _refuse_elsewhere(fields: Mapping[str, str]) -> None:
 
 def _nrrd_geometry(fields: Mapping[str, str], sizes: Sequence[int]) -> tuple[Affine, bool, int | None]:
     """Return the affine, whether the sizes of voxels are known, and the axis of the channels."""
-    space = fields.get("space", "").lower()
-    if space not in _TO_RAS or fields.get("space dimension", "3") not in ("2", "3"):
+    space = fields.get("space", "").lower().removesuffix("-time")
+    if space not in _TO_RAS or fields.get("space dimension", "3") not in ("2", "3", "4"):
         raise _NotReadError(f"its space is {(space or fields.get('space dimension', ''))[:40]!r}")
+    if fields.keys() & {"axis mins", "axismins", "axis maxs", "axismaxs"}:
+        raise _NotReadError("its header tells where axes begin and end, and not where voxels lie")
     written = re.findall(r"none|\([^()]*\)", fields.get("space directions", ""))
     if written and len(written) != len(sizes):
         raise _NotReadError("its space directions are not one for each axis")
+    written = _without_time(written)
     kinds = fields.get("kinds", "").lower().split()
     others = [axis for axis, word in enumerate(written) if word == "none"]
     if not written:
@@ -270,6 +277,18 @@ def _nrrd_geometry(fields: Mapping[str, str], sizes: Sequence[int]) -> tuple[Aff
     return _affine(columns, origin, _TO_RAS[space]), known, others[0] if others else None
 
 
+def _without_time(written: list[str]) -> list[str]:
+    """Return the directions of axes with ``none`` for one of time, which stands across all of space."""
+    if len(written) != 4 or "none" in written:
+        return written
+    vectors = [[float(number) for number in words.strip("()").split(",")] for words in written]
+    if any(len(vector) != 4 for vector in vectors) or any(vector[3] for vector in vectors[:3]):
+        raise _NotReadError("it has four axes of space")
+    if any(vectors[3][:3]):
+        raise _NotReadError("it has four axes of space")
+    return [f"({','.join(words.strip('()').split(',')[:3])})" for words in written[:3]] + ["none"]
+
+
 def _meta(start: bytes) -> Header:
     fields: dict[str, str] = {}
     place = 0
@@ -284,12 +303,14 @@ def _meta(start: bytes) -> Header:
         fields[name.strip()] = value.strip()
     if fields["ElementDataFile"].upper() != "LOCAL":
         raise _NotReadError(ELSEWHERE)
-    if fields.get("HeaderSize", "0") != "0" or fields.get("BinaryData", "True").lower() != "true":
+    if fields.get("HeaderSize", "0") != "0" or not _is_true(fields.get("BinaryData", "True")):
         raise _NotReadError("its values do not follow its header as bytes")
     sizes = _numbers(fields["DimSize"], int)
     count = int(fields["NDims"])
     _check_dimensions(sizes, count)
     several = int(fields.get("ElementNumberOfChannels", "1"))
+    if several < 1:
+        raise _DamagedError
     if several > 1 and count == 4:
         raise _NotReadError("it has more than one axis that is none of space, or one in the middle")
     shape, channels = _parted([several, *sizes], 0) if count < 4 else _parted(sizes, 3)
@@ -307,9 +328,9 @@ def _meta(start: bytes) -> Header:
         known=told is not None,
         is_segmentation=False,
         kind=_kind(_META_TYPES.get(fields["ElementType"].removesuffix("_ARRAY")), fields["ElementType"],
-                   is_big=big.lower() == "true"),
+                   is_big=_is_true(big)),
         channels_first=count < 4,
-        is_compressed=fields.get("CompressedData", "False").lower() == "true",
+        is_compressed=_is_true(fields.get("CompressedData", "False")),
         start=place,
     )  # fmt: skip
 
@@ -322,6 +343,19 @@ def _check_dimensions(sizes: Sequence[int], count: int) -> None:
             "a scan has three axes, and a fourth for its sequences, and it has "
             f"{' x '.join(map(str, sizes[:8]))}"
         )
+
+
+def _is_true(word: str) -> bool:
+    """Return what a word of MetaImage says, of which the first letter counts."""
+    if word[:1].lower() not in ("t", "f", "1", "0"):
+        raise _DamagedError
+    return word[:1].lower() in ("t", "1")
+
+
+def _is_big(word: str) -> bool:
+    if word.lower() not in ("little", "big"):
+        raise _DamagedError
+    return word.lower() == "big"
 
 
 def _parted(sizes: Sequence[int], channel_axis: int | None) -> tuple[tuple[int, int, int], int]:
@@ -355,8 +389,8 @@ def _affine(
 
 def _vector(words: str) -> npt.NDArray[np.float64]:
     numbers = [float(word) for word in words.strip().strip("()").split(",")]
-    if len(numbers) > 3:
-        raise _NotReadError("its places have more than three numbers")
+    if len(numbers) > 4:
+        raise _NotReadError("its places have more than four numbers")
     return _padded(np.array(numbers))
 
 

@@ -331,7 +331,7 @@ def _collect_volumes(
         case, sequence = numbered.get(stem) or sequence_of_name(stem)
         key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
         parts = volumes.setdefault(key, {})
-        if sequence not in keys.CHANNELS and parts.get(sequence, path := place / stems[stem]) != path:
+        if sequence == UNKNOWN and parts.get(sequence, path := place / stems[stem]) != path:
             raise InputError(
                 f"Every study has a name of its own, but {parts[sequence]} and {path} are both {stem}; name "
                 "one of them."

@@ -153,7 +153,7 @@ def _shared_numbers(studies: Sequence[Whose]) -> frozenset[str]:
     names: dict[str, dict[str, frozenset[str]]] = {}
     for _, number, name, _ in studies:
         if number.casefold() not in NOBODY and _letters(name) not in NOBODY:
-            words = frozenset(re.findall(r"[^\W_]+", name.casefold()))
+            words = frozenset(re.findall(r"[^\W_]+", name.casefold())) - NOBODY - {"subject", "sub", "pat"}
             names.setdefault(number, {})[_letters(name)] = words
     shared = set()
     for number, called in names.items():

@@ -82,7 +82,10 @@ def test_layers_of_a_segmentation_become_one_mask(tmp_path: Path) -> None:
     layers = np.zeros((2, 2, 3, 4))
     layers[0, 0], layers[1, 1, 0] = 1, 2
     name = nrrd(
-        tmp_path / "a.seg.nrrd", layers, kind="uint8", lines=("Segment0_Name:=Edema\u2028x", "type:=y")
+        tmp_path / "a.seg.nrrd",
+        layers,
+        kind="uint8",
+        lines=("Segment0_Name:=Edema\u2028x", "type:=y", "a:b:=1", "a:c:=2"),
     )
     assert read_itk(name).values.tolist() == (layers.max(axis=0) > 0)[None].tolist()
     assert read_itk_header(name).is_segmentation
@@ -171,6 +174,9 @@ BASE = ("ObjectType = Image", "NDims = 3", "DimSize = 4 4 4", "ElementType = MET
         ),
         ((*BASE[:2], "DimSize = 4 0 4", *BASE[3:]), "three axes, and a fourth for its sequences"),
         ((*BASE[:3], "ElementType = MET_ASCII_CHAR"), "it holds MET_ASCII_CHAR, and a scan holds one number"),
+        ((*BASE, "ElementNumberOfChannels = 0"), "it is damaged, cut short or no volume"),
+        ((*BASE, "ElementNumberOfChannels = -1", "CompressedData = True"), "it is damaged, cut short"),
+        ((*BASE, "BinaryDataByteOrderMSB = yes"), "it is damaged, cut short or no volume"),
         ((*BASE, "HeaderSize = -1"), "its values do not follow its header as bytes"),
         ((*BASE, "BinaryData = False"), "its values do not follow its header as bytes"),
         ((*BASE, "CompressedData = True"), "it is damaged, cut short or no volume"),
@@ -195,6 +201,8 @@ def test_metaimages_that_say_anything_else_are_refused(tmp_path: Path, lines: li
             "encoding: bzip2",
             "its values are stored as bzip2, and not as raw or",
         ),
+        ("endian: little", "endian: middle", "it is damaged, cut short or no volume"),
+        ("encoding: raw", "encoding: raw\naxis mins: 1 2 3", "tells where axes begin and end, and not where"),
         ("encoding: raw", "encoding: raw\nbyte skip: -1", "its header has a byte skip"),
         ("dimension: 3", "dimension: 16", "it is damaged, cut short or no volume"),
         ("dimension: 3", "dimension: 3\nsizes: 4 3 2", "it is damaged, cut short or no volume"),
@@ -248,6 +256,26 @@ def test_channels_may_come_last_in_nrrd(tmp_path: Path, kinds: str) -> None:
     words = words.replace("(0,0,5)", "(0,0,5) none").replace("kinds: list domain domain domain\n", kinds)
     path.write_bytes(words.encode() + b"\n\n" + values.transpose(1, 2, 3, 0).astype("<i2").tobytes(order="F"))
     assert np.array_equal(read_itk(str(path)).values, values)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_volumes_one_after_the_other_are_channels_as_itk_writes_them(tmp_path: Path, ending: str) -> None:
+    values = counted(2, 5, 4, 3).astype(np.int16)  # as ITK's arrays lie: the last axis is the first
+    image = itk.image_from_array(values)
+    image.SetSpacing([2.0, 3.0, 5.0, 60.0])
+    image.SetOrigin([10.0, 20.0, 30.0, 0.0])
+    itk.imwrite(image, str(tmp_path / f"a{ending}"))
+    volume = read_itk(str(tmp_path / f"a{ending}"))
+    assert np.array_equal(volume.values, values.transpose(0, 3, 2, 1))
+    assert np.allclose(volume.affine, [[-2, 0, 0, -10], [0, -3, 0, -20], [0, 0, 5, 30], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("word", ["True", "T", "1", "true"])
+def test_words_of_metaimage_that_say_yes(tmp_path: Path, word: str) -> None:
+    values = np.arange(64, dtype=">i2")
+    base = (*BASE[:3], "ElementType = MET_SHORT", f"BinaryDataByteOrderMSB = {word}")
+    name = meta(tmp_path / "a.mha", *base, f"CompressedData = {word}", values=zlib.compress(values.tobytes()))
+    assert read_itk(name).values.ravel(order="F").tolist() == list(range(64))
 
 
 @pytest.mark.parametrize(

@@ -785,6 +785,16 @@ def test_a_sequence_of_another_person_is_not_taken(tmp_path: Path) -> None:
             assert found == wanted
 
 
+@pytest.mark.parametrize("others", [("t2", "adc"), ("t2", "dwi", "adc", "t1")])
+def test_further_sequences_are_left_aside(tmp_path: Path, others: tuple[str, ...]) -> None:
+    for name in ("flair", *others):
+        volume(tmp_path / f"anna_{name}.nii.gz")
+    (record,) = find_studies_to_predict([tmp_path])
+    assert record[keys.PATIENT] == "anna"
+    files = [tmp_path / f"anna_{name}.nii.gz" for name in ("flair", *others)]
+    assert find_studies_to_predict(files)[0][keys.IMAGE] == record[keys.IMAGE]
+
+
 def test_of_twins_predict_takes_the_one_that_training_takes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -827,6 +837,7 @@ def test_words_of_sequences_are_no_persons(tmp_path: Path, words: tuple[str, ...
         (("Doe^Anna", "Roe^Anna"), 1),
         (("Doe", "Roe"), 1),
         (("P10", "P11", "P12"), 3),
+        (("Subject^01", "Subject^02", "Subject^03"), 3),
     ],
 )
 def test_one_number_with_several_names_is_one_person_unless_nothing_is_alike(
