@@ -229,11 +229,10 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
             unread[0], and_more(len(unread)),
         )  # fmt: skip
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
-    volumes = _without_extras(volumes)
     labels: dict[str, str] = {}
     if described or any(UNKNOWN not in parts for parts in volumes.values()):
         labels = _labels_of(folder, without)
-        volumes = _without_labels(volumes, set(labels.values()))
+        volumes = _without_extras(_without_labels(volumes, set(labels.values())))
     if described or any(UNKNOWN not in parts for parts in volumes.values()):
         named = [_with_label(record, labels) for record in described]
         named += [_with_label(_named_by_sequence(*item), labels) for item in sorted(volumes.items())]

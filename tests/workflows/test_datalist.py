@@ -1513,7 +1513,7 @@ def test_whatever_says_when_tells_the_person_above(person: str, between: str):
 @pytest.mark.parametrize("end", ["tumor", "GT", "ground_truth", "manual"])
 @pytest.mark.parametrize("scans", [("{}",), ("{}_t1", "{}_flair")])
 def test_a_label_may_be_called_after_its_scan_in_other_words(
-    tmp_path: Path, end: str, scans: tuple[str, ...]
+    tmp_path: Path, end: str, scans: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ):
     for person in ("P1", "P2"):
         for name in (*scans, f"{{}}_{end}"):
@@ -1523,6 +1523,7 @@ def test_a_label_may_be_called_after_its_scan_in_other_words(
     assert [(case["patient"], Path(case["label"]).name) for case in cases] == wanted
     studies = find_studies_to_predict([tmp_path])
     assert [(one["patient"], Path(one["label"]).name) for one in studies] == wanted
+    assert "not used" not in caplog.text
 
 
 def test_words_of_labels_alone_are_scans(tmp_path: Path):
