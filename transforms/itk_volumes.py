@@ -19,13 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .space import Affine, check_affine, check_shape
-from .volume import Volume, compact
+from .volume import Volume, check_bytes, compact, require_volume
 
 ITK_ENDINGS: Final = (".nrrd", ".mha")
 """File endings that are read as one volume each, header and values in one file."""
-
-LARGEST_BYTES: Final = 1 << 29
-"""Of the values as they are stored."""
 
 LONGEST_HEADER: Final = 1 << 20
 """Bytes; one of a segmentation has some hundred a segment."""
@@ -122,11 +119,7 @@ def read_itk(name: str) -> Volume:
         ValueError: the file is damaged, cut short, too large, or holds something else than a scan.
     """
     header = read_itk_header(name)
-    if header.needed > LARGEST_BYTES:
-        raise ValueError(
-            f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
-            f"{header.needed >> 20} MiB; save it with 16 bits a voxel."
-        )
+    check_bytes(header.needed, name)
     content = _content(name, header)
     flat = np.frombuffer(content, header.kind)
     if header.channels_first:
@@ -147,8 +140,7 @@ def read_itk_header(name: str) -> Header:
         ValueError: it is damaged, its values lie in another file, or no scan of a head can have its shape or
             its affine.
     """
-    if not Path(name).is_file():
-        raise FileNotFoundError(f"Expected a volume at {name}, but there is none; check the path.")
+    require_volume(name)
     with Path(name).open("rb") as file:
         start = file.read(LONGEST_HEADER)
     try:
@@ -282,9 +274,8 @@ def _without_time(written: list[str]) -> list[str]:
     if len(written) != 4 or "none" in written:
         return written
     vectors = [[float(number) for number in words.strip("()").split(",")] for words in written]
-    if any(len(vector) != 4 for vector in vectors) or any(vector[3] for vector in vectors[:3]):
-        raise _NotReadError("it has four axes of space")
-    if any(vectors[3][:3]):
+    leaning = [*(vector[3:] for vector in vectors[:3]), vectors[3][:3]]
+    if any(len(vector) != 4 for vector in vectors) or any(map(any, leaning)):
         raise _NotReadError("it has four axes of space")
     return [f"({','.join(words.strip('()').split(',')[:3])})" for words in written[:3]] + ["none"]
 

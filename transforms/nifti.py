@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .space import Affine, check_affine, check_shape
-from .volume import Volume, compact
+from .volume import Volume, check_bytes, compact, require_volume
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 """File endings that are read as one volume each."""
@@ -22,9 +22,6 @@ SIZE_UNKNOWN = "voxel size unknown"
 
 HEADER_BYTES = 348
 """Of NIfTI-1; that of NIfTI-2 is longer."""
-
-LARGEST_BYTES = 1 << 29
-"""Of the values as they are stored."""
 
 
 def is_nifti(name: str) -> bool:
@@ -42,8 +39,7 @@ def read_nifti(name: str) -> Volume:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, cut short, too large, or holds something else than a scan.
     """
-    if not Path(name).is_file():
-        raise FileNotFoundError(f"Expected a volume at {name}, but there is none; check the path.")
+    require_volume(name)
     try:
         image = _open(name)
         affine, known = _geometry(image)
@@ -108,11 +104,7 @@ def _check_kind(kind: np.dtype[Any], name: str) -> None:
 def _check_length(image: Any, kind: np.dtype[Any], shape: tuple[int, ...], name: str) -> None:
     """Refuse a file that cannot hold what its header says, or should not."""
     needed = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    if needed > LARGEST_BYTES:
-        raise ValueError(
-            f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
-            f"{needed >> 20} MiB; save it with 16 bits a voxel."
-        )
+    check_bytes(needed, name)
     if image.dataobj.offset < HEADER_BYTES:
         raise ValueError(
             f"The values of a NIfTI file stand behind its header, but {name} is the header of a pair; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from .space import Affine, resample_to
 class RefusalError(ValueError):
     """One sentence about a file that cannot be used; nothing is to be wrapped around it."""
 
+
+LARGEST_BYTES = 1 << 29
+"""Of the values of a volume as they are stored."""
 
 SAME_GRID = 1e-3
 """Affines whose numbers differ by less, in mm, lie on one grid."""
@@ -38,6 +42,29 @@ class Volume:
     name: str
     spacing_known: bool = True
     notes: tuple[str, ...] = ()
+
+
+def require_volume(name: str) -> None:
+    """Raise where there is no file.
+
+    Raises:
+        FileNotFoundError: see above.
+    """
+    if not Path(name).is_file():
+        raise FileNotFoundError(f"Expected a volume at {name}, but there is none; check the path.")
+
+
+def check_bytes(needed: int, name: str) -> None:
+    """Refuse values that no memory should be reserved for.
+
+    Raises:
+        ValueError: the header asks for more than ``LARGEST_BYTES``.
+    """
+    if needed > LARGEST_BYTES:
+        raise ValueError(
+            f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
+            f"{needed >> 20} MiB; save it with 16 bits a voxel."
+        )
 
 
 def join(volumes: Sequence[Volume], sequences: Sequence[str]) -> Volume:

@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .itk_volumes import ITK_ENDINGS, is_itk, is_slicer_label, read_itk, read_itk_header
-from .nifti import NIFTI_ENDINGS, is_nifti, read_nifti, read_nifti_geometry
+from .itk_volumes import is_itk, is_slicer_label, read_itk, read_itk_header
+from .nifti import is_nifti, read_nifti, read_nifti_geometry
 from .space import Affine, turn_like, uncropped
 from .volume import Volume
-
-ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS)
-"""File endings that are read as one volume each."""
 
 
 def is_volume_file(name: str) -> bool:

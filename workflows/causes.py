@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from . import machine
@@ -46,6 +47,12 @@ def users_fault(error: BaseException) -> str | None:
 def is_last(error: BaseException) -> bool:
     """Return whether nothing more can be done by this process, whatever it is given."""
     return any((kind := machine.kind_of(link)) and kind.lasts for link in _chain(error))
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a disk without room is behind an error."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    return any(isinstance(link, OSError) and link.errno in numbers for link in _chain(error))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

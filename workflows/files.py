@@ -45,17 +45,6 @@ class OurFaultError(InputError):
     """
 
 
-def is_full(error: BaseException | None) -> bool:
-    """Return whether an error, or one behind it, is that of a disk without room."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:  # what was raised again may stand behind itself
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        seen.append(error)
-        error = error.__cause__ or error.__context__
-    return False
-
-
 def could_not_write(path: str | os.PathLike[str], error: OSError) -> InputError:
     """Return the sentence about a path that could not be written: why, and what would work."""
     way_out = _WAYS_OUT.get(error.errno or 0, "Choose another output folder.")

@@ -242,7 +242,7 @@ def read_sidecar(volume: Path) -> dict[str, Any] | None:
     """Return what the JSON file beside a volume says, in the words and units of DICOM; None without one.
 
     Args:
-        volume: ``name.nii`` or ``name.nii.gz``; the file is ``name.json``.
+        volume: such as ``name.nii.gz``; the file is ``name.json``.
     """
     try:
         content = json.loads((volume.parent / f"{stem_of(volume.name)}.json").read_text(encoding="utf-8"))

@@ -76,7 +76,7 @@ class Truth:
 def choose_truth(
     study: DicomStudy, volumes: Sequence[Path], flair: Series, wanted: str | None
 ) -> tuple[Truth | None, list[str]]:
-    """Choose the truth of a study: a DICOM Segmentation or contours of it, or a NIfTI label beside it.
+    """Choose the truth of a study: a DICOM Segmentation or contours of it, or a label beside it.
 
     Args:
         study: whose series are looked at.
@@ -162,7 +162,7 @@ def read_truth(truth: Truth, flair: Volume, segments: Sequence[str]) -> FoundMas
         label = read_volume(truth.file)
         if label.values.shape[0] != 1 or segments:
             raise InputError(
-                f"The truth of a volume is one mask, whose values but 0 all count, but {truth.file} has "
+                f"A truth is one mask, whose values but 0 all count, but {truth.file} has "
                 f"{label.values.shape[0]} channels, and --segment names parts of DICOM Segmentations; "
                 "leave --segment out, or save one mask."
             )

@@ -121,13 +121,11 @@ def _other_sequences(study: Study) -> list[Fault]:
 
 
 def _overlay_faults(study: Study) -> Iterator[Fault]:
+    from ..transforms import volume_files  # the transforms bring MONAI along: for volumes only
     from ..transforms.volume import join
-    from ..transforms.volume_files import (
-        read_volume as read_one,
-    )  # the transforms bring MONAI along: for volumes only
 
     try:
-        joined = join([read_one(file) for file in study.parts], study.sequences)
+        joined = join([volume_files.read_volume(file) for file in study.parts], study.sequences)
     except ValueError as error:
         rule, _, _ = str(error).partition("; ")
         file = next((part for part in study.parts if part in rule and part != study.volume), study.parts[0])

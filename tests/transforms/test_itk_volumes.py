@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from gliomaseg.transforms import LoadStudyd, keys
-from gliomaseg.transforms.itk_volumes import is_itk, read_itk, read_itk_header
+from gliomaseg.transforms.itk_volumes import ITK_ENDINGS, is_itk, read_itk, read_itk_header
+from gliomaseg.transforms.nifti import NIFTI_ENDINGS
 from gliomaseg.transforms.volume_files import read_geometry, read_shape, read_volume
+from gliomaseg.workflows import volume_names
+from gliomaseg.workflows.masks import VOLUME_ENDINGS
 
 LPS = np.array([[0.0, 2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, 20.0], [0.0, 0.0, 5.0, 30.0], [0, 0, 0, 1]])
 """Indices to mm in LPS: the first axis runs to anterior."""
@@ -201,6 +204,9 @@ def test_metaimages_that_say_anything_else_are_refused(tmp_path: Path, lines: li
             "encoding: bzip2",
             "its values are stored as bzip2, and not as raw or",
         ),
+        ("(10,20,30)", "(1,2,3,4,5)", "its places have more than four numbers; save it again"),
+        ("(0,0,5)", "(0,0,5) none", "its space directions are not one for each axis; save it again"),
+        ("kinds: domain domain domain", "space dimension: 5", "its space is"),
         ("endian: little", "endian: middle", "it is damaged, cut short or no volume"),
         ("encoding: raw", "encoding: raw\naxis mins: 1 2 3", "tells where axes begin and end, and not where"),
         ("encoding: raw", "encoding: raw\nbyte skip: -1", "its header has a byte skip"),
@@ -270,6 +276,26 @@ def test_volumes_one_after_the_other_are_channels_as_itk_writes_them(tmp_path: P
     assert np.allclose(volume.affine, [[-2, 0, 0, -10], [0, -3, 0, -20], [0, 0, 5, 30], [0, 0, 0, 1]])
 
 
+def test_four_axes_in_space_are_refused(tmp_path: Path) -> None:
+    path = Path(nrrd(tmp_path / "a.nrrd", counted(3, 2, 3, 4)))
+    start, _, values = path.read_bytes().partition(b"\n\n")
+    for written, words in (
+        (b"space directions: (1,0,0,1) (0,1,0,0) (0,0,1,0) (0,0,0,1)", "it has four axes of space; save it"),
+        (b"space directions: (1,0,0) (0,1,0) (0,0,1) (0,0,1)", "it has four axes of space; save it again"),
+        (
+            b"space directions: none (0,1,0) none (0,0,1)",
+            "more than one axis that is none of space, or one in",
+        ),
+    ):
+        lines = [written if line.startswith(b"space directions") else line for line in start.split(b"\n")]
+        path.write_bytes(b"\n".join(lines) + b"\n\n" + values)
+        with pytest.raises(ValueError, match=words):
+            read_itk(str(path))
+    name = meta(tmp_path / "a.mha", "NDims = 4", "DimSize = 2 2 2 2", "ElementNumberOfChannels = 2", BASE[3])
+    with pytest.raises(ValueError, match="more than one axis that is none of space"):
+        read_itk(name)
+
+
 @pytest.mark.parametrize("word", ["True", "T", "1", "true"])
 def test_words_of_metaimage_that_say_yes(tmp_path: Path, word: str) -> None:
     values = np.arange(64, dtype=">i2")
@@ -298,6 +324,11 @@ def test_other_refusals(tmp_path: Path) -> None:
     (tmp_path / "b.nrrd").write_bytes(large)
     with pytest.raises(ValueError, match=r"the header of .*b\.nrrd says 1000 x 1000 x 900; it is damaged"):
         read_itk(str(tmp_path / "b.nrrd"))
+    many = Path(sizes).read_bytes().replace(b"2 3 4", b"512 512 300").replace(b"int16", b"double")
+    (tmp_path / "c.nrrd").write_bytes(many)
+    words = r"at most 512 MiB, but the header of .*c\.nrrd asks for 600 MiB; save it with 16 bits a voxel"
+    with pytest.raises(ValueError, match=words):
+        read_itk(str(tmp_path / "c.nrrd"))
     flat = LPS.copy()
     flat[:, 2] = flat[:, 1]
     with pytest.raises(ValueError, match=r"volume in .*flat\.nrrd point in one direction by its header"):
@@ -347,6 +378,8 @@ def test_what_was_not_cropped_out_of_the_scan_stays_as_it_is(tmp_path: Path, shi
 
 
 def test_endings() -> None:
+    assert set(volume_names.ENDINGS) == {*NIFTI_ENDINGS, *ITK_ENDINGS}
+    assert {*volume_names.ENDINGS, ".seg.nrrd"} == set(VOLUME_ENDINGS)
     assert [is_itk(name) for name in ("a.nrrd", "a.SEG.NRRD", "a.mha", "a.mhd", "a.nii.gz")] == [
         True, True, True, False, False,
     ]  # fmt: skip

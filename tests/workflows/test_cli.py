@@ -115,15 +115,15 @@ with cli._loading():
 
 
 @pytest.mark.parametrize(
-    ("act", "said"),
+    "act",
     [
-        ("os.kill(os.getpid(), signal.SIGTERM)", "Interrupted. Give the same command again.\n"),
-        ("os.kill(os.getpid(), signal.SIGINT)", "Interrupted. Give the same command again.\n"),
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "os.kill(os.getpid(), signal.SIGINT)",
         # Python drops what is raised while it clears up an object
-        ("Last.__del__ = lambda _: os.kill(os.getpid(), signal.SIGTERM)", "Interrupted. Give the same"),
+        "Last.__del__ = lambda _: os.kill(os.getpid(), signal.SIGTERM)",
     ],
 )
-def test_a_signal_is_told_of_and_never_lost(tmp_path: Path, act: str, said: str) -> None:
+def test_a_signal_is_told_of_and_never_lost(act: str) -> None:
     code = f"""
 import os, signal, sys
 from gliomaseg.workflows import cli, doctor
@@ -139,7 +139,7 @@ cli.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130
-    assert done.stderr.startswith(said) or done.stderr.endswith(f"{said} command again.\n")
+    assert done.stderr.endswith("Interrupted. Give the same command again.\n")
 
 
 def test_signals_are_handled_as_before_when_packages_are_loaded() -> None:
