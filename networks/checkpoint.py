@@ -3,7 +3,7 @@
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +83,37 @@ def read_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[dict
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return _from_seed(state), origin
+
+
+def mean_state(states: Sequence[State], shares: Sequence[float] | None = None) -> dict[str, Tensor]:
+    """Return the mean of the weights of one network, weight by weight; whole numbers are those of the first.
+
+    Args:
+        states: state dicts with the same names and shapes.
+        shares: how much each counts, above 0; None counts all alike.
+
+    Raises:
+        ValueError: there is none, or as many shares as states are not given.
+
+    Example:
+        >>> mean_state([{"a": torch.tensor(1.0)}, {"a": torch.tensor(4.0)}], [2, 1])
+        {'a': tensor(2.)}
+    """
+    shares = [1.0] * len(states) if shares is None else shares
+    if not states or len(shares) != len(states):
+        raise ValueError(
+            f"A mean needs one share for each of one state dict or more, got {len(shares)} shares for "
+            f"{len(states)}."
+        )
+    parts = torch.tensor(shares, dtype=torch.float64) / sum(shares)
+    return {
+        name: sum(part * state[name].double() for part, state in zip(parts, states, strict=True)).to(
+            value.dtype
+        )
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
 
 
 def form_of(path: Path) -> str | None:

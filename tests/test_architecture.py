@@ -46,7 +46,7 @@ ORDER = [
     "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
     "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning",
-    "bundle_code", "bundle_metadata", "budget", "run",
+    "bundle_code", "bundle_metadata", "budget", "run", "federation",
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others

@@ -105,7 +105,7 @@ def train(options: TrainOptions) -> Evaluation:
     """
     with contextlib.ExitStack() as stack:
         try:
-            datalist = _begin(options, stack)
+            datalist = begin(options, stack)
         except KeyboardInterrupt as stop:
             raise NotBegun from stop
         started = time.monotonic()
@@ -116,8 +116,16 @@ def train(options: TrainOptions) -> Evaluation:
         return finish(options.output, datalist, device_of(_config_of(options.output)))
 
 
-def _begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
-    """Check what is asked for and write it down; return the datalist."""
+def begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
+    """Check what is asked for and write it down; return the datalist.
+
+    Args:
+        options: of the run.
+        stack: keeps others out of the run folder until it is closed.
+
+    Raises:
+        InputError: the data, the config or the folder cannot be used; nothing is written then.
+    """
     _check_folder(options)
     parser = read_train_config(options)
     pick_device(device_of(parser.get()))

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gliomaseg.networks.checkpoint import read_state
+from gliomaseg.networks.checkpoint import mean_state, read_state
 from gliomaseg.workflows import files
 from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.files import InputError
@@ -64,17 +62,6 @@ def average_runs(run: Path, cell: Cell, recipe: Recipe, members: Sequence[Path])
         },
     )
     mark_finished(run, spent)
-
-
-def mean_state(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Return the mean of state dicts of one network; whole numbers are those of the first."""
-    first = states[0]
-    return {
-        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(value.dtype)
-        if value.is_floating_point()
-        else value
-        for name, value in first.items()
-    }
 
 
 def _base(member: Path, origin: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,0 +1,222 @@
+"""The patients of several sites in, one network that all of them trained out; no scan leaves its site.
+
+In a round every site trains the common weights on its own patients. The mean of what comes back, each site by
+its number of training patients, is the next common weights: FedAvg (McMahan et al., AISTATS 2017). A site is
+a run folder with MONAI's ``MonaiAlgo`` in front of it. NVIDIA FLARE carries weights between hospitals, and
+``federate`` between folders of one machine (docs/how-to/federated.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.fl.client import MonaiAlgo
+from monai.fl.utils.constants import ExtraItems
+from monai.fl.utils.exchange_object import ExchangeObject
+from torch import Tensor, nn
+
+from ..networks import deployed
+from ..networks.checkpoint import fill_network, mean_state
+from . import files
+from .evaluate import Evaluation
+from .files import InputError
+from .memory import keep_freed_memory
+from .models import configs_folder
+from .run import TrainOptions, add_minutes, begin, device_of, finish
+
+logger = logging.getLogger(__name__)
+
+MIXIN = "federated.yaml"
+"""Config with what a site of a federation does otherwise than a training of its own."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A hospital, or whoever keeps patients: its run folder, and the trainer that stays with them.
+
+    Attributes:
+        name: for messages.
+        folder: its run folder.
+        datalist: its patients, with absolute paths.
+        algo: MONAI's client, initialized.
+    """
+
+    name: str
+    folder: Path
+    datalist: Mapping[str, Any]
+    algo: MonaiAlgo
+
+    @property
+    def patients(self) -> int:
+        """Number of training patients."""
+        return len(self.datalist["training"])
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of a round."""
+        return int(self.algo.local_epochs * len(self._trainer.data_loader))
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Copy of the weights as they are at the site now, on the CPU."""
+        state = self._trainer.network.state_dict()
+        return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
+
+    def train(self, weights: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Train the common weights for a round.
+
+        Args:
+            weights: of all sites, tensors or arrays by name.
+
+        Returns:
+            The weights after the round.
+
+        Raises:
+            InputError: these are weights of another network, or some that come or go are not finite.
+            KeyboardInterrupt: it was stopped.
+        """
+        common = self._take(weights)
+        started = time.monotonic()
+        try:
+            self.algo.train(ExchangeObject(weights={name: value.numpy() for name, value in common.items()}))
+        finally:
+            add_minutes(self.folder, (time.monotonic() - started) / 60)
+        trained = self.weights
+        _require_finite(trained, f"The training of {self.name}", "learning_rate")
+        return trained
+
+    def finish(self, weights: Mapping[str, Any]) -> Evaluation:
+        """Keep the common weights in the run folder, fit their temperature, and evaluate them at the site.
+
+        Args:
+            weights: of the last round.
+
+        Returns:
+            The evaluation of the site's validation patients; the folder is then a run like any other.
+
+        Raises:
+            InputError: these are weights of another network, or not finite.
+        """
+        self._take(weights)
+        state = deployed(self._trainer.network).state_dict()
+        files.save_tensors(self.folder / "models" / "model.pt", state)
+        return finish(self.folder, self.datalist, device_of(self.algo.train_workflow.parser.get()))
+
+    @property
+    def _trainer(self) -> Any:
+        return self.algo.trainer
+
+    def _take(self, weights: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Put weights that came from elsewhere into the network."""
+        common = {name: torch.as_tensor(value).cpu() for name, value in weights.items()}
+        network: nn.Module = self._trainer.network
+        try:
+            fill_network(network, common, f"the weights that came to {self.name}")
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        _require_finite(common, f"What came to {self.name}", "learning_rate")
+        return common
+
+
+@contextlib.contextmanager
+def open_site(name: str, options: TrainOptions, rounds: int, local_epochs: int = 1) -> Iterator[Site]:
+    """Make a run folder of a site's patients, and wait there for common weights.
+
+    Args:
+        name: of the site, for messages.
+        options: of the run. The epochs of its settings are not asked for: they are rounds x local_epochs.
+        rounds: of the federation, over which the learning rate falls.
+        local_epochs: passes over the site's draws in a round.
+
+    Yields:
+        The site; nobody else may write into its folder meanwhile.
+
+    Raises:
+        InputError: the data, the config or the folder cannot be used, or a number is below 1.
+    """
+    for what, number in (("rounds", rounds), ("local epochs", local_epochs)):
+        if number < 1:
+            raise InputError(f"A federation has 1 or more {what}, but {number} was asked for.")
+    if "epochs" in options.settings:
+        raise InputError(
+            "The epochs of a federation are its rounds times the local epochs, but epochs="
+            f"{options.settings['epochs']} is set as well; leave it out."
+        )
+    settings = {**options.settings, "epochs": rounds * local_epochs}
+    mixins = (*options.extra_configs, configs_folder() / MIXIN)
+    with contextlib.ExitStack() as stack:
+        datalist = begin(replace(options, settings=settings, extra_configs=mixins), stack)
+        keep_freed_memory()
+        algo = _client(name, options.output, local_epochs)
+        stack.callback(algo.finalize)
+        yield Site(name, options.output, datalist, algo)
+
+
+def federate(sites: Sequence[Site], rounds: int) -> dict[str, Tensor]:
+    """Train the sites of one machine together, one after the other in every round.
+
+    Args:
+        sites: that have been opened for as many rounds; all begin with the weights of the first.
+        rounds: how often weights are averaged.
+
+    Returns:
+        The common weights after the last round.
+
+    Raises:
+        InputError: there are no sites, or their networks differ.
+        KeyboardInterrupt: it was stopped.
+    """
+    if not sites:
+        raise InputError("A federation needs one site or more, got none.")
+    weights = sites[0].weights
+    for number in range(1, rounds + 1):
+        logger.info("round %d of %d", number, rounds)
+        trained = [site.train(weights) for site in sites]
+        weights = mean_state(trained, [site.patients for site in sites])
+    return weights
+
+
+def _client(name: str, folder: Path, local_epochs: int) -> MonaiAlgo:
+    """Return MONAI's client of a run folder that has been prepared, initialized."""
+    workflow = ConfigWorkflow(
+        config_file=str(folder / "configs" / "train.json"),
+        meta_file=None,
+        logging_file=False,
+        workflow_type="train",
+        bundle_root=str(folder),
+    )
+    algo = MonaiAlgo(
+        bundle_root=str(folder),
+        local_epochs=local_epochs,
+        send_weight_diff=False,
+        train_workflow=workflow,
+        config_evaluate_filename=None,
+        disable_ckpt_loading=False,
+    )
+    with warnings.catch_warnings():  # its config was written here, and has not come from a server
+        warnings.filterwarnings("ignore", "executing the bundle config", UserWarning)
+        algo.initialize({ExtraItems.CLIENT_NAME: name})
+    return algo
+
+
+def _require_finite(state: Mapping[str, Tensor], what: str, setting: str) -> None:
+    """Refuse weights with numbers that are not finite, before they spoil those of everybody.
+
+    Raises:
+        InputError: with the name of the first.
+    """
+    bad = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
+    if bad is not None:
+        raise InputError(
+            f"{what} has numbers that are not finite, first in {bad}; lower {setting}, and begin again from "
+            "the weights of the round before."
+        )
