@@ -44,6 +44,7 @@ from .quality.lock import PATH as LOCK
 from .quality.lock import read_lock
 from .quality.page import table
 from .quality.protocols import FOLD_NAMES, Split, split_for
+from .quality.rows import BOOTSTRAP
 
 FORMAT: Final = "gliomaseg-federated/1"
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "federated"
@@ -237,15 +238,15 @@ def part(cells: Sequence[Mapping[str, Any]]) -> str:
     found = pooled(cells)
     base = found[TOGETHER]
     lines = []
-    for name, dices in found.items():
-        low, high = bootstrap_interval(list(dices.values()))
+    for way, dices in found.items():
+        low, high = bootstrap_interval([dices[name] for name in sorted(dices)], BOOTSTRAP, 0)
         spread = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         lines.append(
             (
-                WORDS.get(name, name),
+                WORDS.get(way, way),
                 str(len(dices)),
                 f"{mean_of(dices):.3f}{spread}",
-                "" if name == TOGETHER else _less(base, dices),
+                "" if way == TOGETHER else _less(base, dices),
             )
         )
     first = cells[0]

@@ -52,14 +52,14 @@ def test_the_json_form_is_generated_from_the_yaml(name: str) -> None:
     assert generated == ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml"))
 
 
-@pytest.mark.parametrize("name", ["evaluate", "smoke", "multi_gpu_train"])
+@pytest.mark.parametrize("name", ["evaluate", "federated", "smoke", "multi_gpu_train"])
 def test_a_mixin_changes_only_ids_that_train_has_or_that_are_new_at_the_top(name: str) -> None:
     known = set(all_ids(ConfigParser.load_config_file(str(TRAIN))))
     for key in ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml")):
         assert key.lstrip("+") in known or "::" not in key, key
 
 
-@pytest.mark.parametrize("name", ["train", "inference", "evaluate", "smoke", "multi_gpu_train"])
+@pytest.mark.parametrize("name", ["train", "inference", "evaluate", "federated", "smoke", "multi_gpu_train"])
 def test_a_config_opens_with_what_it_does_and_how_to_run_it(name: str) -> None:
     head = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").split("\n\n")[0]
     assert head.startswith("# ")

@@ -120,7 +120,7 @@ class Site:
         common = {name: torch.as_tensor(value).cpu() for name, value in weights.items()}
         network: nn.Module = self._trainer.network
         try:
-            fill_network(network, common, f"the weights that came to {self.name}")
+            fill_network(network, common, f"what came to {self.name}")
         except ValueError as error:
             raise InputError(str(error)) from error
         _require_finite(common, f"What came to {self.name}", "learning_rate")
@@ -187,6 +187,7 @@ def federate(sites: Sequence[Site], rounds: int) -> dict[str, Tensor]:
 
 def _client(name: str, folder: Path, local_epochs: int) -> MonaiAlgo:
     """Return MONAI's client of a run folder that has been prepared, initialized."""
+    logging.getLogger(MonaiAlgo.__module__).setLevel(logging.WARNING)  # four lines for each site and round
     workflow = ConfigWorkflow(
         config_file=str(folder / "configs" / "train.json"),
         meta_file=None,
