@@ -63,7 +63,7 @@ def check_bytes(needed: int, name: str) -> None:
     if needed > LARGEST_BYTES:
         raise ValueError(
             f"A volume takes at most {LARGEST_BYTES >> 20} MiB, but the header of {name} asks for "
-            f"{needed >> 20} MiB; save it with 16 bits a voxel."
+            f"{-(-needed >> 20)} MiB; save it with fewer voxels, or fewer bits for each."
         )
 
 

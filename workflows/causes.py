@@ -52,16 +52,21 @@ def is_last(error: BaseException) -> bool:
 def is_full(error: BaseException) -> bool:
     """Return whether a disk without room is behind an error."""
     numbers = (errno.ENOSPC, errno.EDQUOT)
-    return any(isinstance(link, OSError) and link.errno in numbers for link in _chain(error))
+    return any(isinstance(link, OSError) and link.errno in numbers for link in _chain(error, hidden=True))
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """Return an error and what it came from, the last first; one raised again may come from itself."""
+def _chain(error: BaseException, *, hidden: bool = False) -> list[BaseException]:
+    """Return an error and what it came from, the last first; one raised again may come from itself.
+
+    Args:
+        error: the last.
+        hidden: whether what ``raise ... from None`` hides from people counts too.
+    """
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        link = link.__cause__ or (link.__context__ if hidden or not link.__suppress_context__ else None)
     return chain
 
 

@@ -19,7 +19,14 @@ from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import find_volume_studies, holds_labels, is_label, labels_beside, scan_name
+from .nifti_folder import (
+    find_volume_studies,
+    holds_labels,
+    is_label,
+    labels_beside,
+    of_programs,
+    scan_name,
+)
 from .sequence_files import channel_count, channels_of_names
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .sidecars import Described, described_studies
@@ -322,7 +329,10 @@ def _collect_volumes(
 ) -> None:
     """Sort the scans of a folder by the case and the sequence that their names tell."""
     stems = _one_of_each(place, names)
-    scans = [stem for stem in stems if not is_label(stem)]
+    made = of_programs(list(stems))
+    for stem in made:
+        logger.warning("%s is by its name what a program made of the scan beside it", place / stems[stem])
+    scans = [stem for stem in stems if not is_label(stem) and stem not in made]
     numbered = channels_of_names(
         place, scans, {*labels_beside(place), *(scan_name(stem) for stem in stems if is_label(stem))}
     )
@@ -335,7 +345,14 @@ def _collect_volumes(
                 f"Every study has a name of its own, but {parts[sequence]} and {path} are both {stem}; name "
                 "one of them."
             )
-        parts[TWICE if sequence in parts and sequence in keys.CHANNELS else sequence] = place / stems[stem]
+        parts[_part_for(sequence, parts)] = place / stems[stem]
+
+
+def _part_for(sequence: str, parts: Mapping[str, Path]) -> str:
+    """Return what a further file of a study stands under: none takes the place of another one."""
+    if sequence not in parts:
+        return sequence
+    return TWICE if sequence in keys.CHANNELS else f"{sequence} {len(parts)}"
 
 
 def _one_of_each(place: Path, names: Sequence[str]) -> dict[str, str]:

@@ -66,6 +66,9 @@ _OF_PROGRAMS = frozenset(
 )  # fmt: skip
 """Words of folders in which programs have left their masks."""
 
+_BY_A_PROGRAM = re.compile(rf"(?<=.)[-_.](?:{'|'.join(sorted(_OF_PROGRAMS))}|auto)(?![a-z])", re.IGNORECASE)
+"""What stands behind the name of a scan in that of what a program made of it."""
+
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 """Words of a name such as ``nnUNetPredictions`` or ``preds_fold1``."""
 
@@ -270,6 +273,7 @@ def _volumes(folder: Path) -> list[Path]:
 def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> Iterator[Study]:
     """Yield the studies of one folder; ``masks`` are further labels, whatever they are called."""
     volumes = [(stem_of(name), folder / name) for name in names if is_volume(name)]
+    volumes = _by_people(volumes)
     also = _labels_of_scans([stem for stem, _ in volumes])
     drawn = [(stem, path) for stem, path in volumes if is_label(stem) or stem in also]
     drawn += [(stem_of(path.name), path) for path in masks]
@@ -286,6 +290,40 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
         taken += [(str(labels[name]), path) for name, path in more]
         repeated = tuple(str(path) for first, path in taken if first in own)
         yield replace(study, repeated=repeated) if repeated else study
+
+
+def _by_people(volumes: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Leave out, and mention, what a program has left beside the scan that it is called after."""
+    made = of_programs([stem for stem, _ in volumes])
+    aside = [path for stem, path in volumes if stem in made]
+    if aside:
+        logger.warning(
+            "%s is by its name what a program made of the scan beside it, and no truth; it is not used",
+            aside[0],
+        )
+    return [(stem, path) for stem, path in volumes if stem not in made]
+
+
+def of_programs(stems: Sequence[str]) -> set[str]:
+    """Return names that are those of a program's results: of a scan beside them, and a word behind.
+
+    Example:
+        >>> sorted(of_programs(["anna", "anna_seg", "anna_pred_seg", "bob_flair", "bob_auto", "eve_pred"]))
+        ['anna_pred_seg', 'bob_auto']
+    """
+    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
+
+    marked = {stem: end for stem in stems if (end := _of_a_program(stem)) is not None}
+    if not marked:
+        return set()
+    scans = {*stems, *(case for case, sequence in map(sequence_of_name, stems) if sequence != UNKNOWN)}
+    return {stem for stem, end in marked.items() if scans & {stem[:end], scan_name(stem[:end])}}
+
+
+def _of_a_program(stem: str) -> int | None:
+    """Return where the name of the scan ends, if a word of programs stands behind it."""
+    found = _BY_A_PROGRAM.search(stem)
+    return found.start() if found else None
 
 
 def _labels_of_scans(stems: Sequence[str]) -> dict[str, str]:
@@ -568,5 +606,10 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
         if kind.kind not in "biuf":
             raise TypeError(f"{NOT_A_NUMBER}, but {kind}")
         return np.asanyarray(volume.dataobj), np.asarray(volume.affine, dtype=np.float64)
+    except ValueError as error:
+        if is_itk(str(path)):  # ours: the rule after the name of the file, and the way out
+            rule, _, _ = str(error).removeprefix(f"Could not read {path}: ").partition("; ")
+            raise OSError(rule) from error
+        raise OSError(f"{type(error).__name__}: {error}") from error
     except Exception as error:  # nibabel and gzip: ImageFileError, EOFError, zlib.error, HeaderDataError, ...
         raise OSError(f"{type(error).__name__}: {error}") from error

@@ -157,7 +157,10 @@ def _shared_numbers(studies: Sequence[Whose]) -> frozenset[str]:
             names.setdefault(number, {})[_letters(name)] = words
     shared = set()
     for number, called in names.items():
-        apart = all(one.isdisjoint(other) for one, other in itertools.combinations(called.values(), 2))
+        apart = all(
+            one and other and one.isdisjoint(other)
+            for one, other in itertools.combinations(called.values(), 2)
+        )
         if len(called) > 2 and apart:
             shared.add(number)
         elif len(called) > 1:

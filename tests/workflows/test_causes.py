@@ -1,5 +1,6 @@
 """What MONAI puts around an error is taken off, whatever it was."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from monai.transforms import Compose
 
 from gliomaseg.networks import create_network
 from gliomaseg.transforms import LoadStudyd
-from gliomaseg.workflows.causes import root_cause, users_fault
+from gliomaseg.workflows.causes import is_full, root_cause, users_fault
 
 FAULTY = {"_target_": "gliomaseg.networks.create_network", "name": "vnet"}
 
@@ -68,3 +69,19 @@ def test_an_error_that_is_raised_again_comes_to_an_end() -> None:
     assert users_fault(first) is None
     assert first.asked
     assert users_fault(around) is None
+
+
+@pytest.mark.parametrize("hide", [False, True])
+def test_a_disk_without_room_is_seen_behind_what_is_hidden(hide: bool) -> None:
+    def write() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as full:
+            if hide:
+                raise ValueError("could not write") from None
+            raise ValueError("could not write") from full
+
+    with pytest.raises(ValueError, match="could not write") as caught:
+        write()
+    assert is_full(caught.value)
+    assert not is_full(ValueError("could not write"))

@@ -1526,6 +1526,16 @@ def test_a_label_may_be_called_after_its_scan_in_other_words(
     assert "not used" not in caplog.text
 
 
+def test_a_label_in_other_words_is_nothing_that_predict_sets_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for name in ("P1_flair", "P1_tumor"):
+        write_volume(tmp_path / f"{name}.nii.gz")
+    (study,) = find_studies_to_predict([tmp_path])
+    assert Path(study["label"]).name == "P1_tumor.nii.gz"
+    assert "not used" not in caplog.text
+
+
 def test_words_of_labels_alone_are_scans(tmp_path: Path):
     for name in ("brain_tumor", "glioma_manual"):
         write_volume(tmp_path / f"{name}.nii.gz")

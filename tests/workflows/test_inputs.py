@@ -785,6 +785,39 @@ def test_a_sequence_of_another_person_is_not_taken(tmp_path: Path) -> None:
             assert found == wanted
 
 
+@pytest.mark.parametrize("names", [("adc", "dwi"), ("dwi", "adc"), ("t2", "swi", "adc")])
+def test_without_flair_all_files_that_are_there_are_named(tmp_path: Path, names: tuple[str, ...]) -> None:
+    files = [volume(tmp_path / f"anna_{name}.nii.gz") for name in names]
+    listed = ", ".join(sorted(file.name for file in files))
+    for given in ([tmp_path], files):
+        (record,) = find_studies_to_predict(given)
+        assert sorted(record[keys.IMAGE]) == sorted(map(str, files))
+        assert f"holds {listed} of it only; name the file that is FLAIR with --flair" in record[REFUSED]
+
+
+@pytest.mark.parametrize("word", ["pred", "PREDICTION", "auto", "pred_seg", "auto_seg", "seg_auto"])
+@pytest.mark.parametrize("scan", ["anna", "anna_flair"])
+def test_what_a_program_left_beside_its_scan_is_no_scan_and_no_truth(
+    tmp_path: Path, scan: str, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (scan, f"anna_{word}"):
+        volume(tmp_path / f"{name}.nii.gz")
+    (record,) = find_studies_to_predict([tmp_path])
+    assert (record[keys.PATIENT], keys.LABEL in record) == ("anna", False)
+    assert f"anna_{word}.nii.gz is by its name what a program made of the scan beside it" in caplog.text
+    volume(tmp_path / "anna_seg.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert Path(case[keys.LABEL]).name == "anna_seg.nii.gz"
+    assert Path(find_studies_to_predict([tmp_path])[0][keys.LABEL]).name == "anna_seg.nii.gz"
+
+
+def test_words_of_programs_alone_are_names(tmp_path: Path) -> None:
+    for name in ("output_1", "result", "autopsy_case", "predator_flair"):
+        volume(tmp_path / f"{name}.nii.gz")
+    found = [record[keys.PATIENT] for record in find_studies_to_predict([tmp_path])]
+    assert found == ["autopsy_case", "output_1", "predator", "result"]
+
+
 @pytest.mark.parametrize("others", [("t2", "adc"), ("t2", "dwi", "adc", "t1")])
 def test_further_sequences_are_left_aside(tmp_path: Path, others: tuple[str, ...]) -> None:
     for name in ("flair", *others):
@@ -838,6 +871,7 @@ def test_words_of_sequences_are_no_persons(tmp_path: Path, words: tuple[str, ...
         (("Doe", "Roe"), 1),
         (("P10", "P11", "P12"), 3),
         (("Subject^01", "Subject^02", "Subject^03"), 3),
+        (("Subject^X", "Sub^Anon", "Pat^Subject"), 1),
     ],
 )
 def test_one_number_with_several_names_is_one_person_unless_nothing_is_alike(

@@ -28,6 +28,15 @@ def scan(seed: int = 0) -> np.ndarray:
     return values
 
 
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_a_file_that_is_cut_short_is_told_once_and_with_its_name(tmp_path: Path, ending: str) -> None:
+    write_itk(tmp_path / f"anna{ending}", scan(), AFFINE)
+    path = tmp_path / f"anna{ending}"
+    path.write_bytes(path.read_bytes()[:-20])
+    (found,) = [one for one in check_data(tmp_path).errors if one.code == "unreadable"]
+    assert found.what == f"{path} cannot be read: it is damaged, cut short or no volume."
+
+
 def lesion(number: int = 0) -> np.ndarray:
     mask = np.zeros((12, 10, 6), np.uint8)
     mask[BOX] = 1
