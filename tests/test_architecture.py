@@ -32,7 +32,8 @@ ORDER = [
     "memory", "files", "occupied", "pool", "machine", "causes",  # reading and writing, and what went wrong
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "visits", "volume_names", "slices", "studies", "dataset_json", "sequences", "dicom_series", "sidecars",
-    "sequence_files", "nifti_folder", "path_table", "doubles", "sources",  # what a folder holds
+    "sequence_files", "label_names", "label_places", "volume_values", "volume_folder", "path_table",
+    "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
     "folds",  # who trains
     "dicom_folder", "inputs",  # what a person names to be segmented

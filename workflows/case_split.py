@@ -11,13 +11,13 @@ from typing import Any
 from . import split as splitting
 from .files import InputError
 from .given_split import split_by_file
-from .nifti_folder import count_lesion_voxels
 from .persons import Person, persons_of
 from .pool import Progress, in_threads
 from .slices import count_lesion_pixels
 from .split import METHODS, SECTIONS, SLICE_TEST, SLICE_VALIDATION, SLICE_WARNING, Sections
 from .studies import Record, is_stack
 from .volume_names import is_volume
+from .volume_values import count_lesion_voxels
 
 logger = logging.getLogger(__name__)
 

@@ -19,14 +19,7 @@ from .datalist import find_cases, load_cases
 from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
-from .nifti_folder import (
-    find_volume_studies,
-    holds_labels,
-    is_label,
-    labels_beside,
-    of_programs,
-    scan_name,
-)
+from .label_names import is_label, of_programs, scan_name
 from .sequence_files import channel_count, channels_of_names
 from .sequences import FLAIR, UNKNOWN, sequence_of_name
 from .sidecars import Described, described_studies
@@ -35,6 +28,7 @@ from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
 from .studies import Record, find_slice_studies, walk
 from .visits import named_by_place
+from .volume_folder import find_volume_studies, holds_labels, labels_beside
 from .volume_names import ENDINGS, is_volume, stem_of
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from .doubles import refuse_conflicts, set_doubles_aside
 from .files import InputError, NothingFoundError
-from .nifti_folder import find_volume_studies
 from .path_table import read_path_table
 from .studies import Record, Study, find_slice_studies, holds_dicom, nothing_found
 from .visits import named_by_place
+from .volume_folder import find_volume_studies
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from ..transforms.volume_files import laid_like, read_volume
 from .dicom_folder import CONTOURS, DicomStudy
 from .dicom_series import NONE, Series
 from .files import InputError
+from .label_names import is_brain, is_label, is_of_the_brain
 from .masks import is_graded
-from .nifti_folder import is_brain, is_label, is_of_the_brain
 from .sequences import UNKNOWN, sequence_of_name
 from .studies import walk
 from .volume_names import is_volume, stem_of

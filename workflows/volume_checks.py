@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
-from .nifti_folder import NOT_A_NUMBER, read_volume
 from .slice_checks import MOST_OF_IT, Fault, digest_of, gather, shortened
 from .studies import Study
 from .volume_names import stem_of
+from .volume_values import NOT_A_NUMBER, read_values
 
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
@@ -91,7 +91,7 @@ def _read(file: str | None, faults: list[Fault]) -> Volume | None:
         faults.append(Fault("empty-file", file, f"{file} has zero bytes."))
     else:
         try:
-            return read_volume(path)
+            return read_values(path)
         except OSError as error:
             faults.append(_read_fault(path, str(error)))
     return None

@@ -1,0 +1,116 @@
+"""Studies of a folder in, with the labels that lie in other folders than their scans out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .label_names import PROGRAM_WORDS
+from .studies import Study
+
+logger = logging.getLogger(__name__)
+
+DERIVATIVES = "derivatives"
+"""Folder of BIDS with what was made of the scans, by people or programs."""
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""Words of a name such as ``nnUNetPredictions`` or ``preds_fold1``."""
+
+Place = tuple[str, tuple[str, ...]]
+"""What a study is called, and the folders that it lies in below the data."""
+
+NOWHERE: Place = ("", ("*",))
+"""Of names that stand for no study by themselves."""
+
+
+def with_derivatives(studies: list[Study], root: Path) -> list[Study]:
+    """Give scans the labels that BIDS keeps in ``derivatives``, in folders of the same names.
+
+    So do names that stand for one study wherever it lies, as those of public data sets.
+    """
+    below = [study for study in studies if Path(study.folder).is_relative_to(root)]  # lists may name others
+    scans: dict[Place, list[Study]] = {}
+    for study in below:
+        parts = Path(study.folder).relative_to(root).parts
+        if study.volume is not None and DERIVATIVES not in parts:
+            for place in {(study.patient, parts), _by_name(study)} - {NOWHERE}:
+                scans.setdefault(place, []).append(study)
+    labels: dict[int, list[Study]] = {}
+    aside: dict[int, Study] = {}
+    for study, scan in _with_scans(below, scans, root):
+        if _lies_where_a_program_left_it(study, scan):
+            aside[id(study)] = study
+        elif scan.label is None:
+            labels.setdefault(id(scan), []).append(study)
+    if aside:
+        logger.warning(
+            "%d masks such as %s lie where a program left them, by the name of the folder; they are no truth "
+            "and not used", len(aside), next(iter(aside.values())).label,
+        )  # fmt: skip
+    left = [study for study in studies if id(study) not in aside]
+    return _joined(left, {scan: found[0] for scan, found in labels.items() if len(found) == 1})
+
+
+def _with_scans(
+    below: Iterable[Study], scans: Mapping[Place, Sequence[Study]], root: Path
+) -> Iterator[tuple[Study, Study]]:
+    """Yield the labels without a scan beside them whose place or name tells one scan, with that."""
+    for study in below:
+        if study.volume is None and not _is_result(Path(str(study.label))):
+            parts = Path(study.folder).relative_to(root).parts
+            found = next((place for place in _places_of_scan(study, parts) if place in scans), None)
+            of_scan = scans.get(found or _by_name(study), [])
+            if len(of_scan) == 1:
+                yield study, of_scan[0]
+
+
+def _lies_where_a_program_left_it(label: Study, scan: Study) -> bool:
+    """Tell whether a label lies in a folder of results that does not hold its scan too."""
+    shared = Path(os.path.commonpath((label.folder, scan.folder)))
+    words = (word for part in Path(label.folder).relative_to(shared).parts for word in _WORDS.findall(part))
+    return any(word.lower() in PROGRAM_WORDS for word in words)
+
+
+def _joined(studies: list[Study], labels: Mapping[int, Study]) -> list[Study]:
+    """Give scans their labels, by what ``id`` says of the scans."""
+    used = {id(label) for label in labels.values()}
+    whole = [
+        replace(study, label=labels[id(study)].label) if id(study) in labels else study
+        for study in studies
+        if id(study) not in used
+    ]
+    paired = sorted((study for study in studies if id(study) in labels), key=lambda one: one.patient)
+    if paired:
+        logger.warning(
+            "The labels of %d patients lie in other folders than their scans, such as %s for %s",
+            len(paired), labels[id(paired[0])].label, paired[0].patient,
+        )  # fmt: skip
+    return whole
+
+
+def _by_name(study: Study) -> Place:
+    """Return a place for names that stand for one study wherever it lies; none for others."""
+    from .slices import is_of_public_set
+
+    return (study.patient, ("*",)) if is_of_public_set(study.patient) else NOWHERE
+
+
+def _places_of_scan(label: Study, parts: tuple[str, ...]) -> Iterator[Place]:
+    """Yield where the scan of a label in ``derivatives`` may lie; up to two folders are of the program."""
+    from .sequences import sequence_of_name  # the transforms bring MONAI along
+
+    if DERIVATIVES in parts:
+        count = parts.index(DERIVATIVES)
+        name = label.patient if sequence_of_name(label.patient)[0] else parts[-1]  # called after a sequence
+        for skipped in (1, 0, 2):
+            for above in ((), ("rawdata",)):
+                yield name, (*parts[:count], *above, *parts[count + 1 + skipped :])
+
+
+def _is_result(label: Path) -> bool:
+    """Return whether a mask lies among results of ``predict``, and is no truth."""
+    return any((folder / "results.json").is_file() for folder in label.parents[:2])
