@@ -35,6 +35,19 @@ def root_cause(error: BaseException) -> str:
     return machine.said_of(error) or str(error) or type(error).__name__
 
 
+def not_located(error: ModuleNotFoundError) -> str:
+    """Return a sentence about a class that a config names and that Python does not find.
+
+    Example:
+        >>> not_located(ModuleNotFoundError("Cannot locate class or function path: 'a.Net'."))[:70]
+        "Cannot locate class or function path: 'a.Net'. Name it as Python impor"
+    """
+    return (
+        f"{str(error).rstrip('.')}. Name it as Python imports it; if it is your own, put the folder of its "
+        "module on Python's path: `PYTHONPATH=FOLDER gliomaseg train ...`."
+    )
+
+
 def users_fault(error: BaseException) -> str | None:
     """Return the sentence if wrong input or the machine is behind an error, None if it is a fault of ours."""
     chain = _chain(error)

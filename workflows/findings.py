@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from .files import InputError
+from .slices import UNKNOWN
 
 Level = Literal["error", "warning"]
 
@@ -56,6 +58,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         "error",
         "Mask values other than background and lesion",
         "Save masks with 0 for background and 255 (or 1) for lesion; JPEG and smooth scaling blur them.",
+    ),
+    "mask-as-image": Kind(
+        "error", "Masks in the place of scans", "Give the scan that it was drawn on; a mask has two values."
     ),
     "inverted": Kind(
         "error",
@@ -122,6 +127,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "warning",
         "Volumes taken as FLAIR, called like another sequence",
         "Name the file of FLAIR with _flair at its end, or list it in a CSV file; nothing, if it is FLAIR.",
+    ),
+    "like-a-mask": Kind(
+        "warning",
+        "Files with the values of masks, and without the name of one",
+        "If it is the label of a scan beside it, call it like the scan with _mask behind; else move it away.",
     ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
@@ -234,7 +244,7 @@ def raise_on_errors(report: DataReport, shown: int = 3) -> None:
         raise InputError(
             f"The data must be free of errors, but {report.source} has {amount(len(errors), 'error')}: "
             f"{first}{more} "
-            f"See them all, with remedies: `gliomaseg doctor {report.source}`."
+            f"See them all, with remedies: `gliomaseg doctor {shlex.quote(report.source)}`."
         )
 
 
@@ -277,7 +287,10 @@ def _group_lines(found: list[Finding], lines: int) -> list[str]:
 
 
 def _headline(report: DataReport) -> str:
-    sites = ", ".join(f"{name} {count}" for name, count in report.institutions.items())
+    sites = ", ".join(
+        f"{name} {count}" if name != UNKNOWN else f"institution unknown: {count}"
+        for name, count in report.institutions.items()
+    )
     return (
         f"{report.source}: {amount(report.patients, 'patient')}, {amount(report.cases, 'study')}, "
         f"{amount(report.slices, 'slice')}, {report.slices_with_lesion} with lesion ({sites}); "

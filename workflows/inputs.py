@@ -21,7 +21,7 @@ from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .label_names import is_label, of_programs, scan_name
 from .sequence_files import channel_count, channels_of_names
-from .sequences import FLAIR, UNKNOWN, sequence_of_name
+from .sequences import FLAIR, UNKNOWN, cases_of_names
 from .sidecars import Described, described_studies
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
@@ -330,8 +330,9 @@ def _collect_volumes(
     numbered = channels_of_names(
         place, scans, {*labels_beside(place), *(scan_name(stem) for stem in stems if is_label(stem))}
     )
+    told = cases_of_names(scans)
     for stem in scans:
-        case, sequence = numbered.get(stem) or sequence_of_name(stem)
+        case, sequence = numbered.get(stem) or told[stem]
         key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
         parts = volumes.setdefault(key, {})
         if sequence == UNKNOWN and parts.get(sequence, path := place / stems[stem]) != path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -101,14 +102,14 @@ def _by_name(study: Study) -> Place:
 
 def _places_of_scan(label: Study, parts: tuple[str, ...]) -> Iterator[Place]:
     """Yield where the scan of a label in ``derivatives`` may lie; up to two folders are of the program."""
-    from .sequences import sequence_of_name  # the transforms bring MONAI along
+    from .sequences import sequence_of_name, without_acquisition  # the transforms bring MONAI along
 
     if DERIVATIVES in parts:
         count = parts.index(DERIVATIVES)
         name = label.patient if sequence_of_name(label.patient)[0] else parts[-1]  # called after a sequence
-        for skipped in (1, 0, 2):
-            for above in ((), ("rawdata",)):
-                yield name, (*parts[:count], *above, *parts[count + 1 + skipped :])
+        for called in dict.fromkeys((name, without_acquisition(name))):
+            for skipped, above in itertools.product((1, 0, 2), ((), ("rawdata",))):
+                yield called, (*parts[:count], *above, *parts[count + 1 + skipped :])
 
 
 def _is_result(label: Path) -> bool:

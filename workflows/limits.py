@@ -133,14 +133,22 @@ def check_recipe(config: Mapping[str, Any]) -> None:
             raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
 
 
+CHANCES = (
+    "flip", "affine", "smooth", "contrast", "brightness", "gamma", "bias", "noise", "missing", "flair_alone",
+    "paste",
+)  # fmt: skip
+"""Changes of the augmentation that are chances; the others are ranges."""
+
+
 def _check_augmentation(config: Mapping[str, Any]) -> None:
-    """Refuse chances and ranges that are no numbers."""
+    """Refuse chances and ranges that are none."""
     train = config.get("train")
     changes = train.get("augmentation") if isinstance(train, Mapping) else None
     for name, value in changes.items() if isinstance(changes, Mapping) else ():
         for number in value if isinstance(value, list) else [value]:
-            if not str(name).startswith("_") and not is_expression(number) and not Limits().allow(number):
-                raise InputError(f"`train::augmentation::{name}` is {Limits().words()}; got {number!r}.")
+            limits = SHARE if name in CHANCES else Limits()
+            if not str(name).startswith("_") and not is_expression(number) and not limits.allow(number):
+                raise InputError(f"`train::augmentation::{name}` is {limits.words()}; got {number!r}.")
 
 
 def _check_handlers(config: Mapping[str, Any]) -> None:

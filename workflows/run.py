@@ -19,7 +19,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from . import files
 from .budget import epochs_within
 from .bundle_metadata import bundle_metadata, package_metadata
-from .causes import root_cause
+from .causes import not_located, root_cause
 from .checkpoints import checkpoints_in
 from .checks import check_data
 from .datalist import open_data
@@ -343,6 +343,8 @@ def check_network(parser: ConfigParser) -> None:
         ConfigParser(deepcopy(parser.get())).get_parsed_content(trained)
     except RuntimeError as error:
         raise InputError(root_cause(error)) from error
+    except ModuleNotFoundError as error:
+        raise InputError(not_located(error)) from error
 
 
 def check_loss(parser: ConfigParser) -> None:
@@ -497,6 +499,12 @@ def _warn_of_nothing(metrics: Mapping[str, Any]) -> None:
             "without lesion count 1 for that. Train longer, or validate on other patients.",
             with_lesion, patients - with_lesion,
         )  # fmt: skip
+    if patients and not with_lesion:
+        logger.warning(
+            "None of the validation patients (%d) has a lesion, so each counts 1 where nothing is outlined: "
+            "their mean Dice says nothing of outlines. Validate on others.",
+            patients,
+        )
 
 
 def _tune(

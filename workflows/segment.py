@@ -19,17 +19,12 @@ from ..transforms import keys
 from ..transforms.intensity import channels_of
 from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
-from .causes import root_cause
+from .causes import not_located, root_cause
 from .files import InputError
 from .graphs import open_graph
 from .inferers import pick_device
 from .models import Model, open_model
-
-FEW_VALUES: Final = 8
-"""A scan has more values than this."""
-
-LARGEST_CLASS: Final = 10
-"""Labels number their classes from 1; no scan stays below this."""
+from .volume_checks import FEW_VALUES, LARGEST_CLASS
 
 CHECK_BELOW: Final = 0.7
 """Confidence under which a study is marked "check by hand" where a config does not say."""
@@ -88,7 +83,14 @@ class Segmenter:
     def __init__(self, model: Model, device: torch.device | None = None) -> None:
         self.model = model
         self.device = pick_device() if device is None else device
-        parser = model.parser(self.device)
+        try:
+            self._build(model.parser(self.device))
+        except ModuleNotFoundError as error:
+            if "Cannot locate" not in str(error):
+                raise
+            raise InputError(not_located(error)) from error
+
+    def _build(self, parser: ConfigParser) -> None:
         parser.parse(True)
         self.preprocessing = parser.get_parsed_content("preprocessing")
         self.inferer = parser.get_parsed_content("inferer")

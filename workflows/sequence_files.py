@@ -14,7 +14,7 @@ from ..transforms.keys import CHANNELS
 from ..transforms.volume_files import is_volume_file
 from .dataset_json import DATA_SET, read_listing
 from .files import InputError
-from .sequences import FLAIR, OTHER, UNKNOWN, sequence_of_name, sequence_of_words
+from .sequences import FLAIR, OTHER, UNKNOWN, cases_of_names, sequence_of_name, sequence_of_words
 from .studies import Study
 from .volume_names import is_volume, stem_of
 
@@ -82,8 +82,7 @@ def parts_of_cases(stems: Sequence[str]) -> list[Parts]:
         [Parts(case='anna', stems=['anna_flair', 'anna_t1ce'], sequences=['FLAIR', 'post-contrast'])]
     """
     found: dict[str, Parts] = {}
-    for stem in stems:
-        case, sequence = sequence_of_name(stem)
+    for stem, (case, sequence) in cases_of_names(stems).items():
         if sequence != UNKNOWN:
             part = found.setdefault(case, Parts(case, [], []))
             part.stems.append(stem)
@@ -112,7 +111,8 @@ def join_sequences(
     cases = [part for part in parts_of_cases(list(images)) if _is_one_patient(part, images, labels)]
     alone = len(cases) == 1 and len(cases[0].stems) == len(images) and len(labels) == 1
     for case, stems, sequences in cases:
-        own = [labels[name] for name in (case, *stems) if name in labels]
+        named = (case, *(sequence_of_name(stem)[0] for stem in stems), *stems)
+        own = [labels[name] for name in dict.fromkeys(named) if name in labels]
         label = next(iter(own or (labels.values() if alone else ())), None)
         files = {sequence: images[stem] for stem, sequence in zip(stems, sequences, strict=True)}
         yield joined_study(case or folder.absolute().name, files, label), stems

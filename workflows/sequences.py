@@ -8,6 +8,7 @@ counts first, then the times of the sequence.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ..transforms.keys import CHANNELS
@@ -68,6 +69,10 @@ _NO_AGENT = frozenset(
 """What headers hold for an agent where none was given; the last is N\\A, which DICOM cuts in two."""
 
 
+_ACQUISITION = re.compile(r"_(?:acq|ce|rec|run|dir|echo|part|chunk)-[A-Za-z0-9]+")
+"""Parts of names of BIDS that differ between the sequences of one session."""
+
+
 def sequence_of_name(stem: str) -> tuple[str, str]:
     """Return the case that a file's name (without ending) speaks of, and the sequence or ``UNKNOWN``.
 
@@ -84,6 +89,40 @@ def sequence_of_name(stem: str) -> tuple[str, str]:
         if match is not None:
             return match["case"] or "", sequence
     return stem, UNKNOWN
+
+
+def cases_of_names(stems: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the case and the sequence that each name of one folder tells, as ``sequence_of_name`` does.
+
+    In the names of BIDS sequences of one session may differ in how they were acquired (``acq-``, ``run-`` and
+    the like). Where that leaves one file a sequence, FLAIR among them, they are of one case.
+
+    Example:
+        >>> cases_of_names(["sub-1_acq-tra_FLAIR", "sub-1_acq-mprage_T1w"])["sub-1_acq-mprage_T1w"]
+        ('sub-1', 'pre-contrast')
+        >>> cases_of_names(["sub-1_run-1_FLAIR", "sub-1_run-2_FLAIR"])["sub-1_run-2_FLAIR"]
+        ('sub-1_run-2', 'FLAIR')
+    """
+    found = {stem: sequence_of_name(stem) for stem in stems}
+    together: dict[str, list[str]] = {}
+    for stem, (case, sequence) in found.items():
+        if sequence in CHANNELS and case.startswith("sub-"):
+            together.setdefault(without_acquisition(case), []).append(stem)
+    for short, own in together.items():
+        shown = [found[stem][1] for stem in own]
+        if len({found[stem][0] for stem in own}) > 1 and FLAIR in shown and len(shown) == len(set(shown)):
+            found |= {stem: (short, found[stem][1]) for stem in own}
+    return found
+
+
+def without_acquisition(case: str) -> str:
+    """Return a name of BIDS without what it says of how a scan was acquired.
+
+    Example:
+        >>> without_acquisition("sub-01_ses-2_acq-tra_run-1"), without_acquisition("anna_acq-tra")
+        ('sub-01_ses-2', 'anna_acq-tra')
+    """
+    return _ACQUISITION.sub("", case) if case.startswith("sub-") else case
 
 
 def sequence_of_words(text: str) -> str:

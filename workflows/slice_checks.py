@@ -50,6 +50,7 @@ class SliceFacts:
     mask_size: tuple[int, ...] | None = None
     digest: bytes | None = None
     lesion_pixels: int = 0
+    is_like_a_mask: bool = False
     faults: tuple[Fault, ...] = ()
 
 
@@ -73,8 +74,14 @@ def inspect_slice(one: Slice) -> SliceFacts:
         mask_size=mask[1].shape[:2] if mask else None,
         digest=digest_of(image[1]) if image else None,
         lesion_pixels=int(np.count_nonzero(mask[1])) if mask else 0,
+        is_like_a_mask=image is not None and _has_two_values(image[1]),
         faults=tuple(faults),
     )
+
+
+def _has_two_values(pixels: npt.NDArray[Any]) -> bool:
+    low, high = pixels.min(initial=255), pixels.max(initial=0)
+    return bool(low < high and ((pixels == low) | (pixels == high)).all())
 
 
 def digest_of(pixels: npt.NDArray[Any]) -> bytes | None:
@@ -267,6 +274,13 @@ def _whole_study(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Finding]
         yield finding("no-masks", [study.folder], f"{study.patient} in {study.folder} has no masks.")
     elif not any(one.lesion_pixels for one in facts):
         yield finding("no-lesion", [study.folder], f"{study.patient} in {study.folder} has no lesion.")
+    pictures = [one for one in facts if one.digest is not None]
+    if pictures and all(one.is_like_a_mask for one in pictures):
+        what = f"the images of {study.patient} in {study.folder} have two values each, as masks have."
+        if study.has_masks:
+            yield finding("mask-as-image", [study.folder], f"A scan has many grey values, but {what}")
+        else:
+            yield finding("like-a-mask", [study.folder], what[0].upper() + what[1:])
     covered = sum(one.lesion_pixels for one in facts)
     pixels = sum(one.mask_size[0] * one.mask_size[1] for one in facts if one.mask_size)
     if covered > MOST_OF_IT * pixels:

@@ -254,7 +254,8 @@ def nothing_found(root: Path) -> NothingFoundError:
     pictures = [name for name in names if name.lower().endswith(PICTURE_ENDINGS)]
     if not names:
         return NothingFoundError(
-            f"{root} is empty. Give the folder that holds the patients, each with {EXPECTED_NAMES}."
+            f"{root} is empty. Give the folder that holds the patients: slices named {EXPECTED_NAMES}, or "
+            "volumes and their labels, such as case_flair.nii.gz and case_seg.nii.gz."
         )
     kind, some = ("pictures", pictures) if pictures else ("files", names)
     return NothingFoundError(

@@ -24,7 +24,9 @@ _NAMED = (
 
 _IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
-    rf"(?P<person>.+?)[-_. ]+{_NAMED}|(?P<numbered>.*\d.*?)[-_. ]+v\d{{3}}", re.IGNORECASE
+    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|pre|post)"
+    r"|(?P<numbered>.*\d.*?)[-_. ]+(?:v\d{3}|scan[-_ ]?\d{1,2})",
+    re.IGNORECASE,
 )
 _WITH_DATE = re.compile(rf"(?P<person>.+?)[-_. ]+{_WHEN}(?:[-_]\d{{1,2}})?")
 _WITH_ANOTHER = re.compile(rf"(?P<visit>.+?)[-_. ]+(?:{_NAMED}|{_WHEN}|\d{{1,2}})", re.IGNORECASE)
@@ -70,6 +72,8 @@ def without_visit(name: str) -> str:
         ('Patient-001', 'P7', 'day_7')
         >>> without_visit("LGG_20190430"), without_visit("anna_ses-20190430")
         ('LGG_20190430', 'anna')
+        >>> without_visit("Doe Jane post"), without_visit("p7_scan2"), without_visit("LGG_scan_12")
+        ('Doe Jane', 'p7', 'LGG_scan_12')
     """
     whole = name
     while not is_visit(name):

@@ -19,6 +19,9 @@ from .volume_values import NOT_A_NUMBER, read_values
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
 
+FEW_VALUES = 8
+"""Values that labels of several classes have at most, and scans more."""
+
 TELLING = 50
 """Voxels from which equal labels of two patients are no chance."""
 
@@ -153,7 +156,7 @@ def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator
         yield Fault("channels", file, what)
     elif study.sequences:
         pass  # as they are named
-    elif count == 1:
+    elif count == 1 and not _is_like_a_mask(voxels):
         yield Fault("grey", file, f"{file} has one sequence; it is taken as FLAIR alone.")
     elif count not in CHANNELS:
         yield Fault(
@@ -162,6 +165,34 @@ def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator
             f"{file} has {count} sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
         )
     yield from _value_faults(file, voxels)
+    yield from _mask_faults(file, _flair_of(voxels), study)
+
+
+def _flair_of(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    from ..transforms.keys import FLAIR  # the transforms bring MONAI along: for volumes only
+
+    return voxels[..., FLAIR] if voxels.ndim == 4 and voxels.shape[3] == 3 else voxels
+
+
+def _mask_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[Fault]:
+    """Find a mask in the place of a scan; one that is by itself may be the label of another file."""
+    if not _is_like_a_mask(voxels):
+        return
+    values = np.unique(voxels).tolist()
+    few = f"{file} has the values {', '.join(f'{value:g}' for value in values)} alone, as masks have"
+    if len(values) == 2 and study.label is not None:
+        yield Fault("mask-as-image", file, f"A scan has many grey values, but {few}.")
+    else:
+        yield Fault("like-a-mask", file, f"{few}.")
+
+
+def _is_like_a_mask(voxels: npt.NDArray[Any]) -> bool:
+    """Tell whether a volume has two values, or a few whole ones as labels of several classes."""
+    if not 2 <= len(np.unique(voxels.reshape(-1)[::97])) <= FEW_VALUES:  # soon known of a scan
+        return False
+    values = np.unique(voxels)
+    whole = bool((values == values.round()).all()) and float(np.abs(values).max()) <= LARGEST_CLASS
+    return len(values) == 2 or (len(values) <= FEW_VALUES and whole)
 
 
 def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:

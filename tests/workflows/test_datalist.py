@@ -1526,6 +1526,41 @@ def test_a_label_may_be_called_after_its_scan_in_other_words(
     assert "not used" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("flair", "t1", "label"),
+    [
+        ("acq-tra_FLAIR", "acq-mprage_T1w", "acq-tra_FLAIR_mask"),
+        ("ses-01_acq-axial_FLAIR", "ses-01_T1w", "ses-01_space-orig_label-lesion_mask"),
+        ("ses-01_acq-axial_FLAIR", "ses-01_run-2_T1w", "ses-01_acq-axial_space-orig_label-lesion_mask"),
+        ("ses-01_run-1_FLAIR", "ses-01_acq-spgr_ce-GD_T1w", "ses-01_run-1_FLAIR_seg"),
+    ],
+)
+@pytest.mark.parametrize("beside", [True, False])
+def test_sequences_of_bids_may_differ_in_how_they_were_acquired(
+    tmp_path: Path, flair: str, t1: str, label: str, beside: bool
+):
+    for person in ("sub-01", "sub-02"):
+        between = Path(person, "ses-01", "anat") if "ses" in flair else Path(person, "anat")
+        for name in (flair, t1):
+            write_volume(tmp_path / between / f"{person}_{name}.nii.gz")
+        place = between if beside else Path("derivatives", "lesions") / between
+        write_volume(tmp_path / place / f"{person}_{label}.nii.gz")
+    for found in (find_cases(tmp_path), find_studies_to_predict([tmp_path])):
+        assert [person_of(str(case["patient"])) for case in found] == ["sub-01", "sub-02"]
+        for case in found:
+            assert [Path(file).name.partition("_")[2] for file in case["image"]] == [
+                f"{name}.nii.gz" for name in ((t1, flair) if "ce-GD" not in t1 else (flair, t1))
+            ]
+            assert Path(case["label"]).name.endswith(f"{label}.nii.gz")
+
+
+def test_two_runs_of_flair_are_two_studies(tmp_path: Path):
+    for name in ("run-1_FLAIR", "run-2_FLAIR", "acq-mprage_T1w"):
+        write_volume(tmp_path / "sub-01" / "anat" / f"sub-01_{name}.nii.gz")
+        write_volume(tmp_path / "sub-01" / "anat" / f"sub-01_{name}_seg.nii.gz")
+    assert {"sub-01_run-1", "sub-01_run-2"} <= {case["patient"] for case in find_cases(tmp_path)}
+
+
 def test_a_label_in_other_words_is_nothing_that_predict_sets_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -7,7 +7,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.limits import FIXED, PAIRS, RECIPE, SWITCHES, WORDS, check_recipe
+from gliomaseg.workflows.limits import CHANCES, FIXED, PAIRS, RECIPE, SWITCHES, WORDS, check_recipe
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, read_train_config
 
@@ -88,9 +88,9 @@ def test_what_may_be_passes(name: str, value: Any) -> None:
     check_recipe({name: value})
 
 
-@pytest.mark.parametrize("value", ["abc", -1, [0.1, "x"], None, float("inf"), True])
+@pytest.mark.parametrize("value", ["abc", -1, [0.1, "x"], None, float("inf"), True, 2])
 def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
-    words = r"`train::augmentation::flip` is a number from 0 up; got "
+    words = r"`train::augmentation::flip` is a number from 0 to 1; got "
     with pytest.raises(InputError, match=words):
         check_recipe(
             {"train": {"augmentation": {"_target_": "x", "strength": "@augmentation", "flip": value}}}
@@ -105,3 +105,12 @@ def test_handlers_without_the_one_that_keeps_the_weights_are_refused() -> None:
             check_recipe({**config, "train": {**config["train"], "handlers": handlers}})
     check_recipe({**config, "train": {**config["train"], "handlers": ["@best"]}})
     check_recipe({"train": {"handlers": []}})
+
+
+def test_chances_are_those_of_the_augmentation_and_ranges_may_be_larger() -> None:
+    config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
+    changes = config["train"]["augmentation"]
+    assert set(CHANCES) < set(changes)
+    with pytest.raises(InputError, match=r"`train::augmentation::shift` is a number from 0 up; got -1"):
+        check_recipe({"train": {"augmentation": {**changes, "shift": -1}}})
+    check_recipe({"train": {"augmentation": {**changes, "shift": 2}}})

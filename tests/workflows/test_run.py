@@ -563,7 +563,9 @@ def test_another_split_than_that_of_a_datalist_is_refused_if_a_person_asks_for_i
 def test_weights_that_find_nothing_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     figures = {"protocol": {"patients": 4}, "patients_without_lesion": 1, "missed_patients": 2}
     run_module._warn_of_nothing(figures)
-    run_module._warn_of_nothing({**figures, "patients_without_lesion": 4, "missed_patients": 0})
     assert caplog.text == ""
+    run_module._warn_of_nothing({**figures, "patients_without_lesion": 4, "missed_patients": 0})
+    words = "None of the validation patients (4) has a lesion, so each counts 1 where nothing is outlined"
+    assert words in caplog.text
     run_module._warn_of_nothing({**figures, "missed_patients": 3})
     assert "found the lesion of none of the 3 validation patients that have one, and 1 without" in caplog.text
