@@ -77,7 +77,8 @@ def read_nifti_geometry(name: str) -> tuple[Affine, bool]:
 def _geometry(image: Any) -> tuple[Affine, bool]:
     affine = np.array(image.affine, dtype=np.float64)
     affine[:3] *= MM[image.header.get_xyzt_units()[0]]
-    return affine, SIZE_UNKNOWN.encode() not in bytes(image.header["descrip"])
+    told = SIZE_UNKNOWN.encode() not in bytes(image.header["descrip"])
+    return affine, told and len(image.shape) > 2  # a slice of two axes does not tell its thickness
 
 
 def _open(name: str) -> Any:

@@ -44,7 +44,7 @@ def not_located(error: ModuleNotFoundError) -> str:
     """
     return (
         f"{str(error).rstrip('.')}. Name it as Python imports it; if it is your own, put the folder of its "
-        "module on Python's path: `PYTHONPATH=FOLDER gliomaseg train ...`."
+        "module on Python's path: `PYTHONPATH=FOLDER gliomaseg ...`."
     )
 
 

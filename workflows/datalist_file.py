@@ -87,6 +87,18 @@ def load_datalist(path: str | os.PathLike[str]) -> Datalist:
     return {**_with_paths(datalist, lambda name: os.path.normpath(Path(root) / name)), "root": root}
 
 
+def is_datalist(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a datalist as ``write_datalist`` writes it, and no plain list or table."""
+    file = Path(path)
+    if file.suffix.lower() != ".json" or not file.is_file():
+        return False
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
 def hash_files(cases: list[Record], root: str, progress: Progress | None = None) -> dict[str, str]:
     """Return the SHA-256 of every file of the cases, by path relative to ``root``."""
     paths = sorted({file for case in cases for file in files_of(case)})

@@ -23,7 +23,7 @@ from .causes import not_located, root_cause
 from .checkpoints import checkpoints_in
 from .checks import check_data
 from .datalist import open_data
-from .datalist_file import load_datalist, write_datalist
+from .datalist_file import cases_of, is_datalist, load_datalist, write_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError
@@ -176,12 +176,44 @@ def _checked_datalist(options: TrainOptions, parser: ConfigParser) -> dict[str, 
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     source = path if resumed else options.data
+    if resumed:
+        _refuse_other_data(options.data, path)
     check_before_training(source, parser.get("resize"), goes_on=resumed)
     datalist = load_datalist(path) if resumed else _open(source, parser)
     if not resumed and source.suffix.lower() == ".json":
         refuse_other_split(datalist["split"], options.settings, source)
     _require_sides(datalist, source)
     return datalist
+
+
+def _refuse_other_data(data: Path, kept: Path) -> None:
+    """Refuse to go on with a run where other data are named than those it has.
+
+    Data that have moved, or grown, are the same, and so is a list of some of them.
+
+    Args:
+        data: what a person names now.
+        kept: the datalist of the run.
+
+    Raises:
+        InputError: a folder apart from that of the run's data, or a list of nobody who is in the run.
+    """
+    own = load_datalist(kept)
+    root = Path(own["root"]).resolve()
+    given = data.resolve()
+    if given.is_dir():
+        same = not root.is_dir() or given == root or root in given.parents or given in root.parents
+    else:
+        same = not is_datalist(given) or bool(_patients(load_datalist(given)) & _patients(own))
+    if not same:
+        raise InputError(
+            f"A run goes on with the data that it began with, but {kept.parent} has those of {root}, and "
+            f"{data} was named; name its own, or begin a new run in another folder."
+        )
+
+
+def _patients(datalist: Mapping[str, Any]) -> set[str]:
+    return {str(case["patient"]) for _, case in cases_of(dict(datalist))}
 
 
 def _require_sides(datalist: Mapping[str, Any], source: Path) -> None:

@@ -67,12 +67,18 @@ def inspect_volume(study: Study) -> VolumeFacts:
     findings = [*gather(study.patient, faults), *_whole_study(study, label is not None and lesion == 0)]
     return VolumeFacts(
         study,
-        slices=image[0].shape[_slice_axis(image[1])] if image is not None and image[0].ndim > 2 else 0,
+        slices=_slice_count(image),
         slices_with_lesion=lesion,
         digest=digest_of(image[0]) if image is not None else None,
         label_digest=_label_digest(label),
         findings=tuple(findings),
     )
+
+
+def _slice_count(image: Volume | None) -> int:
+    if image is None:
+        return 0
+    return int(image[0].shape[_slice_axis(image[1])]) if image[0].ndim > 2 else 1
 
 
 def _label_digest(label: Volume | None) -> bytes | None:
@@ -140,7 +146,7 @@ def _overlay_faults(study: Study) -> Iterator[Fault]:
 
 
 def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[Fault]:
-    if voxels.ndim not in (3, 4):
+    if voxels.ndim not in (2, 3, 4):
         yield Fault(
             "volume-axes",
             file,
@@ -188,7 +194,7 @@ def _mask_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[
 
 def _is_like_a_mask(voxels: npt.NDArray[Any]) -> bool:
     """Tell whether a volume has two values, or a few whole ones as labels of several classes."""
-    if not 2 <= len(np.unique(voxels.reshape(-1)[::97])) <= FEW_VALUES:  # soon known of a scan
+    if len(np.unique(voxels.reshape(-1)[::97])) > FEW_VALUES:  # soon known of a scan
         return False
     values = np.unique(voxels)
     whole = bool((values == values.round()).all()) and float(np.abs(values).max()) <= LARGEST_CLASS

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gliomaseg.transforms import LoadStudyd, keys
-from gliomaseg.transforms.nifti import SIZE_UNKNOWN, read_nifti
+from gliomaseg.transforms.nifti import SIZE_UNKNOWN, read_nifti, read_nifti_geometry
 from gliomaseg.transforms.volume import Volume, join
 
 
@@ -180,3 +180,12 @@ def test_volumes_of_two_places_are_no_study() -> None:
 def test_what_was_resampled_is_said() -> None:
     joined = join([flat(1, shift=0.5), flat(2)], ["pre-contrast", "FLAIR"])
     assert joined.notes == ("1.nii was resampled to the grid of FLAIR.",)
+
+
+def test_a_slice_of_two_axes_does_not_tell_its_thickness(tmp_path: Path) -> None:
+    for shape, known in (((6, 5), False), ((6, 5, 1), True)):
+        nib.save(
+            nib.Nifti1Image(np.arange(30).reshape(shape).astype(np.int16), np.eye(4)), tmp_path / "a.nii"
+        )
+        assert read_nifti(str(tmp_path / "a.nii")).spacing_known == known
+        assert read_nifti_geometry(str(tmp_path / "a.nii"))[1] == known

@@ -468,7 +468,8 @@ def test_of_two_labels_the_one_that_is_no_mask_of_anything_is_taken_and_both_are
 def test_several_folders_of_labels_beside_that_of_the_scans_are_an_error(tmp_path: Path):
     for folder in ("images", "labels", "masks"):
         (tmp_path / folder).mkdir()
-        save_volume(tmp_path / folder / "v.nii.gz", np.arange(80, dtype=np.uint8).reshape(4, 4, 5) % 2)
+        values = np.arange(80, dtype=np.uint8).reshape(4, 4, 5)
+        save_volume(tmp_path / folder / "v.nii.gz", values if folder == "images" else values % 2)
     (found,) = check_data(tmp_path).errors
     assert found.code == "two-labels"
     assert found.what == (
@@ -717,12 +718,10 @@ def test_flair_alone_is_a_warning_and_a_number_that_cannot_be_used_an_error(
     assert (finding.level, finding.what) == (level, f"{volumes}/v.nii.gz {words}")
 
 
-def test_a_flat_picture_as_a_volume_is_found(volumes: Path):
-    save_volume(volumes / "v.nii.gz", noise(4, 4))
-    report = check_data(volumes)
-    assert report.findings[-1].what == (
-        f"A scan has 3 axes, or 4 with the sequences last, but {volumes}/v.nii.gz has 2."
-    )
+def test_a_volume_of_five_axes_is_found(volumes: Path):
+    save_volume(volumes / "v.nii.gz", noise(4, 4, 3, 2, 2))
+    found = [one.what for one in check_data(volumes).errors]
+    assert f"A scan has 3 axes, or 4 with the sequences last, but {volumes}/v.nii.gz has 5." in found
 
 
 def test_a_blank_label_is_a_warning(volumes: Path):
@@ -965,3 +964,74 @@ def test_sequences_of_one_head_with_a_label_each_are_not_two(tmp_path: Path, nam
         for tail, voxels in (("", noise(4, 4, 5)), ("_seg", label)):
             nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}{tail}.nii.gz")
     assert ("sequences-apart" in {one.code for one in check_data(tmp_path).findings}) is told
+
+
+# --- masks in the place of scans ---------------------------------------------------------------------
+
+
+def write_study(folder: Path, image: np.ndarray, label: np.ndarray | None = None, name: str = "anna") -> None:
+    folder.mkdir(exist_ok=True)
+    for end, values in (("", image), ("_mask", label)):
+        if values is not None:
+            nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / f"{name}{end}.nii.gz")
+
+
+MASK = np.zeros((12, 12, 10), np.uint8)
+MASK[3:6, 3:6, 3:6] = 1
+
+
+@pytest.mark.parametrize("times", [1, 255])
+def test_a_mask_in_the_place_of_its_scan_stops_a_training(tmp_path: Path, times: int):
+    write_study(tmp_path, MASK * np.uint8(times), MASK)
+    found = next(one for one in check_data(tmp_path).errors if one.code == "mask-as-image")
+    assert found.what == (
+        f"A scan has many grey values, but {tmp_path}/anna.nii.gz has the values 0, {times} alone, as masks "
+        "have."
+    )
+    assert "grey" not in [one.code for one in check_data(tmp_path).findings]
+    three = np.stack([noise(12, 12, 10), MASK, noise(12, 12, 10, seed=1)], axis=-1)
+    write_study(tmp_path, three, MASK)
+    assert [one.code for one in check_data(tmp_path).errors] == ["mask-as-image"]
+
+
+def test_a_file_like_a_mask_may_be_the_label_of_another(tmp_path: Path):
+    write_study(tmp_path, noise(12, 12, 10), MASK)
+    write_study(tmp_path, MASK, name="FLAIR_Maske")
+    write_study(tmp_path, MASK * np.uint8(4) + (noise(12, 12, 10) > 200), name="classes")
+    report = check_data(tmp_path)
+    assert report.errors == []
+    told = [one for one in report.findings if one.code == "like-a-mask"]
+    assert [Path(one.files[0]).name for one in told] == ["FLAIR_Maske.nii.gz", "classes.nii.gz"]
+    assert told[1].what.endswith("classes.nii.gz has the values 0, 1, 4, 5 alone, as masks have.")
+    assert "call it like the scan with _mask behind" in told[0].remedy
+
+
+def test_slices_with_two_values_each_are_masks(patient: Path):
+    for number in (1, 2, 3, 4):
+        save(patient / f"p1_{number}.tif", np.where(noise(8, 8, seed=number) > 100, 255, 0).astype(np.uint8))
+    found = next(one for one in check_data(patient).errors if one.code == "mask-as-image")
+    assert found.what == (
+        f"A scan has many grey values, but the images of p1 in {patient} have two values each, as masks have."
+    )
+    for mask in patient.glob("*_mask.tif"):
+        mask.unlink()
+    assert "like-a-mask" in [one.code for one in check_data(patient).warnings]
+    save(patient / "p1_2.tif", noise(8, 8))
+    assert "like-a-mask" not in [one.code for one in check_data(patient).findings]
+
+
+def test_a_slice_of_two_axes_is_a_scan(tmp_path: Path):
+    write_study(tmp_path, noise(12, 12), MASK[:, :, 4])
+    report = check_data(tmp_path)
+    assert (report.errors, report.slices, report.slices_with_lesion) == ([], 1, 1)
+
+
+def test_institutions_that_nobody_knows_are_told_as_such(tmp_path: Path):
+    write_study(tmp_path, noise(12, 12, 10), MASK)
+    assert "(institution unknown: 1)" in format_findings(check_data(tmp_path))
+
+
+def test_the_command_of_a_refusal_can_be_pasted(tmp_path: Path):
+    write_study(tmp_path / "my data", MASK, MASK)
+    with pytest.raises(InputError, match=f"`gliomaseg doctor '{tmp_path}/my data'`"):
+        raise_on_errors(check_data(tmp_path / "my data"))

@@ -28,6 +28,7 @@ from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.occupied import only_worker_in
+from gliomaseg.workflows.phantom import make_phantom
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.run import (
     TrainOptions,
@@ -569,3 +570,45 @@ def test_weights_that_find_nothing_are_told_of(caplog: pytest.LogCaptureFixture)
     assert words in caplog.text
     run_module._warn_of_nothing({**figures, "missed_patients": 3})
     assert "found the lesion of none of the 3 validation patients that have one, and 1 without" in caplog.text
+
+
+def test_a_run_does_not_go_on_with_other_data(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    make_phantom(tmp_path / "other", patients=4, size=64, slices=6, seed=9)
+    words = f"A run goes on with the data that it began with, but {run} has those of {phantom_data}, and "
+    for data in (tmp_path / "other", tmp_path / "list.json"):
+        if data.suffix:
+            content = build_datalist(tmp_path / "other")
+            for section in ("training", "validation"):
+                for case in content[section]:
+                    case["patient"] = f"x{case['patient']}"
+            write_datalist(content, data)
+        with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
+            train(TrainOptions(data, run, resume=True))
+    kept = run / "datalist.json"
+    for data in (phantom_data, phantom_data.parent, kept, smoke_run / "datalist.json", tmp_path / "a.csv"):
+        run_module._refuse_other_data(data, kept)
+    content = json.loads(kept.read_text(encoding="utf-8"))
+    kept.write_text(json.dumps({**content, "root": str(tmp_path / "gone")}), encoding="utf-8")
+    run_module._refuse_other_data(tmp_path / "other", kept)  # they may have moved there
+
+
+@pytest.mark.parametrize("place", ["train", "predict"])
+def test_a_network_that_python_does_not_find_is_told_in_a_sentence(
+    place: str, smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    words = (
+        r"^Cannot locate class or function path: 'mine\.Net'\. Name it as Python imports it; if it is your "
+        r"own, put the folder of its module on Python's path: `PYTHONPATH=FOLDER gliomaseg \.\.\.`\.$"
+    )
+    if place == "train":
+        settings = {**SMOKE, "network_def": {"_target_": "mine.Net"}}
+        with pytest.raises(InputError, match=words):
+            train(TrainOptions(phantom_data, tmp_path / "run", settings=settings))
+        return
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "network_def": {"_target_": "mine.Net"}}), encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        Segmenter.from_name(run)
