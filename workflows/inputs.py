@@ -21,7 +21,7 @@ from .dicom_series import NONE, OPTIONS, Wanted
 from .files import InputError, NothingFoundError
 from .label_names import is_label, of_programs, scan_name
 from .sequence_files import channel_count, channels_of_names
-from .sequences import FLAIR, UNKNOWN, cases_of_names
+from .sequences import FLAIR, UNKNOWN, cases_of_names, sequence_of_words
 from .sidecars import Described, described_studies
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
@@ -460,7 +460,8 @@ def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Rec
 def _doubt(path: Path) -> Record:
     """Return a note for the results where a name speaks of another sequence than FLAIR."""
     stem = stem_of(path.name).lower()
-    flair = "flair" in stem and not T1_FLAIR_WORDS.search(stem)
+    says_so = "flair" in stem or sequence_of_words(stem.replace("_", " ")) == FLAIR
+    flair = says_so and not T1_FLAIR_WORDS.search(stem)
     if flair or not OTHER_WORDS.search(stem) or channel_count(path) > 1:
         return {}
     return {NOTES: [f"Taken as FLAIR, though the name {path.name} speaks of another sequence; check that."]}

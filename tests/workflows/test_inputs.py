@@ -362,6 +362,8 @@ def test_a_table_and_a_datalist_name_studies(tmp_path: Path) -> None:
         ("sub-07_FLAIR", False),
         ("subject_01", False),
         ("diffuse_glioma_3", False),
+        ("t2_tirm_tra_dark-fluid_p2", False),
+        ("t1_mpr_sag", True),
     ],
 )
 def test_a_name_that_speaks_of_another_sequence_is_said(tmp_path: Path, name: str, doubted: bool) -> None:
