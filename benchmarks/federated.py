@@ -243,7 +243,7 @@ def part(cells: Sequence[Mapping[str, Any]]) -> str:
         spread = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
         lines.append(
             (
-                WORDS.get(way, way),
+                WORDS.get(way) or f"{way.removeprefix(ALONE).strip()} alone, on all of them",
                 str(len(dices)),
                 f"{mean_of(dices):.3f}{spread}",
                 "" if way == TOGETHER else _less(base, dices),

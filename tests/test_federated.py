@@ -168,7 +168,7 @@ def test_the_table_pools_patients_of_all_folds_and_compares_them_in_pairs() -> N
     own = "each alone, every patient by their own institution's network"
     assert found[own][1].startswith("0.550")
     assert found[own][2].startswith("+0.200 (+0.200 to +0.200), 4, 0, p = ")
-    assert found["alone A"][1].startswith("0.350")
+    assert found["A alone, on all of them"][1].startswith("0.350")
     assert "Patients who trained: fold1: A 5, B 4; fold2: A 5, B 4." in text
     assert "Not for diagnosis." in text
 
