@@ -20,7 +20,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,10 +149,13 @@ def measure(plan: Plan, data: Data, split: Split, runs: Path) -> dict[str, Any]:
     found = {}
     for name, parts in arms.items():
         kept = runs / plan.protocol / name.replace(" ", "-") / "arm.json"
-        if not kept.is_file():
-            shutil.rmtree(kept.parent, ignore_errors=True)  # what an interrupted call has left
-            files.write_json(kept, train_and_test(plan, data, parts, tested, kept.parent))
-        found[name] = json.loads(kept.read_text(encoding="utf-8"))
+        made_as = {**asdict(plan), "data_sha256": data.sha256, "patients": _names_of(parts)}
+        before = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        if before.get("made_as") != made_as:
+            shutil.rmtree(kept.parent, ignore_errors=True)  # of another plan, or interrupted
+            before = {"made_as": made_as, **train_and_test(plan, data, parts, tested, kept.parent)}
+            files.write_json(kept, before)
+        found[name] = {key: before[key] for key in ("steps", "dice_per_patient")}
         print(f"{plan.protocol}, {name}: {mean_of(found[name]['dice_per_patient']):.3f}", flush=True)
     return {
         "format": FORMAT,
@@ -165,6 +168,10 @@ def measure(plan: Plan, data: Data, split: Split, runs: Path) -> dict[str, Any]:
         "machine": describe_environment(),
         "commit": commit(),
     }
+
+
+def _names_of(parts: Mapping[str, Institution]) -> dict[str, list[str]]:
+    return {name: [str(case[keys.PATIENT]) for case in site.training] for name, site in parts.items()}
 
 
 def train_and_test(
@@ -180,7 +187,7 @@ def train_and_test(
         steps = {site.name: site.steps * plan.rounds for site in sites}
         weights = federate(sites, plan.rounds)
         first = sites[0].folder
-        files.save_tensors(first / "models" / "model.pt", weights)
+        sites[0].keep(weights)
     evaluation = evaluate_cases(tested, Segmenter.from_name(first), {"split": "file"})
     dices = {case.patient: round(case.dice, 6) for case in evaluation.figures}
     return {"steps": steps, "dice_per_patient": dices}
@@ -290,6 +297,8 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(words)
     try:
         if asked.act != "page":
+            if asked.data is None:
+                raise InputError(f"{asked.act} needs the patients; name their folder with --data.")
             plan = Plan(asked.act, asked.rounds, {**SETTINGS, **dict(map(parse_setting, asked.set))})
             lock = read_lock(asked.lock)
             data = open_dataset(asked.data, asked.runs / "data.json", lock)

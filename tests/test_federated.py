@@ -89,7 +89,11 @@ def call(place: Path, *words: str) -> int:
         str(place / "lock.json"),
     ]
     sets = [word for setting in TINY for word in ("--set", setting)]
-    return int(federated.main([*words, *options, "--output", str(place / "cells"), "--rounds", "1", *sets]))
+    return int(
+        federated.main(
+            ["fold0", "--rounds", "1", *words[1:], *options, "--output", str(place / "cells"), *sets]
+        )
+    )
 
 
 @pytest.mark.slow
@@ -108,11 +112,17 @@ def test_all_three_trainings_are_tested_on_the_same_patients(
     assert "all scans in one place" in text
     assert f"{len(tested)} patients of fold0" in text
 
-    def fail(*words: Any) -> None:
-        raise AssertionError("what is trained is kept")
+    made: list[Any] = []
 
-    monkeypatch.setattr(federated, "train_and_test", fail)
+    def note(plan: Any, *words: Any) -> dict[str, Any]:
+        made.append(plan.rounds)
+        return {"steps": {}, "dice_per_patient": dict.fromkeys(tested, 0.5)}
+
+    monkeypatch.setattr(federated, "train_and_test", note)
     assert call(place, "fold0") == 0
+    assert made == [], "what is trained is kept"
+    assert call(place, "fold0", "--rounds", "2") == 0
+    assert made == [2] * len(cell["arms"]), "but not of another plan"
 
 
 def test_what_cannot_be_used_is_told_in_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +132,8 @@ def test_what_cannot_be_used_is_told_in_a_sentence(place: Path, capsys: pytest.C
     finally:
         (place / "away.json").replace(place / "lock.json")
     assert capsys.readouterr().err.startswith("Error: Expected the lock at ")
+    assert federated.main(["fold0"]) == 2
+    assert capsys.readouterr().err == "Error: fold0 needs the patients; name their folder with --data.\n"
 
 
 # The page

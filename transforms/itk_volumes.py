@@ -82,7 +82,7 @@ def read_itk_header(name: str) -> Header:
         ) from error
     except (DamagedError, ValueError, IndexError, KeyError, OverflowError) as error:  # numbers that are none
         raise _damaged(name) from error
-    check_shape(header.shape if header.channels == 1 else (*header.shape, header.channels), name)
+    check_shape(header.shape_kept, name)
     check_affine(header.affine, name)
     return header
 

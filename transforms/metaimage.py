@@ -117,7 +117,16 @@ def _is_true(word: str) -> bool:
 
 def _first(fields: Mapping[str, str], *names: str) -> str | None:
     """Return what fields of one meaning say; they must agree."""
-    found = {fields[name] for name in names if name in fields}
-    if len(found) > 1:
-        raise DamagedError
-    return found.pop() if found else None
+    found = [name for name in names if name in fields]
+    for other in found[1:]:
+        if _plainly(fields[other]) != _plainly(fields[found[0]]):
+            raise NotReadError(f"its {found[0]} and {other} contradict each other")
+    return fields[found[0]] if found else None
+
+
+def _plainly(words: str) -> list[float | str]:
+    """Return words that mean the same as the same."""
+    try:
+        return [float(word) for word in words.split()]
+    except ValueError:
+        return [words[:1].lower()]

@@ -198,9 +198,11 @@ def _without_time(written: list[str]) -> list[str]:
 
 
 def _is_big(word: str | None, kind: str | None) -> bool:
-    if word is None and kind in ("i1", "u1"):
+    if word is None and kind in ("i1", "u1", None):
         return False
-    if word is None or word.lower() not in ("little", "big"):
+    if word is None:
+        raise NotReadError("its header does not say in which order the bytes of a number stand")
+    if word.lower() not in ("little", "big"):
         raise DamagedError
     return word.lower() == "big"
 

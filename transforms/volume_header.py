@@ -53,6 +53,12 @@ class Header:
     start: int
 
     @property
+    def shape_kept(self) -> tuple[int, ...]:
+        """Shape of what is made of the values: layers of segments become one."""
+        several = self.channels > 1 and not self.is_segmentation
+        return (*self.shape, self.channels) if several else self.shape
+
+    @property
     def needed(self) -> int:
         """Bytes of the values."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.channels * self.kind.itemsize

@@ -48,12 +48,14 @@ class Site:
         folder: its run folder.
         datalist: its patients, with absolute paths.
         algo: MONAI's client, initialized.
+        rounds: that it has been opened for.
     """
 
     name: str
     folder: Path
     datalist: Mapping[str, Any]
     algo: MonaiAlgo
+    rounds: int
 
     @property
     def patients(self) -> int:
@@ -81,17 +83,31 @@ class Site:
             The weights after the round.
 
         Raises:
-            InputError: these are weights of another network, or some that come or go are not finite.
+            InputError: these are weights of another network, or some that come or go are not finite; or all
+                rounds are over.
             KeyboardInterrupt: it was stopped.
         """
+        done = self._trainer.state.epoch // self.algo.local_epochs
+        if done >= self.rounds:
+            raise InputError(
+                f"A site trains for as many rounds as it was opened for, but {self.name} has done its "
+                f"{self.rounds}, over which the learning rate fell; open it for more in another folder."
+            )
         common = self._take(weights)
+        before = self._trainer.state.iteration
         started = time.monotonic()
         try:
             self.algo.train(ExchangeObject(weights={name: value.numpy() for name, value in common.items()}))
         finally:
             add_minutes(self.folder, (time.monotonic() - started) / 60)
+        made = self._trainer.state.iteration - before
+        if made != self.steps:
+            raise InputError(
+                f"A round of {self.name} has {self.steps} steps, but {made} were made; leave out handlers "
+                "that end a training."
+            )
         trained = self.weights
-        _require_finite(trained, f"The training of {self.name}", "learning_rate")
+        _require_finite(trained, f"The training of {self.name}")
         return trained
 
     def finish(self, weights: Mapping[str, Any]) -> Evaluation:
@@ -106,10 +122,18 @@ class Site:
         Raises:
             InputError: these are weights of another network, or not finite.
         """
+        self.keep(weights)
+        return finish(self.folder, self.datalist, device_of(self.algo.train_workflow.parser.get()))
+
+    def keep(self, weights: Mapping[str, Any]) -> None:
+        """Keep common weights in the run folder, as those of the run.
+
+        Raises:
+            InputError: these are weights of another network, or not finite.
+        """
         self._take(weights)
         state = deployed(self._trainer.network).state_dict()
         files.save_tensors(self.folder / "models" / "model.pt", state)
-        return finish(self.folder, self.datalist, device_of(self.algo.train_workflow.parser.get()))
 
     @property
     def _trainer(self) -> Any:
@@ -123,7 +147,7 @@ class Site:
             fill_network(network, common, f"what came to {self.name}")
         except ValueError as error:
             raise InputError(str(error)) from error
-        _require_finite(common, f"What came to {self.name}", "learning_rate")
+        _require_finite(common, f"What came to {self.name}")
         return common
 
 
@@ -133,7 +157,8 @@ def open_site(name: str, options: TrainOptions, rounds: int, local_epochs: int =
 
     Args:
         name: of the site, for messages.
-        options: of the run. The epochs of its settings are not asked for: they are rounds x local_epochs.
+        options: of the run, which begins. Its epochs are not asked for, being rounds x local_epochs; nor is
+            patience, since a site ends with the others.
         rounds: of the federation, over which the learning rate falls.
         local_epochs: passes over the site's draws in a round.
 
@@ -146,11 +171,7 @@ def open_site(name: str, options: TrainOptions, rounds: int, local_epochs: int =
     for what, number in (("rounds", rounds), ("local epochs", local_epochs)):
         if number < 1:
             raise InputError(f"A federation has 1 or more {what}, but {number} was asked for.")
-    if "epochs" in options.settings:
-        raise InputError(
-            "The epochs of a federation are its rounds times the local epochs, but epochs="
-            f"{options.settings['epochs']} is set as well; leave it out."
-        )
+    _require_plain(options)
     settings = {**options.settings, "epochs": rounds * local_epochs}
     mixins = (*options.extra_configs, configs_folder() / MIXIN)
     with contextlib.ExitStack() as stack:
@@ -158,7 +179,32 @@ def open_site(name: str, options: TrainOptions, rounds: int, local_epochs: int =
         keep_freed_memory()
         algo = _client(name, options.output, local_epochs)
         stack.callback(algo.finalize)
-        yield Site(name, options.output, datalist, algo)
+        yield Site(name, options.output, datalist, algo, rounds)
+
+
+def _require_plain(options: TrainOptions) -> None:
+    """Refuse what has no meaning at a site of a federation.
+
+    Raises:
+        InputError: it is asked for.
+    """
+    for name, why in (
+        ("epochs", "they are its rounds times the local epochs"),
+        ("patience", "a site ends with the others"),
+    ):
+        if name in options.settings:
+            raise InputError(
+                f"A federation has no {name} of its own, since {why}, but {name}={options.settings[name]} is "
+                "set; leave it out."
+            )
+    if options.minutes is not None:
+        raise InputError(
+            f"A federation has rounds, but {options.minutes:g} minutes were asked for; leave them out."
+        )
+    if options.resume:
+        raise InputError(
+            "A site of a federation does not resume, since the others have gone on; begin in another folder."
+        )
 
 
 def federate(sites: Sequence[Site], rounds: int) -> dict[str, Tensor]:
@@ -172,11 +218,17 @@ def federate(sites: Sequence[Site], rounds: int) -> dict[str, Tensor]:
         The common weights after the last round.
 
     Raises:
-        InputError: there are no sites, or their networks differ.
+        InputError: there are no sites, they were opened for other rounds, or their networks differ.
         KeyboardInterrupt: it was stopped.
     """
     if not sites:
         raise InputError("A federation needs one site or more, got none.")
+    for site in sites:
+        if site.rounds != rounds:
+            raise InputError(
+                f"All sites of a federation are opened for its rounds, {rounds}, but {site.name} for "
+                f"{site.rounds}; open it anew."
+            )
     weights = sites[0].weights
     for number in range(1, rounds + 1):
         logger.info("round %d of %d", number, rounds)
@@ -209,7 +261,7 @@ def _client(name: str, folder: Path, local_epochs: int) -> MonaiAlgo:
     return algo
 
 
-def _require_finite(state: Mapping[str, Tensor], what: str, setting: str) -> None:
+def _require_finite(state: Mapping[str, Tensor], what: str) -> None:
     """Refuse weights with numbers that are not finite, before they spoil those of everybody.
 
     Raises:
@@ -218,6 +270,6 @@ def _require_finite(state: Mapping[str, Tensor], what: str, setting: str) -> Non
     bad = next((name for name, value in state.items() if not torch.isfinite(value).all()), None)
     if bad is not None:
         raise InputError(
-            f"{what} has numbers that are not finite, first in {bad}; lower {setting}, and begin again from "
-            "the weights of the round before."
+            f"{what} has numbers that are not finite, first in {bad}; begin anew in other folders, with a "
+            "lower learning_rate."
         )

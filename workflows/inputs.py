@@ -330,7 +330,7 @@ def _collect_volumes(
     numbered = channels_of_names(
         place, scans, {*labels_beside(place), *(scan_name(stem) for stem in stems if is_label(stem))}
     )
-    told = cases_of_names(scans)
+    told = cases_of_names(scans, {scan_name(stem) for stem in stems if is_label(stem)})
     for stem in scans:
         case, sequence = numbered.get(stem) or told[stem]
         key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
@@ -340,14 +340,15 @@ def _collect_volumes(
                 f"Every study has a name of its own, but {parts[sequence]} and {path} are both {stem}; name "
                 "one of them."
             )
-        parts[_part_for(sequence, parts)] = place / stems[stem]
+        if place / stems[stem] not in parts.values():  # named twice
+            parts[_part_for(sequence, parts)] = place / stems[stem]
 
 
 def _part_for(sequence: str, parts: Mapping[str, Path]) -> str:
     """Return what a further file of a study stands under: none takes the place of another one."""
     if sequence not in parts:
         return sequence
-    return TWICE if sequence in keys.CHANNELS else f"{sequence} {len(parts)}"
+    return TWICE if sequence in keys.CHANNELS and TWICE not in parts else f"{sequence} {len(parts)}"
 
 
 def _one_of_each(place: Path, names: Sequence[str]) -> dict[str, str]:

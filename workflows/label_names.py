@@ -53,6 +53,20 @@ _OF_THE_BRAIN = re.compile(
 _OF_A_LESION = re.compile(r"(?:tumou?r|lesion|glistr)[a-z]*", re.IGNORECASE)
 
 
+_ENTITIES = re.compile(r"(?:_(?:label|desc|space|res|den|hemi)-[A-Za-z0-9]+)+$")
+"""What BIDS puts behind the name of a scan in that of something derived from it."""
+
+
+def without_entities(name: str) -> str:
+    """Return a name of BIDS without what tells how it was derived from the scan.
+
+    Example:
+        >>> without_entities("sub-01_ses-1_space-FLAIR_label-lesion")
+        'sub-01_ses-1'
+    """
+    return _ENTITIES.sub("", name)
+
+
 def is_label(stem: str) -> bool:
     """Return whether a volume is a label by its name, without the ending.
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .label_names import PROGRAM_WORDS
+from .label_names import PROGRAM_WORDS, scan_name, without_entities
 from .studies import Study
+from .volume_names import stem_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,24 @@ def _with_scans(
         if study.volume is None and not _is_result(Path(str(study.label))):
             parts = Path(study.folder).relative_to(root).parts
             found = next((place for place in _places_of_scan(study, parts) if place in scans), None)
-            of_scan = scans.get(found or _by_name(study), [])
+            of_scan = scans.get(found or _by_name(study), []) or _of_session(study, parts, scans)
             if len(of_scan) == 1:
                 yield study, of_scan[0]
+
+
+def _of_session(
+    label: Study, parts: tuple[str, ...], scans: Mapping[Place, Sequence[Study]]
+) -> Sequence[Study]:
+    """Return the study that a label is of by the name of its FLAIR, which was joined with other sequences."""
+    from .sequences import FLAIR, UNKNOWN, sequence_of_name, without_acquisition  # as below
+
+    case, sequence = sequence_of_name(without_entities(scan_name(stem_of(Path(str(label.label)).name))))
+    short = without_acquisition(case)
+    if sequence not in (FLAIR, UNKNOWN) or short == case:
+        return ()
+    places = _places_of_scan(replace(label, patient=short), parts)
+    found = next((scans[place] for place in places if place in scans), ())
+    return [one for one in found if sequence_of_name(stem_of(Path(str(one.volume)).name))[0] == case]
 
 
 def _lies_where_a_program_left_it(label: Study, scan: Study) -> bool:
@@ -102,14 +118,13 @@ def _by_name(study: Study) -> Place:
 
 def _places_of_scan(label: Study, parts: tuple[str, ...]) -> Iterator[Place]:
     """Yield where the scan of a label in ``derivatives`` may lie; up to two folders are of the program."""
-    from .sequences import sequence_of_name, without_acquisition  # the transforms bring MONAI along
+    from .sequences import sequence_of_name  # the transforms bring MONAI along
 
     if DERIVATIVES in parts:
         count = parts.index(DERIVATIVES)
         name = label.patient if sequence_of_name(label.patient)[0] else parts[-1]  # called after a sequence
-        for called in dict.fromkeys((name, without_acquisition(name))):
-            for skipped, above in itertools.product((1, 0, 2), ((), ("rawdata",))):
-                yield called, (*parts[:count], *above, *parts[count + 1 + skipped :])
+        for skipped, above in itertools.product((1, 0, 2), ((), ("rawdata",))):
+            yield name, (*parts[:count], *above, *parts[count + 1 + skipped :])
 
 
 def _is_result(label: Path) -> bool:

@@ -189,7 +189,7 @@ def _checked_datalist(options: TrainOptions, parser: ConfigParser) -> dict[str, 
 def _refuse_other_data(data: Path, kept: Path) -> None:
     """Refuse to go on with a run where other data are named than those it has.
 
-    Data that have moved, or grown, are the same, and so is a list of some of them.
+    Data that have grown are the same; so are a list of some of them, and a folder where the old one is gone.
 
     Args:
         data: what a person names now.
@@ -201,6 +201,10 @@ def _refuse_other_data(data: Path, kept: Path) -> None:
     own = load_datalist(kept)
     root = Path(own["root"]).resolve()
     given = data.resolve()
+    if not given.exists():
+        raise InputError(
+            f"There is nothing at {data}; check the path, or name the datalist of the run: {kept}."
+        )
     if given.is_dir():
         same = not root.is_dir() or given == root or root in given.parents or given in root.parents
     else:
@@ -506,19 +510,24 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
     fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
-    protocol["note"] = (
-        "These are validation patients: the saved weights are those with the best mean Dice on them"
-        + (
-            f", and {' and '.join(fitted)} {'was' if len(fitted) == 1 else 'were'} fitted on them"
-            if fitted
-            else ""
-        )
-        + ", so the figures are a little too good."
-    )
+    protocol["note"] = _note(fitted, chosen=not config.get("federation", False))
     evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
     _warn_of_nothing(evaluation.metrics)
     write_run(folder, evaluation, split)
     return evaluation
+
+
+def _note(fitted: Sequence[str], *, chosen: bool) -> str:
+    """Say what the validation patients have decided."""
+    words = f"{' and '.join(fitted)} {'was' if len(fitted) == 1 else 'were'} fitted on them" if fitted else ""
+    if not chosen:
+        end = f", and {words}." if words else "."
+        return f"These are validation patients of one site; the weights are those of the last round{end}"
+    end = f", and {words}" if words else ""
+    return (
+        "These are validation patients: the saved weights are those with the best mean Dice on them"
+        f"{end}, so the figures are a little too good."
+    )
 
 
 def _warn_of_nothing(metrics: Mapping[str, Any]) -> None:

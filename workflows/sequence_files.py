@@ -74,7 +74,7 @@ def volume_of(case: Mapping[str, Any]) -> str | None:
     return str(files[list(case["sequences"]).index(FLAIR)] if len(files) > 1 else files[0])
 
 
-def parts_of_cases(stems: Sequence[str]) -> list[Parts]:
+def parts_of_cases(stems: Sequence[str], labelled: Collection[str] = ()) -> list[Parts]:
     """Sort the names of one folder by the case they speak of; names that tell no sequence are left out.
 
     Example:
@@ -82,7 +82,7 @@ def parts_of_cases(stems: Sequence[str]) -> list[Parts]:
         [Parts(case='anna', stems=['anna_flair', 'anna_t1ce'], sequences=['FLAIR', 'post-contrast'])]
     """
     found: dict[str, Parts] = {}
-    for stem, (case, sequence) in cases_of_names(stems).items():
+    for stem, (case, sequence) in cases_of_names(stems, labelled).items():
         if sequence != UNKNOWN:
             part = found.setdefault(case, Parts(case, [], []))
             part.stems.append(stem)
@@ -108,11 +108,13 @@ def join_sequences(
     Yields:
         The study, and the names of the scans that it is made of or that were set aside for it.
     """
-    cases = [part for part in parts_of_cases(list(images)) if _is_one_patient(part, images, labels)]
+    cases = [part for part in parts_of_cases(list(images), labels) if _is_one_patient(part, images, labels)]
     alone = len(cases) == 1 and len(cases[0].stems) == len(images) and len(labels) == 1
     for case, stems, sequences in cases:
-        named = (case, *(sequence_of_name(stem)[0] for stem in stems), *stems)
-        own = [labels[name] for name in dict.fromkeys(named) if name in labels]
+        flair = stems[sequences.index(FLAIR)]
+        whole = sequence_of_name(flair)[0]
+        named = (case, *stems) if whole == case else (case, whole, flair)
+        own = [labels[name] for name in named if name in labels]
         label = next(iter(own or (labels.values() if alone else ())), None)
         files = {sequence: images[stem] for stem, sequence in zip(stems, sequences, strict=True)}
         yield joined_study(case or folder.absolute().name, files, label), stems

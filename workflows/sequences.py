@@ -8,7 +8,7 @@ counts first, then the times of the sequence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from ..transforms.keys import CHANNELS
@@ -91,11 +91,16 @@ def sequence_of_name(stem: str) -> tuple[str, str]:
     return stem, UNKNOWN
 
 
-def cases_of_names(stems: Iterable[str]) -> dict[str, tuple[str, str]]:
+def cases_of_names(stems: Iterable[str], labelled: Collection[str] = ()) -> dict[str, tuple[str, str]]:
     """Return the case and the sequence that each name of one folder tells, as ``sequence_of_name`` does.
 
     In the names of BIDS sequences of one session may differ in how they were acquired (``acq-``, ``run-`` and
-    the like). Where that leaves one file a sequence, FLAIR among them, they are of one case.
+    the like). Where that leaves one file a sequence, FLAIR among them, they are of one case; not where
+    several of them have labels.
+
+    Args:
+        stems: names without endings.
+        labelled: names of scans, or of cases, that have labels.
 
     Example:
         >>> cases_of_names(["sub-1_acq-tra_FLAIR", "sub-1_acq-mprage_T1w"])["sub-1_acq-mprage_T1w"]
@@ -108,11 +113,25 @@ def cases_of_names(stems: Iterable[str]) -> dict[str, tuple[str, str]]:
     for stem, (case, sequence) in found.items():
         if sequence in CHANNELS and case.startswith("sub-"):
             together.setdefault(without_acquisition(case), []).append(stem)
-    for short, own in together.items():
-        shown = [found[stem][1] for stem in own]
-        if len({found[stem][0] for stem in own}) > 1 and FLAIR in shown and len(shown) == len(set(shown)):
-            found |= {stem: (short, found[stem][1]) for stem in own}
-    return found
+    joined = {
+        short
+        for short, own in together.items()
+        if _is_one_session({stem: found[stem] for stem in own}, labelled)
+    }
+    return {
+        stem: (short, sequence)
+        if sequence != UNKNOWN and (short := without_acquisition(case)) in joined
+        else (case, sequence)
+        for stem, (case, sequence) in found.items()
+    }
+
+
+def _is_one_session(names: Mapping[str, tuple[str, str]], labelled: Collection[str]) -> bool:
+    """Tell whether names that differ in how they were acquired are one file a sequence, FLAIR among them."""
+    cases = [case for case, _ in names.values()]
+    shown = [sequence for _, sequence in names.values()]
+    drawn = {case for stem, (case, _) in names.items() if stem in labelled or case in labelled}
+    return len(set(cases)) > 1 and FLAIR in shown and len(shown) == len(set(shown)) and len(drawn) < 2
 
 
 def without_acquisition(case: str) -> str:

@@ -25,7 +25,7 @@ _NAMED = (
 _IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
     rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|pre|post)"
-    r"|(?P<numbered>.*\d.*?)[-_. ]+(?:v\d{3}|scan[-_ ]?\d{1,2})",
+    r"|(?P<numbered>.*\d.*?)[-_. ]+v\d{3}",
     re.IGNORECASE,
 )
 _WITH_DATE = re.compile(rf"(?P<person>.+?)[-_. ]+{_WHEN}(?:[-_]\d{{1,2}})?")
@@ -72,8 +72,8 @@ def without_visit(name: str) -> str:
         ('Patient-001', 'P7', 'day_7')
         >>> without_visit("LGG_20190430"), without_visit("anna_ses-20190430")
         ('LGG_20190430', 'anna')
-        >>> without_visit("Doe Jane post"), without_visit("p7_scan2"), without_visit("LGG_scan_12")
-        ('Doe Jane', 'p7', 'LGG_scan_12')
+        >>> without_visit("Doe Jane post"), without_visit("3T_scan_12")
+        ('Doe Jane', '3T_scan_12')
     """
     whole = name
     while not is_visit(name):

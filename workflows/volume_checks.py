@@ -171,7 +171,7 @@ def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator
             f"{file} has {count} sequences; expected 1 (FLAIR) or 3 (pre-contrast, FLAIR, post-contrast).",
         )
     yield from _value_faults(file, voxels)
-    yield from _mask_faults(file, _flair_of(voxels), study)
+    yield from _mask_faults(file, voxels, study)
 
 
 def _flair_of(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -182,10 +182,12 @@ def _flair_of(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _mask_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[Fault]:
     """Find a mask in the place of a scan; one that is by itself may be the label of another file."""
-    if not _is_like_a_mask(voxels):
+    flair = _flair_of(voxels)
+    if not _is_like_a_mask(flair):
         return
-    values = np.unique(voxels).tolist()
-    few = f"{file} has the values {', '.join(f'{value:g}' for value in values)} alone, as masks have"
+    values = np.unique(flair).tolist()
+    name = file if flair is voxels else f"FLAIR in {file}"
+    few = f"{name} has the values {', '.join(f'{value:g}' for value in values)} alone, as masks have"
     if len(values) == 2 and study.label is not None:
         yield Fault("mask-as-image", file, f"A scan has many grey values, but {few}.")
     else:
@@ -197,7 +199,11 @@ def _is_like_a_mask(voxels: npt.NDArray[Any]) -> bool:
     if len(np.unique(voxels.reshape(-1)[::97])) > FEW_VALUES:  # soon known of a scan
         return False
     values = np.unique(voxels)
-    whole = bool((values == values.round()).all()) and float(np.abs(values).max()) <= LARGEST_CLASS
+    if len(values) < 2 or not np.isfinite(values).all():
+        return False
+    whole = (
+        bool((values == values.round()).all()) and -LARGEST_CLASS <= values[0] <= values[-1] <= LARGEST_CLASS
+    )
     return len(values) == 2 or (len(values) <= FEW_VALUES and whole)
 
 

@@ -19,6 +19,7 @@ from .label_names import (
     labels_of_scans,
     of_programs,
     scan_name,
+    without_entities,
 )
 from .label_places import with_derivatives
 from .studies import IMAGE_FOLDERS, LABEL_FOLDERS, Study, walk
@@ -26,9 +27,6 @@ from .visits import DATA_SET_FOLDERS
 from .volume_names import is_volume, stem_of
 
 logger = logging.getLogger(__name__)
-
-_ENTITIES = re.compile(r"(?:_(?:label|desc|space|res|den|hemi)-[A-Za-z0-9]+)+$")
-"""What BIDS puts behind the name of a scan in that of something derived from it."""
 
 _CHANNEL = re.compile(r"_\d{4}$")
 
@@ -266,8 +264,8 @@ def _case_of_label(name: str) -> str:
     """
     from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
 
-    case, sequence = sequence_of_name(_ENTITIES.sub("", name))
-    return case if case and sequence != UNKNOWN else _ENTITIES.sub("", name)
+    case, sequence = sequence_of_name(without_entities(name))
+    return case if case and sequence != UNKNOWN else without_entities(name)
 
 
 def _described(

@@ -402,7 +402,7 @@ def changed(path: Path, before: str, after: str) -> str:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("endian: little\n", "", "it is damaged, cut short or no volume"),
+        ("endian: little\n", "", "does not say in which order the bytes of a number stand; save it again"),
         ("(0,0,5)", "[0,0,5]", "it is damaged, cut short or no volume"),
         (") (", ")x(", "it is damaged, cut short or no volume"),
         ("(10,20,30)", "(10)", "it is damaged, cut short or no volume"),
@@ -482,6 +482,12 @@ def test_numbers_of_a_voxel_may_be_its_sequences(tmp_path: Path, kind: str) -> N
     assert np.array_equal(found.values, counted(3, 2, 3, 4))
 
 
+def test_layers_of_segments_become_one_and_do_not_count(tmp_path: Path) -> None:
+    path = Path(nrrd(tmp_path / "a.seg.nrrd", counted(4, 2, 3, 4), kind="uint8", lines=("Segment0_ID:=a",)))
+    header = read_itk_header(changed(path, "sizes: 4 2 3 4", "sizes: 4 512 512 170"))
+    assert (header.shape, header.channels) == ((512, 512, 170), 4)
+
+
 def test_channels_count_for_the_size_of_a_volume(tmp_path: Path) -> None:
     name = nrrd(tmp_path / "a.nrrd", counted(3, 2, 3, 4), kind="uint8")
     with pytest.raises(ValueError, match=r"of .*a\.nrrd says 512 x 512 x 256 x 3; it is damaged"):
@@ -527,6 +533,8 @@ PLACED = ("TransformMatrix = 0 1 0 -1 0 0 0 0 1", "Offset = 10 20 30", "ElementS
         ("Offset", "Comment = one\nComment = another\n\nOffset"),
         ("Offset", "DistanceUnits = mm\nBinaryData = T\nOffset"),
         ("Offset", "Offset = 10 20 30\nOffset"),
+        ("Offset", "Position = 10.0 20.0 30.0\nOffset"),
+        ("Offset", "BinaryDataByteOrderMSB = False\nElementByteOrderMSB = F\nOffset"),
     ],
 )
 def test_fields_of_metaimage_have_several_names(tmp_path: Path, name: str, alias: str) -> None:
@@ -541,9 +549,12 @@ def test_fields_of_metaimage_have_several_names(tmp_path: Path, name: str, alias
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("Origin = 1 2 3", "it is damaged, cut short or no volume"),
-        ("Orientation = 1 0 0 0 1 0 0 0 1", "it is damaged, cut short or no volume"),
-        ("BinaryDataByteOrderMSB = False\nElementByteOrderMSB = True", "it is damaged, cut short"),
+        ("Origin = 1 2 3", "its Offset and Origin contradict each other; save it again"),
+        ("Orientation = 1 0 0 0 1 0 0 0 1", "its TransformMatrix and Orientation contradict each other"),
+        (
+            "BinaryDataByteOrderMSB = False\nElementByteOrderMSB = True",
+            "its BinaryDataByteOrderMSB and ElementByteOrderMSB contradict each other",
+        ),
         ("DistanceUnits = cm", "its lengths are in cm, and not in mm; save it again"),
         ("Comment 2", "it is damaged, cut short or no volume"),
     ],

@@ -991,7 +991,10 @@ def test_a_mask_in_the_place_of_its_scan_stops_a_training(tmp_path: Path, times:
     assert "grey" not in [one.code for one in check_data(tmp_path).findings]
     three = np.stack([noise(12, 12, 10), MASK, noise(12, 12, 10, seed=1)], axis=-1)
     write_study(tmp_path, three, MASK)
-    assert [one.code for one in check_data(tmp_path).errors] == ["mask-as-image"]
+    (found,) = check_data(tmp_path).errors
+    assert found.what.endswith(
+        f"but FLAIR in {tmp_path}/anna.nii.gz has the values 0, 1 alone, as masks have."
+    )
 
 
 def test_a_file_like_a_mask_may_be_the_label_of_another(tmp_path: Path):
@@ -1004,6 +1007,22 @@ def test_a_file_like_a_mask_may_be_the_label_of_another(tmp_path: Path):
     assert [Path(one.files[0]).name for one in told] == ["FLAIR_Maske.nii.gz", "classes.nii.gz"]
     assert told[1].what.endswith("classes.nii.gz has the values 0, 1, 4, 5 alone, as masks have.")
     assert "call it like the scan with _mask behind" in told[0].remedy
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((12, 12, 10), 3, np.uint8),
+        np.where(MASK, np.nan, 1.0),
+        MASK.astype(np.int8) * 5 + np.int8(-128),
+    ],
+)
+def test_what_has_no_values_of_classes_is_no_mask(tmp_path: Path, values: np.ndarray):
+    values = values.copy()
+    if values.dtype == np.int8:
+        values[0, 0, 0] = 3
+    write_study(tmp_path, values, MASK)
+    assert not {"mask-as-image", "like-a-mask"} & {one.code for one in check_data(tmp_path).findings}
 
 
 def test_slices_with_two_values_each_are_masks(patient: Path):

@@ -1556,6 +1556,57 @@ def test_sequences_of_bids_may_differ_in_how_they_were_acquired(
             assert Path(case["label"]).name.endswith(f"{label}.nii.gz")
 
 
+@pytest.mark.parametrize(
+    ("flair", "labels", "wanted"),
+    [
+        ("acq-tra_FLAIR", ["d/s/acq-mprage_dseg"], None),
+        (
+            "acq-tra_FLAIR",
+            ["d/s/acq-mprage_dseg", "d/l/acq-tra_label-lesion_mask"],
+            "acq-tra_label-lesion_mask",
+        ),
+        ("FLAIR", ["d/l/acq-mprage_T1w_mask"], None),
+        ("FLAIR", ["d/l/FLAIR_mask", "d/b/acq-mprage_T1w_mask"], "FLAIR_mask"),
+        ("acq-tra_FLAIR", ["acq-tra_seg", "acq-mprage_seg"], "acq-tra_seg"),
+        ("acq-tra_FLAIR", ["acq-tra_FLAIR_seg", "acq-mprage_T1w_seg"], "acq-tra_FLAIR_seg"),
+    ],
+)
+def test_a_label_drawn_on_another_sequence_is_not_that_of_flair(
+    tmp_path: Path, flair: str, labels: list[str], wanted: str | None
+):
+    anat = tmp_path / "sub-01" / "anat"
+    for name in (flair, "acq-mprage_T1w"):
+        write_volume(anat / f"sub-01_{name}.nii.gz")
+    for label in labels:
+        *place, name = label.split("/")
+        folder = tmp_path / "derivatives" / place[1] / "sub-01" / "anat" if place else anat
+        write_volume(folder / f"sub-01_{name}.nii.gz")
+    studies = (
+        find_studies_to_predict([anat])
+        if not labels[0].startswith("d/")
+        else find_studies_to_predict([tmp_path])
+    )
+    found = [study for study in studies if any("FLAIR" in file for file in np.atleast_1d(study["image"]))]
+    (study,) = found
+    assert Path(study["label"]).name == f"sub-01_{wanted}.nii.gz" if wanted else "label" not in study
+    if wanted:
+        cases = [
+            case
+            for case in find_cases(tmp_path)
+            if any("FLAIR" in one for one in np.atleast_1d(case["image"]))
+        ]
+        assert [Path(case["label"]).name for case in cases] == [f"sub-01_{wanted}.nii.gz"]
+
+
+def test_further_sequences_of_a_session_stay_with_it(tmp_path: Path):
+    for person in ("sub-01", "sub-02"):
+        for name in ("acq-tra_FLAIR", "acq-mprage_T1w", "acq-tra_T2w"):
+            write_volume(tmp_path / f"{person}_{name}.nii.gz")
+        write_volume(tmp_path / f"{person}_acq-tra_FLAIR_mask.nii.gz")
+    assert names(find_cases(tmp_path)) == ["sub-01", "sub-02"]
+    assert [study["patient"] for study in find_studies_to_predict([tmp_path])] == ["sub-01", "sub-02"]
+
+
 def test_two_runs_of_flair_are_two_studies(tmp_path: Path):
     for name in ("run-1_FLAIR", "run-2_FLAIR", "acq-mprage_T1w"):
         write_volume(tmp_path / "sub-01" / "anat" / f"sub-01_{name}.nii.gz")

@@ -76,6 +76,8 @@ def test_a_federation_trains_and_leaves_a_run_at_every_site(hospitals: Path, tmp
         state, _ = read_state(site.folder / "models" / "model.pt")
         assert same(state, {name: value for name, value in weights.items() if name in state})
         assert evaluation.metrics["protocol"]["patients"] == 1
+        note = "These are validation patients of one site; the weights are those of the last round, and temp"
+        assert evaluation.metrics["protocol"]["note"].startswith(note)
         assert (site.folder / "report.html").is_file()
         assert json.loads((site.folder / "timing.json").read_text())["minutes"] > 0
         assert Segmenter.from_name(site.folder).size == 64
@@ -91,9 +93,9 @@ def test_the_rate_falls_over_all_rounds_not_within_one(hospitals: Path, tmp_path
 
 
 def test_every_site_counts_by_its_patients(hospitals: Path, tmp_path: Path) -> None:
-    with both(hospitals, tmp_path / "a") as sites:
+    with both(hospitals, tmp_path / "a", rounds=1) as sites:
         common = federate(sites, rounds=1)
-    with both(hospitals, tmp_path / "b") as sites:
+    with both(hospitals, tmp_path / "b", rounds=1) as sites:
         start = sites[0].weights
         states = [site.train(start) for site in sites]
     by_hand = {
@@ -139,8 +141,8 @@ def test_weights_that_are_not_finite_are_refused_before_they_spoil_others(
         name = next(iter(weights))
         weights[name][0] = float("nan")
         message = (
-            f"What came to north has numbers that are not finite, first in {name}; lower learning_rate, and "
-            "begin again from the weights of the round before."
+            f"What came to north has numbers that are not finite, first in {name}; begin anew in other "
+            "folders, with a lower learning_rate."
         )
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             sites[0].train(weights)
@@ -153,6 +155,7 @@ def test_weights_that_training_has_broken_do_not_leave_the_site(
         site = sites[0]
 
         def explode(data: Any) -> None:
+            site.algo.trainer.state.iteration += site.steps
             with torch.no_grad():
                 next(site.algo.trainer.network.parameters()).fill_(float("inf"))
 
@@ -170,11 +173,64 @@ def test_a_federation_has_rounds(rounds: int, local: int, what: str, hospitals: 
     assert not (tmp_path / "run").exists()
 
 
-def test_its_epochs_are_not_asked_for(hospitals: Path, tmp_path: Path) -> None:
-    options = TrainOptions(hospitals / "north", tmp_path / "run", settings={**SETTINGS, "epochs": 3})
-    message = r"rounds times the local epochs, but epochs=3 is set as well; leave it out\.$"
-    with pytest.raises(InputError, match=message), open_site("north", options, 2):
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            {"settings": {**SETTINGS, "epochs": 3}},
+            "A federation has no epochs of its own, since they are its rounds times the local epochs, but "
+            "epochs=3 is set; leave it out.",
+        ),
+        (
+            {"settings": {**SETTINGS, "patience": 1}},
+            "A federation has no patience of its own, since a site ends with the others, but patience=1 is "
+            "set; leave it out.",
+        ),
+        ({"minutes": 5.0}, "A federation has rounds, but 5 minutes were asked for; leave them out."),
+        (
+            {"resume": True},
+            "A site of a federation does not resume, since the others have gone on; begin in another folder.",
+        ),
+    ],
+)
+def test_what_has_no_meaning_at_a_site_is_refused(
+    hospitals: Path, tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    options = TrainOptions(hospitals / "north", tmp_path / "run", **{"settings": SETTINGS, **asked})
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"), open_site("north", options, 2):
         pass
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_site_trains_for_as_many_rounds_as_it_was_opened_for(hospitals: Path, tmp_path: Path) -> None:
+    with both(hospitals, tmp_path, rounds=1) as sites:
+        words = "All sites of a federation are opened for its rounds, 2, but north for 1; open it anew."
+        with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+            federate(sites, 2)
+        weights = federate(sites, 1)
+        with pytest.raises(
+            InputError, match=r"but north has done its 1, over which the learning rate fell; op"
+        ):
+            sites[0].train(weights)
+
+
+def test_a_round_that_was_cut_short_does_not_count(
+    hospitals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with both(hospitals, tmp_path) as sites:
+        monkeypatch.setattr(sites[0].algo, "train", lambda data: None)
+        with pytest.raises(
+            InputError, match=r"^A round of north has 4 steps, but 0 were made; leave out handl"
+        ):
+            sites[0].train(sites[0].weights)
+
+
+def test_what_a_site_validates_is_what_it_has_trained_last(hospitals: Path, tmp_path: Path) -> None:
+    with both(hospitals, tmp_path, rounds=1) as sites:
+        federate(sites, rounds=1)
+        trainer = sites[0].algo.trainer
+        validated = sites[0].algo.train_workflow.parser.get_parsed_content("average").network
+    assert same(validated.state_dict(), trainer.network.state_dict())
 
 
 def test_a_federation_needs_a_site() -> None:

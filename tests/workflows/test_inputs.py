@@ -797,6 +797,21 @@ def test_without_flair_all_files_that_are_there_are_named(tmp_path: Path, names:
         assert f"holds {listed} of it only; name the file that is FLAIR with --flair" in record[REFUSED]
 
 
+@pytest.mark.parametrize("name", ["p1", "p1_flair", "p1_t2"])
+def test_a_file_that_is_named_twice_is_one_file(tmp_path: Path, name: str) -> None:
+    path = volume(tmp_path / f"{name}.nii.gz")
+    once, twice = (find_studies_to_predict([path] * times) for times in (1, 2))
+    assert once == twice
+
+
+def test_of_three_files_of_flair_all_are_named(tmp_path: Path) -> None:
+    files = [volume(tmp_path / str(n) / "p1_flair.nii.gz") for n in (1,)]
+    files += [volume(tmp_path / "1" / f"p1_{name}.nii.gz") for name in ("FLAIR", "t2flair", "t2f")]
+    (record,) = find_studies_to_predict(files)
+    assert sorted(record[keys.IMAGE]) == sorted(map(str, files))
+    assert "shows by its name what another one shows" in record[REFUSED]
+
+
 @pytest.mark.parametrize("word", ["pred", "PREDICTION", "auto", "pred_seg", "auto_seg", "seg_auto"])
 @pytest.mark.parametrize("scan", ["anna", "anna_flair"])
 def test_what_a_program_left_beside_its_scan_is_no_scan_and_no_truth(

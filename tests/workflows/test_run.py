@@ -586,8 +586,13 @@ def test_a_run_does_not_go_on_with_other_data(smoke_run: Path, phantom_data: Pat
         with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
             train(TrainOptions(data, run, resume=True))
     kept = run / "datalist.json"
+    (tmp_path / "a.csv").touch()  # a table says nothing of where the data are
     for data in (phantom_data, phantom_data.parent, kept, smoke_run / "datalist.json", tmp_path / "a.csv"):
         run_module._refuse_other_data(data, kept)
+    with pytest.raises(
+        InputError, match=r"There is nothing at .*typo; check the path, or name the datalist of"
+    ):
+        run_module._refuse_other_data(tmp_path / "typo", kept)
     content = json.loads(kept.read_text(encoding="utf-8"))
     kept.write_text(json.dumps({**content, "root": str(tmp_path / "gone")}), encoding="utf-8")
     run_module._refuse_other_data(tmp_path / "other", kept)  # they may have moved there
