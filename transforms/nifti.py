@@ -33,7 +33,7 @@ def read_nifti(name: str) -> Volume:
     """Read one file.
 
     Two axes are taken as a single slice; of four, the last one holds the channels. The spacing counts as not
-    known where the header says so, see ``SIZE_UNKNOWN``.
+    known where the header says so, see ``SIZE_UNKNOWN``, and of a file of two axes.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -166,7 +166,8 @@ def open_site(name: str, options: TrainOptions, rounds: int, local_epochs: int =
         The site; nobody else may write into its folder meanwhile.
 
     Raises:
-        InputError: the data, the config or the folder cannot be used, or a number is below 1.
+        InputError: the data, the config or the folder cannot be used, a number is below 1, or something is
+            asked for that has no meaning here.
     """
     for what, number in (("rounds", rounds), ("local epochs", local_epochs)):
         if number < 1:

@@ -40,7 +40,7 @@ PROGRAM_WORDS = frozenset(
     ("pred", "preds", "predicted", "prediction", "predictions", "infer", "inferred", "inference", "output",
      "outputs", "result", "results", "automated")
 )  # fmt: skip
-"""Words of folders in which programs have left their masks."""
+"""Words of folders in which programs have left their masks, and of the names of such masks."""
 
 _BY_A_PROGRAM = re.compile(rf"(?<=.)[-_.](?:{'|'.join(sorted(PROGRAM_WORDS))}|auto)(?![a-z])", re.IGNORECASE)
 """What stands behind the name of a scan in that of what a program made of it."""

@@ -24,7 +24,7 @@ from .files import InputError
 from .graphs import open_graph
 from .inferers import pick_device
 from .models import Model, open_model
-from .volume_checks import FEW_VALUES, LARGEST_CLASS
+from .volume_values import values_of_mask
 
 CHECK_BELOW: Final = 0.7
 """Confidence under which a study is marked "check by hand" where a config does not say."""
@@ -77,7 +77,7 @@ class Segmenter:
         device: where to compute; None takes the GPU where there is one.
 
     Raises:
-        InputError: the weights do not fit the config's network.
+        InputError: the weights do not fit the config's network, or Python does not find that.
     """
 
     def __init__(self, model: Model, device: torch.device | None = None) -> None:
@@ -213,18 +213,14 @@ def _doubt_of_few_values(loaded: Any, sequences: Sequence[str] | None) -> tuple[
         InputError: it has two values, as masks have.
     """
     name = str(loaded.meta.get("filename_or_obj", "the scan"))
-    flair = plain(loaded)[channels_of(loaded.shape[0], sequences, name)[keys.FLAIR]].numpy().reshape(-1)
-    if len(np.unique(flair[::97])) > FEW_VALUES:  # soon known of a scan
+    values = values_of_mask(plain(loaded)[channels_of(loaded.shape[0], sequences, name)[keys.FLAIR]].numpy())
+    if values is None:
         return ()
-    values = np.unique(flair)
     if len(values) == 2:
         raise InputError(
             f"A scan has many grey values, but FLAIR in {name} has {values[0]:g} and {values[1]:g} alone, as "
             "masks have; name the scan that it was drawn on."
         )
-    whole = bool((values == values.round()).all()) and float(values.max(initial=0)) <= LARGEST_CLASS
-    if not 2 < len(values) <= FEW_VALUES or not whole:
-        return ()
     few = f"{len(values)} whole values alone"
     return (f"FLAIR in {name} has {few}, as labels have; check that it is a scan.",)
 

@@ -1,4 +1,4 @@
-"""One NIfTI study in, what is wrong with it out."""
+"""One study of volumes in, what is wrong with it out."""
 
 from __future__ import annotations
 
@@ -14,19 +14,13 @@ from .findings import Finding, finding
 from .slice_checks import MOST_OF_IT, Fault, digest_of, gather, shortened
 from .studies import Study
 from .volume_names import stem_of
-from .volume_values import NOT_A_NUMBER, read_values
+from .volume_values import LARGEST_CLASS, NOT_A_NUMBER, read_values, values_of_mask
 
 CHANNELS = (1, 3)
 """Usual numbers of sequences: FLAIR alone, or pre-contrast, FLAIR and post-contrast."""
 
-FEW_VALUES = 8
-"""Values that labels of several classes have at most, and scans more."""
-
 TELLING = 50
 """Voxels from which equal labels of two patients are no chance."""
-
-LARGEST_CLASS = 10
-"""Whole label values up to here are classes, such as BraTS's 1, 2, 3 and 4; others come of smoothing."""
 
 _MAGIC = (b"\x1f\x8b", b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 """How gzip and NIfTI files begin, the latter with the length of its header, 348, in either byte order."""
@@ -162,7 +156,7 @@ def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator
         yield Fault("channels", file, what)
     elif study.sequences:
         pass  # as they are named
-    elif count == 1 and not _is_like_a_mask(voxels):
+    elif count == 1 and values_of_mask(voxels) is None:
         yield Fault("grey", file, f"{file} has one sequence; it is taken as FLAIR alone.")
     elif count not in CHANNELS:
         yield Fault(
@@ -183,28 +177,15 @@ def _flair_of(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _mask_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[Fault]:
     """Find a mask in the place of a scan; one that is by itself may be the label of another file."""
     flair = _flair_of(voxels)
-    if not _is_like_a_mask(flair):
+    values = values_of_mask(flair)
+    if values is None:
         return
-    values = np.unique(flair).tolist()
     name = file if flair is voxels else f"FLAIR in {file}"
     few = f"{name} has the values {', '.join(f'{value:g}' for value in values)} alone, as masks have"
     if len(values) == 2 and study.label is not None:
         yield Fault("mask-as-image", file, f"A scan has many grey values, but {few}.")
     else:
         yield Fault("like-a-mask", file, f"{few}.")
-
-
-def _is_like_a_mask(voxels: npt.NDArray[Any]) -> bool:
-    """Tell whether a volume has two values, or a few whole ones as labels of several classes."""
-    if len(np.unique(voxels.reshape(-1)[::97])) > FEW_VALUES:  # soon known of a scan
-        return False
-    values = np.unique(voxels)
-    if len(values) < 2 or not np.isfinite(values).all():
-        return False
-    whole = (
-        bool((values == values.round()).all()) and -LARGEST_CLASS <= values[0] <= values[-1] <= LARGEST_CLASS
-    )
-    return len(values) == 2 or (len(values) <= FEW_VALUES and whole)
 
 
 def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:

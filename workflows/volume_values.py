@@ -10,6 +10,12 @@ import numpy.typing as npt
 
 from .files import InputError
 
+FEW_VALUES = 8
+"""Values that labels of several classes have at most, and scans more."""
+
+LARGEST_CLASS = 10
+"""Whole label values up to here are classes, such as BraTS's 1, 2, 3 and 4; no scan stays below this."""
+
 NOT_A_NUMBER = "it holds no number a voxel"
 
 
@@ -43,6 +49,24 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
         raise OSError(f"{type(error).__name__}: {error}") from error
     except Exception as error:  # nibabel and gzip: ImageFileError, EOFError, zlib.error, HeaderDataError, ...
         raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def values_of_mask(voxels: npt.NDArray[Any]) -> list[float] | None:
+    """Return the values of a volume that has two, or a few whole ones as labels of classes; else None.
+
+    Example:
+        >>> values_of_mask(np.array([0, 4, 1, 0])), values_of_mask(np.array([0.5, 0.7]))
+        ([0.0, 1.0, 4.0], [0.5, 0.7])
+        >>> values_of_mask(np.array([3, 3])), values_of_mask(np.array([0, 1, 200]))
+        (None, None)
+    """
+    if len(np.unique(voxels.reshape(-1)[::97])) > FEW_VALUES:  # soon known of a scan
+        return None
+    values = [float(value) for value in np.unique(voxels)]
+    if not 2 <= len(values) <= FEW_VALUES or not np.isfinite(values).all():
+        return None
+    classes = all(value.is_integer() and abs(value) <= LARGEST_CLASS for value in values)
+    return values if classes or len(values) == 2 else None
 
 
 def count_lesion_voxels(path: str | os.PathLike[str]) -> int:
