@@ -35,6 +35,7 @@ from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.overrides import parse_setting
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.slices import person_of
 from gliomaseg.workflows.summary import bootstrap_interval
 
 from .marks import between
@@ -279,7 +280,11 @@ def part(cells: Sequence[Mapping[str, Any]]) -> str:
 
 def _less(base: Mapping[str, float], other: Mapping[str, float]) -> str:
     names = sorted(other)
-    found = difference_of([other[name] for name in names], [base[name] for name in names], patients=names)
+    found = difference_of(
+        [other[name] for name in names],
+        [base[name] for name in names],
+        persons=[person_of(name) for name in names],
+    )
     low, high = found["ci95"]
     spread = "" if low is None else f" ({low:+.3f} to {high:+.3f})"
     count = f"{found['better']}, {found['worse']}, p = {found['wilcoxon_p']:.2g}"

@@ -13,6 +13,7 @@ from typing import Final
 
 from ..workflows import files
 from ..workflows.files import InputError
+from ..workflows.participants import write_participants
 from .listening import require_free_port
 from .studies import Prepared, prepare_studies
 from .workspace import Workspace
@@ -70,6 +71,8 @@ def prepare_project(options: LabelOptions) -> Prepared:
     workspace = Workspace(options.output.absolute())
     workspace.adopt(options.model)
     prepared = prepare_studies(options.studies, workspace.studies)
+    if prepared.told:
+        write_participants(prepared.told, workspace.root)
     program = Path(__file__).parent / "label_app" / "main.py"
     files.write_text(workspace.app / "main.py", program.read_text(encoding="utf-8"))
     return prepared

@@ -14,14 +14,15 @@ from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
 from ..workflows.files import InputError
 from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
+from ..workflows.participants import participants_in, with_told
 from ..workflows.run import TrainOptions, read_train_config, train
 from ..workflows.segment import Segmenter
 from ..workflows.slices import person_of
-from ..workflows.studies import Record
+from ..workflows.studies import Record, whose
 from .fixed_split import Sides, extend_split, read_sides, write_sides
 from .labelled import Pair, cases_of, labelled_persons
 from .studies import safe_name
-from .workspace import FIRST, Workspace, patients_of
+from .workspace import FIRST, Workspace, cases_behind
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
     Raises:
         InputError: there are too few labels, or a wish or a file cannot be used; nothing has changed then.
     """
-    cases = cases_of(pairs)
+    cases = told_in(workspace, cases_of(pairs))
     sides = place_patients(workspace, cases, wishes.validation_share)
     run = workspace.next_run()
     options = options_of(workspace, run, wishes)
@@ -86,10 +87,18 @@ def place_patients(workspace: Workspace, cases: list[Record], share: float) -> S
     Raises:
         InputError: there are too few labelled patients.
     """
-    trained = {_alike(name) for name in patients_of(workspace.root / FIRST, "training")}
+    trained = {
+        _alike(whose(case)) for case in told_in(workspace, cases_behind(workspace.root / FIRST, "training"))
+    }
     persons = labelled_persons(cases)
     seen = {person.name for person in persons if _alike(person.name) in trained}
     return extend_split(read_sides(workspace.split), persons, share, seen=seen)
+
+
+def told_in(workspace: Workspace, cases: Iterable[Record]) -> list[Record]:
+    """Return cases with the persons and institutions that came into the project with the studies."""
+    table = participants_in(workspace.root)
+    return [with_told(case, table.of(safe_name(str(case["patient"])))) if table else case for case in cases]
 
 
 def _alike(patient: str) -> str:
@@ -108,10 +117,7 @@ def datalist_of(cases: list[Record], sides: Sides, workspace: Workspace) -> dict
     """Return the datalist of a retraining, with the hash of every file."""
     root = str(workspace.studies.absolute())
     files = hash_files(cases, root)
-    sections = {
-        side: [case for case in cases if person_of(str(case["patient"])) in names]
-        for side, names in sides.items()
-    }
+    sections = {side: [case for case in cases if whose(case) in names] for side, names in sides.items()}
     split = describe(SplitOptions(method="file", split_file=workspace.split.name))
     return {
         "format": FORMAT,

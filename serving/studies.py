@@ -26,6 +26,8 @@ from ..workflows.files import InputError
 from ..workflows.findings import amount
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
 from ..workflows.masks import load_label
+from ..workflows.participants import Told
+from ..workflows.slices import institution_of
 from ..workflows.studies import Record
 
 FINAL = Path("labels") / "final"
@@ -44,12 +46,14 @@ class Prepared:
         kept: how many were there already; neither they nor their labels were touched.
         labelled: how many of the new ones came with a mask.
         refused: place of a study that cannot be used, and why.
+        told: what the data tell of persons and institutions, by the names of patients in the datastore.
     """
 
     added: list[str] = field(default_factory=list)
     kept: int = 0
     labelled: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
+    told: dict[str, Told] = field(default_factory=dict)
 
 
 def prepare_studies(source: Path, store: Path) -> Prepared:
@@ -76,12 +80,21 @@ def prepare_studies(source: Path, store: Path) -> Prepared:
         try:
             _refuse_taken(name, place, taken)
             _prepare(record, name, store, done)
+            _remember_told(record, done)
         except InputError as error:
             done.refused.append((place, str(error)))
     if not done.added and not done.kept:
         place, reason = done.refused[0] if done.refused else (str(source), "it holds masks only.")
         raise InputError(f"There is no study to label in {source}; {place}: {reason}")
     return done
+
+
+def _remember_told(record: Record, done: Prepared) -> None:
+    patient = str(record[keys.PATIENT])
+    site = record.get("institution")
+    told = Told(record.get("person"), site if site != institution_of(patient) else None)
+    if told != Told():
+        done.told[safe_name(patient)] = told
 
 
 def safe_name(name: str) -> str:

@@ -15,6 +15,7 @@ from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
 from ..workflows.files import InputError, sha256_of
 from ..workflows.models import Model, configs_folder, open_model, refuse_export
+from ..workflows.studies import Record
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ class Workspace:
 
     Attributes:
         root: holds ``studies/`` (the datastore), ``app/`` (what MONAI Label starts), ``model/`` (a copy of
-            the first model), ``retrained/`` (a run folder each), ``split.json`` and ``served.json``.
+            the first model), ``retrained/`` (a run folder each), ``split.json``, ``served.json``, and
+            ``participants.csv`` where the data tell of persons.
     """
 
     root: Path
@@ -174,10 +176,9 @@ def copy_model(model: Model, folder: Path) -> None:
         shutil.copyfile(model.weights, temporary)
 
 
-def patients_of(folder: Path, section: str) -> set[str]:
-    """Return the patients of a section of the datalist that a model was trained with; none if not known."""
+def cases_behind(folder: Path, section: str) -> list[Record]:
+    """Return a section of the datalist that a model was trained with, no cases if it is not known."""
     path = folder / "datalist.json"
     if not path.is_file():
-        return set()
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {str(case["patient"]) for case in content.get(section, [])}
+        return []
+    return list(json.loads(path.read_text(encoding="utf-8")).get(section, []))

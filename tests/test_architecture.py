@@ -33,7 +33,7 @@ ORDER = [
     "phantom_head", "phantom_scan", "phantom", "phantom_study",  # made-up patients
     "visits", "volume_names", "slices", "studies", "dataset_json", "sequences", "dicom_series", "sidecars",
     "sequence_files", "label_names", "label_places", "volume_values", "volume_folder", "path_table",
-    "doubles", "sources",  # what a folder holds
+    "participants", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
     "folds",  # who trains
     "dicom_folder", "inputs",  # what a person names to be segmented

@@ -15,7 +15,7 @@ from .persons import Person, persons_of
 from .pool import Progress, in_threads
 from .slices import count_lesion_pixels
 from .split import METHODS, SECTIONS, SLICE_TEST, SLICE_VALIDATION, SLICE_WARNING, Sections
-from .studies import Record, is_stack
+from .studies import Record, is_stack, whose
 from .volume_names import is_volume
 from .volume_values import count_lesion_voxels
 
@@ -171,11 +171,13 @@ def _split_patients(
     cases: list[Record], lesions: list[list[int]], options: SplitOptions
 ) -> tuple[Sections, Mapping[str, int]]:
     if options.method == "file" and options.split_file is not None:
-        return split_by_file(Path(options.split_file), [case["patient"] for case in cases]), {}
+        persons_by_name = {case["patient"]: whose(case) for case in cases}
+        return split_by_file(Path(options.split_file), list(persons_by_name), persons_by_name), {}
     persons = persons_of(cases, [sum(counts) for counts in lesions])
     if words := splitting.joined_words(persons):
         logger.info("Studies of one person stay on one side%s", words)
-    _warn_of_many(persons)
+    if not any("person" in case for case in cases):
+        _warn_of_many(persons)
     if options.method == "folds":
         return splitting.split_into_folds(persons, options.folds, options.fold, options.seed)
     if options.method == "institution":
@@ -192,7 +194,8 @@ def _warn_of_many(persons: Sequence[Person]) -> None:
         most = max(many, key=lambda person: len(person.patients))
         logger.warning(
             "%d of %d studies count as %d %s by their names, such as %s and %s as %s. If they are of "
-            "several, give them other names, in a CSV file with the columns patient, image, label.",
+            "several, tell whose each is with `prepare --participants`, in a table with the columns patient "
+            "and person.",
             joined, studies, len(many), "person" if len(many) == 1 else "persons",
             most.patients[0], most.patients[1], most.name,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .datalist import find_studies
@@ -26,9 +27,8 @@ from .findings import (
 from .given_split import on_both_sides, split_by_file
 from .pool import Progress, in_threads
 from .slice_checks import SliceFacts, inspect_slice, stack_findings
-from .slices import person_of
 from .split import EVERYONE, EVERYONE_WARNING
-from .studies import Record, Slice, Study, broken_links, is_stack
+from .studies import Record, Slice, Study, broken_links, is_stack, whose
 from .volume_checks import inspect_volume
 from .volume_names import stem_of
 
@@ -109,7 +109,7 @@ class _Census:
         return DataReport(
             source,
             cases=len(studies),
-            patients=len({person_of(study.patient) for study in studies}),
+            patients=len({study.whose for study in studies}),
             slices=self.slices,
             slices_with_lesion=self.slices_with_lesion,
             institutions=dict(sorted(sites.items())),
@@ -127,7 +127,7 @@ class _Census:
         if digest is None or file is None:
             return
         other, first = self._seen.setdefault(digest, (study, file))
-        if person_of(other.patient) != person_of(study.patient):
+        if other.whose != study.whose:
             self._shared.setdefault((other.patient, study.patient), []).append((first, file))
 
     def _remember_label(self, study: Study, digest: bytes | None, file: str | None) -> None:
@@ -135,7 +135,7 @@ class _Census:
             return
         digest = digest or file.encode()  # the same file is the same, however small
         other, first = self._labels.setdefault(digest, (study, file))
-        of_one = file == first and person_of(other.patient) == person_of(study.patient)  # of two sequences
+        of_one = file == first and other.whose == study.whose  # of two sequences
         if other.patient != study.patient and not of_one:
             what = f"{other.patient} and {study.patient} share a label: {file} is the same as {first}."
             if file == first:
@@ -215,7 +215,9 @@ def _listed_studies(datalist: Datalist) -> list[Study]:
     parts: dict[str, list[Record]] = {}
     for _, case in cases_of(datalist):
         parts.setdefault(case["patient"], []).append(case)
-    return [_study_of(patient, cases) for patient, cases in parts.items()]
+    return [
+        replace(_study_of(patient, cases), person=cases[0].get("person")) for patient, cases in parts.items()
+    ]
 
 
 def _study_of(patient: str, cases: Sequence[Record]) -> Study:
@@ -258,22 +260,23 @@ def _datalist_findings(datalist: Datalist, source: str) -> Iterator[Finding]:
     everyone = datalist["split"].get("method") == EVERYONE
     if everyone:
         yield finding("everyone-trains", [source], str(warning or EVERYONE_WARNING))
-    for person, where in on_both_sides(_names(datalist)).items():
+    for person, where in on_both_sides(_persons(datalist)).items():
         if everyone and "test" not in where:
             continue
         yield finding("both-sides", [source], f"{person} is in {' and in '.join(where)} of {source}.")
 
 
-def _names(datalist: Datalist) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
+def _persons(datalist: Datalist) -> dict[str, list[str]]:
+    persons: dict[str, list[str]] = {}
     for section, case in cases_of(datalist):
-        names.setdefault(section, []).append(case["patient"])
-    return names
+        persons.setdefault(section, []).append(whose(case))
+    return persons
 
 
 def _given_split_findings(path: Path, studies: Iterable[Study]) -> list[Finding]:
     try:
-        split_by_file(path, [study.patient for study in studies])
+        whose_each_is = {study.patient: study.whose for study in studies}
+        split_by_file(path, list(whose_each_is), whose_each_is)
     except InputError as error:
         code = "both-sides" if "on one side" in str(error) else "given-split"
         return [finding(code, [str(path)], str(error))]

@@ -17,8 +17,7 @@ import typer
 
 from .causes import is_last, users_fault
 from .files import OurFaultError
-from .slices import person_of
-from .studies import is_stack
+from .studies import is_stack, whose
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
@@ -165,6 +164,12 @@ def prepare(
         ),
     ] = None,
     split_file: Annotated[Path | None, typer.Option(help="A split of your own, JSON or CSV.")] = None,
+    participants: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or TSV that tells whose each study is, and from which institution.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
 ) -> None:
     """Find the patients of a data set, split them and write it down with the hash of every file."""
@@ -184,6 +189,7 @@ def prepare(
             seed,
             str(split_file) if split_file else None,
             progress,
+            participants,
         )
     earlier = write_beside_earlier(datalist, output)
     typer.echo(_describe_datalist(datalist))
@@ -803,7 +809,7 @@ def _describe_datalist(datalist: dict[str, Any]) -> str:
         cases = datalist[section]
         stacks = [case["image"] for case in cases if is_stack(case)]
         if cases:
-            persons = len({person_of(str(case["patient"])) for case in cases})
+            persons = len({whose(case) for case in cases})
             line = f"{section:<11}{persons:>5} {'patient' if persons == 1 else 'patients':<8}"
             line += f" {len(cases):>7} studies" if persons < len(cases) else ""
             if len(stacks) == len(cases):

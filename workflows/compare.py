@@ -13,7 +13,6 @@ from .comparison import difference_of
 from .comparison_page import comparison_page
 from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
 from .findings import amount
-from .slices import person_of
 from .summary import bootstrap_interval, in_common
 
 LEVEL: Final = 0.05
@@ -79,7 +78,7 @@ def compare_runs(
     result = {
         "note": "Not for diagnosis.",
         "patients": len(first.table),
-        "persons": len({person_of(str(patient)) for patient in first.table.index}),
+        "persons": len(set(first.persons)),
         "runs": [
             {"name": run.name, "left_out": run.left_out, **_averages(run, bootstrap, seed)} for run in runs
         ],
@@ -195,12 +194,11 @@ def _with_interval(value: float, bounds: Sequence[float | None], sign: str) -> s
 
 def _averages(run: Evaluated, bootstrap: int, seed: int) -> dict[str, Any]:
     """Return the averages of a run, and how it was evaluated."""
-    persons = [person_of(str(patient)) for patient in run.table.index]
     figures = {
         metric: {
             "mean": float(run.table[metric].mean()),
             "median": float(run.table[metric].median()),
-            "ci95": bootstrap_interval(run.table[metric].tolist(), bootstrap, seed, persons),
+            "ci95": bootstrap_interval(run.table[metric].tolist(), bootstrap, seed, run.persons),
         }
         for metric in METRICS
     }
@@ -215,7 +213,7 @@ def _differences(first: Evaluated, run: Evaluated, bootstrap: int, seed: int) ->
             metric,
             bootstrap,
             seed,
-            list(map(str, first.table.index)),
+            first.persons,
         )
         for metric in METRICS
     }

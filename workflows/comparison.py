@@ -9,7 +9,6 @@ from scipy import stats
 from .files import InputError
 from .metrics import CaseFigures
 from .per_patient import merge_cases
-from .slices import person_of
 from .summary import bootstrap_interval
 
 
@@ -43,7 +42,7 @@ def paired_difference(
     first, second = merge_cases([a]), merge_cases([b])
     _require_same_truth(first, second)
     before, after = ([getattr(case, metric) for case in cases] for cases in (first, second))
-    return difference_of(before, after, metric, bootstrap, seed, [case.patient for case in first])
+    return difference_of(before, after, metric, bootstrap, seed, [case.whose for case in first])
 
 
 def difference_of(
@@ -52,7 +51,7 @@ def difference_of(
     metric: str = "dice",
     bootstrap: int = 2000,
     seed: int = 0,
-    patients: Sequence[str] | None = None,
+    persons: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Compare figures of patients with those of the same patients before, as ``paired_difference`` does.
 
@@ -62,13 +61,12 @@ def difference_of(
         metric: what they are.
         bootstrap: resamples of the patients behind the interval.
         seed: of those resamples.
-        patients: their names, by which several studies of a person count as one in interval and test; None
+        persons: whose each figure is; several studies of a person count as one in interval and test. None
             for a person each.
 
     Raises:
         ValueError: `bootstrap` is not positive.
     """
-    persons = None if patients is None else [person_of(name) for name in patients]
     differences = [new - old for old, new in zip(before, after, strict=True)]
     return {
         "metric": metric,

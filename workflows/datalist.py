@@ -17,6 +17,7 @@ from .datalist_file import (
     write_datalist,
 )
 from .files import InputError
+from .participants import read_participants, told_by
 from .pool import Progress
 from .sources import PathLike, find_cases, find_studies, labelled_cases
 from .split import SECTIONS
@@ -86,6 +87,7 @@ def build_datalist(
     seed: int = 0,
     split_file: str | None = None,
     progress: Progress | None = None,
+    participants: PathLike | None = None,
 ) -> Datalist:
     """Find the cases of a data set, hash their files and split them.
 
@@ -107,6 +109,8 @@ def build_datalist(
         seed: the same seed gives the same split.
         split_file: JSON or CSV, see ``given_split.split_by_file``.
         progress: called while files are read, once for the masks and once for the hashes.
+        participants: a table of persons and institutions, see ``participants.read_participants``; it counts
+            more than names, and than a table that lies in the folder of the data.
 
     Returns:
         The datalist, with absolute paths in its cases.
@@ -117,7 +121,9 @@ def build_datalist(
     options = settle(
         SplitOptions(method, validation, test, folds, fold, institution, seed, split_file and str(split_file))
     )
+    table = None if participants is None else read_participants(Path(participants))
     cases, folder = _cases_to_split(root)
+    cases = cases if table is None else told_by(table, cases)
     options = name_institution(options, cases)
     sections = split_cases(cases, count_lesions(cases, progress), options)
     files = hash_files([case for name in SECTIONS for case in sections[name]], folder, progress)

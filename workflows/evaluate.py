@@ -196,6 +196,7 @@ def figures_of(
         spacing_mm=segmentation.spacing_mm,
         slices=case.get("slices"),
         institution=case.get("institution"),
+        person=case.get("person"),
         confidence=segmentation.confidence if segmentation.confidence >= 0 else None,
         check_by_hand=segmentation.check_by_hand if segmentation.confidence >= 0 else None,
         voxel_mm3=None if segmentation.spacing_mm is None else voxel_volume_mm3(segmentation.affine),

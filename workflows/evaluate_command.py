@@ -25,8 +25,9 @@ from .fingerprints import settings_of, versions
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION, default_folder
-from .slices import person_of
 from .sources import and_more
+from .split import SECTIONS
+from .studies import whose
 
 logger = logging.getLogger(__name__)
 
@@ -198,9 +199,10 @@ def note_on_choice(
     """
     if datalist is None:
         return None
-    chose = _persons(datalist["validation"])
-    patients = {str(case[keys.PATIENT]) for case in cases}
-    count = sum(person_of(patient) in chose for patient in patients)
+    persons = _whose_each_is(cases, datalist)
+    chose = {persons[_name_of(case)] for case in datalist["validation"]}
+    patients = {_name_of(case) for case in cases}
+    count = sum(persons[patient] in chose for patient in patients)
     return IN_VALIDATION.format(total=len(patients), count=count) if count else None
 
 
@@ -221,9 +223,10 @@ def leak_of(
     """
     if datalist is None:
         return None
-    trained = _persons(datalist["training"])
-    patients = {str(case[keys.PATIENT]) for case in cases}
-    both = sorted(patient for patient in patients if person_of(patient) in trained)
+    persons = _whose_each_is(cases, datalist)
+    trained = {persons[_name_of(case)] for case in datalist["training"]}
+    patients = {_name_of(case) for case in cases}
+    both = sorted(patient for patient in patients if persons[patient] in trained)
     names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
     warning = IN_TRAINING.format(total=len(patients), count=len(both), names=names) if both else None
     return {"method": method_of(cases, datalist), "warning": warning, "compared_with": name}
@@ -241,14 +244,27 @@ def method_of(cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Any] | 
     """
     if datalist is None:
         return "given"
-    kept = _persons([*datalist["validation"], *datalist["test"]]) - _persons(datalist["training"])
-    all_kept = all(person_of(str(case[keys.PATIENT])) in kept for case in cases)
+    persons = _whose_each_is(cases, datalist)
+    kept = {persons[_name_of(case)] for case in (*datalist["validation"], *datalist["test"])}
+    kept -= {persons[_name_of(case)] for case in datalist["training"]}
+    all_kept = all(persons[_name_of(case)] in kept for case in cases)
     return str(datalist["split"].get("method", "given")) if all_kept else "given"
 
 
-def _persons(cases: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return whom the cases are of: another study of a person who trained is no new patient."""
-    return {person_of(str(case[keys.PATIENT])) for case in cases}
+def _whose_each_is(
+    cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, str]:
+    """Return the person of each patient, for another study of a person who trained is no new patient.
+
+    Cases and datalist know some patients by the same name, and one of them may have been told whose it is.
+    """
+    listed = [case for section in SECTIONS for case in datalist.get(section, ())]
+    told = {_name_of(case): str(case["person"]) for case in (*listed, *cases) if case.get("person")}
+    return {_name_of(case): told.get(_name_of(case)) or whose(case) for case in (*listed, *cases)}
+
+
+def _name_of(case: Mapping[str, Any]) -> str:
+    return str(case[keys.PATIENT])
 
 
 def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:

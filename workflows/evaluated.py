@@ -16,6 +16,7 @@ import pandas as pd
 
 from .files import InputError
 from .per_patient import natural_key
+from .slices import person_of
 
 METRICS: Final = ("dice", "iou", "sensitivity", "precision")
 """Figures of a patient that are compared, 0 to 1."""
@@ -44,6 +45,16 @@ class Evaluated:
     protocols: Sequence[Mapping[str, Any]]
     files: frozenset[Path]
     left_out: int = 0
+
+    @property
+    def persons(self) -> list[str]:
+        """Whose each row is: as the column ``person`` tells, else as the name does."""
+        names = self.table.index.astype(str)
+        told = self.table["person"] if "person" in self.table.columns else [None] * len(names)
+        return [
+            person if isinstance(person, str) else person_of(name)
+            for name, person in zip(names, told, strict=True)
+        ]
 
 
 def read_evaluated(name: str) -> Evaluated:
@@ -179,7 +190,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(
             io.StringIO(text),
-            dtype={"patient": str},
+            dtype={"patient": str, "person": str},
             float_precision="round_trip",
             keep_default_na=False,
             na_values=[""],

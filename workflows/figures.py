@@ -59,6 +59,7 @@ class Figures:
                     spacing_mm=spacing,
                     slices=[int(number) for number in case["slices"]] if "slices" in case else None,
                     institution=case.get("institution"),
+                    person=case.get("person"),
                     voxel_mm3=None if spacing is None else voxel_volume_mm3(label.affine.cpu().numpy()),
                 )
             )

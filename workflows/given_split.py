@@ -25,25 +25,26 @@ _ALIASES = {
 _SHOWN = 5
 
 
-def split_by_file(path: Path, patients: Sequence[str]) -> Sections:
+def split_by_file(path: Path, patients: Sequence[str], persons: Mapping[str, str] | None = None) -> Sections:
     """Split as a file says.
 
     The file is JSON, ``{"training": [patients], "validation": [...], "test": [...]}`` (a datalist will
-    do), or CSV with the columns ``patient`` and ``split``. A TCGA code without date means all
-    studies of that person.
-    Patients the file does not name are left out, and the log says so.
+    do), or CSV with the columns ``patient`` and ``split``. The name of a person, such as a TCGA code without
+    date, means all studies of that person. Patients the file does not name are left out, and the log says so.
 
     Args:
         path: the file.
-        patients: names of the patients there are.
+        patients: names of the studies there are.
+        persons: whose study each is, by its name; None for what the names tell.
 
     Raises:
         InputError: the file cannot be read, names an unknown section or patient, has nobody in training or
             validation, or puts a person on two sides.
     """
+    whose = persons or {name: person_of(name) for name in patients}
     named = _read_csv(path) if path.suffix.lower() == ".csv" else _read_json(path)
-    sections = {section: _known(path, named.get(section, []), patients) for section in SECTIONS}
-    refuse_both_sides(sections, str(path))
+    sections = {section: _known(path, named.get(section, []), whose) for section in SECTIONS}
+    refuse_both_sides(sections, str(path), whose)
     for section in ("training", "validation"):
         if not sections[section]:
             raise InputError(
@@ -53,13 +54,13 @@ def split_by_file(path: Path, patients: Sequence[str]) -> Sections:
     return sections
 
 
-def refuse_both_sides(sections: Mapping[str, Iterable[str]], source: str) -> None:
+def refuse_both_sides(sections: Mapping[str, Iterable[str]], source: str, persons: Mapping[str, str]) -> None:
     """Raise when a person is in two sections.
 
     Raises:
         InputError: with the names and their sections.
     """
-    both = on_both_sides(sections)
+    both = on_both_sides({section: [persons[name] for name in names] for section, names in sections.items()})
     if both:
         shown = "; ".join(f"{name} ({' and '.join(where)})" for name, where in list(both.items())[:_SHOWN])
         more = f"; and {len(both) - _SHOWN} more" if len(both) > _SHOWN else ""
@@ -70,10 +71,14 @@ def refuse_both_sides(sections: Mapping[str, Iterable[str]], source: str) -> Non
 
 
 def on_both_sides(sections: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return the persons that are in more than one section, with the sections they are in."""
+    """Return the persons that are in more than one section, with the sections they are in.
+
+    Args:
+        sections: names of persons, as often as they come.
+    """
     where: dict[str, list[str]] = defaultdict(list)
     for section, names in sections.items():
-        for person in sorted({person_of(name) for name in names}):
+        for person in sorted(set(names)):
             where[person].append(section)
     return {person: found for person, found in sorted(where.items()) if len(found) > 1}
 
@@ -113,10 +118,10 @@ def _collect(path: Path, pairs: Iterable[tuple[str, str]]) -> dict[str, list[str
     return named
 
 
-def _known(path: Path, named: Sequence[str], patients: Sequence[str]) -> list[str]:
+def _known(path: Path, named: Sequence[str], persons: Mapping[str, str]) -> list[str]:
     studies: dict[str, list[str]] = defaultdict(list)
-    for patient in patients:
-        for key in {patient, person_of(patient)}:
+    for patient, person in persons.items():
+        for key in {patient, person, person_of(patient)}:
             studies[key].append(patient)
     unknown = [name for name in named if name not in studies]
     if unknown:
@@ -124,7 +129,7 @@ def _known(path: Path, named: Sequence[str], patients: Sequence[str]) -> list[st
         shown = ", ".join(unknown[:_SHOWN]) + more
         raise InputError(
             f"A split file may only name patients of the data set, but {path} names {shown}; "
-            f"the data set has {len(patients)} patients, such as {patients[0]}. "
+            f"the data set has {len(persons)} patients, such as {next(iter(persons))}. "
             "Correct or remove those names."
         )
     return sorted({study for name in named for study in studies[name]})

@@ -18,6 +18,7 @@ from .calibration import CalibrationCounts, count_calibration
 from .files import InputError
 from .lesions import LesionCounts, count_lesions
 from .mask_checks import Mask, checked_mask, checked_probability, checked_slice_numbers, checked_spacing
+from .slices import person_of
 from .surface_distance import hd95_mm, hd95_px
 
 
@@ -61,6 +62,7 @@ class CaseFigures:
         spacing_mm: size of a voxel along (H, W, D), None where unknown (the TIFFs carry none).
         calibration: counts of the probabilities, None where none were given.
         institution: code of the site, such as "CS".
+        person: whose study it is, None where its name tells.
         confidence: what the segmenter said of itself, in [0, 1].
         check_by_hand: whether that was too little to go unseen, None where it is not known.
         hd95_mm: 95th percentile Hausdorff distance of the volumes in mm; None where a mask is empty, the
@@ -84,6 +86,12 @@ class CaseFigures:
     hd95_mm: float | None = None
     lesions: LesionCounts | None = None
     voxel_mm3: float | None = None
+    person: str | None = None
+
+    @property
+    def whose(self) -> str:
+        """The person whose study it is."""
+        return self.person or person_of(self.patient)
 
     @property
     def voxels(self) -> tuple[int, int, int]:
@@ -203,6 +211,7 @@ def case_figures(
     confidence: float | None = None,
     check_by_hand: bool | None = None,
     voxel_mm3: float | None = None,
+    person: str | None = None,
 ) -> CaseFigures:
     """Measure a prediction against the truth.
 
@@ -217,6 +226,7 @@ def case_figures(
         confidence: of the segmenter, for the table.
         check_by_hand: what the segmenter makes of its confidence, for the table.
         voxel_mm3: volume of a voxel, where it is not the product of the spacing.
+        person: whose study it is, where the name of the patient does not tell.
 
     Raises:
         InputError: a shape, a value of a mask, a probability, the spacing or the slice numbers do not fit.
@@ -248,6 +258,7 @@ def case_figures(
         hd95_mm=hd95_mm(pred_mask, truth_mask, spacing) if spacing and is_whole else None,
         lesions=count_lesions(pred_mask, truth_mask) if is_whole else None,
         voxel_mm3=voxel_mm3,
+        person=person,
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from .files import InputError
@@ -14,13 +15,15 @@ from .studies import Slice, Study
 from .volume_names import is_volume
 
 COLUMNS = ("patient", "image", "label")
-"""Columns a table of paths must have; ``slice``, ``institution``, ``pre`` and ``post`` may follow."""
+"""Columns a table of paths must have; those of ``OPTIONAL`` may follow."""
 
 OTHER_SEQUENCES = ("pre", "post")
 """Columns for the other sequences of a volume, as the options of ``gliomaseg predict`` are called."""
 
-OPTIONAL = ("slice", "institution", *OTHER_SEQUENCES)
+OPTIONAL = ("slice", "institution", "person", *OTHER_SEQUENCES)
 """Columns that a table may have."""
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas"}
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +34,10 @@ def read_path_table(path: Path) -> list[Study]:
     """Read the studies listed in a CSV file.
 
     Columns: ``patient``, ``image``, ``label`` (may be empty), and if wanted ``slice`` (a whole number; else
-    it is read from the file name, else rows are counted) and ``institution``. Relative paths start at the
-    folder of the CSV file. A patient with one file that is a volume is one, any other is a stack of slices.
-    Where ``image`` is FLAIR alone, ``pre`` and ``post`` may name the files of the other sequences.
+    it is read from the file name, else rows are counted), ``institution``, and ``person``, whose study it
+    is. Relative paths start at the folder of the CSV file. A patient with one file that is a volume is one,
+    any other is a stack of slices. Where ``image`` is FLAIR alone, ``pre`` and ``post`` may name the files of
+    the other sequences.
 
     Raises:
         InputError: a column is missing, there are no rows, a row has no patient or image, a slice number is
@@ -50,7 +54,25 @@ def read_path_table(path: Path) -> list[Study]:
             )
         patients[row["patient"]].append((line, row))
     _tell_of_unknown(path, [name for _, row in patients[next(iter(patients))] for name in row])
-    return [_study(path, patient, lines) for patient, lines in patients.items()]
+    return [
+        replace(_study(path, patient, lines), person=_person(path, patient, lines))
+        for patient, lines in patients.items()
+    ]
+
+
+def _person(path: Path, patient: str, lines: Iterable[tuple[int, Row]]) -> str | None:
+    """Return whose study the rows of a patient are, None where they do not tell.
+
+    Raises:
+        InputError: they name two persons.
+    """
+    named = sorted({row.get("person", "") for _, row in lines} - {""})
+    if len(named) > 1:
+        raise InputError(
+            f"A study is of one person, but {patient} in {path} is of {' and '.join(named[:2])}; write one, "
+            "or give the studies names of their own."
+        )
+    return named[0] if named else None
 
 
 def _tell_of_unknown(path: Path, names: Iterable[str]) -> None:
@@ -63,8 +85,13 @@ def _tell_of_unknown(path: Path, names: Iterable[str]) -> None:
         )  # fmt: skip
 
 
-def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
+def read_rows(path: Path, columns: tuple[str, ...], separator: str = ",") -> list[tuple[int, Row]]:
     """Read a CSV file whose first line names the columns; values are stripped of blanks.
+
+    Args:
+        path: the file.
+        columns: that it must have.
+        separator: between the columns; a tab for TSV.
 
     Returns:
         Each row with the number of its last line; empty ones are left out.
@@ -77,7 +104,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
         raise InputError(f"There is no CSV file at {path}; check the spelling.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
+            reader = csv.DictReader(stream, skipinitialspace=separator == ",", delimiter=separator)
             written = [name.strip() for name in reader.fieldnames or []]
             lowered = [name.lower() for name in written]
             names = lowered if len(set(lowered)) == len(set(written)) else written
@@ -94,7 +121,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
         ) from error
     missing = [column for column in columns if column not in names]
     if missing:
-        _refuse_other_separators(path, names)
+        refuse_other_separators(path, names, separator)
         raise InputError(
             f"{path} needs the columns {', '.join(columns)}, but has {', '.join(names) or 'none'}; "
             f"add {', '.join(missing)} to its first line."
@@ -104,14 +131,18 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, Row]]:
     return numbered
 
 
-def _refuse_other_separators(path: Path, names: list[str]) -> None:
-    """Refuse a first line that is one column with another separator in it, as Excel writes in many places."""
+def refuse_other_separators(path: Path, names: list[str], separator: str = ",") -> None:
+    """Refuse a first line that is one column with another separator in it, as Excel writes in many places.
+
+    Raises:
+        InputError: it is one.
+    """
     line = names[0] if len(names) == 1 else ""
-    word = next((word for mark, word in ((";", "semicolons"), ("\t", "tabs")) if mark in line), None)
+    word = next((word for mark, word in _SEPARATORS.items() if mark != separator and mark in line), None)
     if word:
         raise InputError(
-            f"The columns of {path} must be separated by commas, but its first line has {word}; save it as "
-            "CSV with commas."
+            f"The columns of {path} must be separated by {_SEPARATORS[separator]}, but its first line has "
+            f"{word}; save it as CSV with commas{'' if separator == ',' else ', or as TSV with tabs'}."
         )
 
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from .slices import UNKNOWN, person_of
-from .studies import Record
+from .slices import UNKNOWN
+from .studies import Record, whose
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -22,7 +22,7 @@ class Person:
     """One person with all their studies.
 
     Attributes:
-        name: who it is, see ``slices.person_of``.
+        name: who it is, see ``studies.whose``.
         patients: names of their studies.
         institution: where the first study comes from.
         volume: lesion voxels of all studies together.
@@ -43,7 +43,7 @@ def persons_of(records: Sequence[Record], volumes: Sequence[int]) -> list[Person
     """
     studies: dict[str, list[tuple[Record, int]]] = defaultdict(list)
     for record, volume in zip(records, volumes, strict=True):
-        studies[person_of(record["patient"])].append((record, volume))
+        studies[whose(record)].append((record, volume))
     return [
         Person(
             name,

@@ -44,10 +44,10 @@ def read_plain(content: Any, file: Path) -> dict[str, list[Record]]:
 
     Returns:
         Cases with absolute paths. An item is ``{"image": file or files, "label": the same, "patient":
-        name}``; without a name it is that of the volume, or of the folder of the slices, or, where that
-        holds several patients or codes of TCGA, what the slices are called before their numbers. Slices come
-        in the order of their numbers. Channels are named as ``dataset.json`` does, see
-        ``sequence_files.channel_names``.
+        name}``, and if wanted ``institution`` and ``person``. Without a name it is that of the volume, or of
+        the folder of the slices, or, where that holds several patients or codes of TCGA, what the slices are
+        called before their numbers. Slices come in the order of their numbers. Channels are named as
+        ``dataset.json`` does, see ``sequence_files.channel_names``.
 
     Raises:
         InputError: an item is none, or its label has another number of files than its image.
@@ -182,6 +182,8 @@ def _case(item: Any, root: Path, file: Path) -> Record:
     patient = str(item.get("patient") or named)
     site = item.get("institution") or (institution_of(patient) if patient else None)
     case: Record = {"patient": patient, "institution": site, **paths}
+    if item.get("person"):
+        case["person"] = str(item["person"])
     if is_volume(files[0]):
         return {**case, "sequences": list(shown)} if shown else case
     case["slices"] = _given_numbers(item.get("slices"), file)

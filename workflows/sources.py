@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .doubles import refuse_conflicts, set_doubles_aside
 from .files import InputError, NothingFoundError
+from .participants import with_participants
 from .path_table import read_path_table
 from .studies import Record, Study, find_slice_studies, holds_dicom, nothing_found
 from .visits import named_by_place
@@ -21,6 +22,8 @@ PathLike = str | os.PathLike[str]
 
 def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     """Find every study of a data set as it lies on the disk, faults and doubled folders included.
+
+    Where a table of participants lies in the folder, it tells persons and institutions, see ``participants``.
 
     Args:
         root: a folder of patients' folders at any depth, one patient's folder, a folder of volumes, or
@@ -40,7 +43,7 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     studies = slices + find_volume_studies(path, without)
     if not studies or (not any(study.has_images for study in studies) and holds_dicom(path)):
         raise nothing_found(path)
-    return [_with_name_of_place(study, path) for study in studies]
+    return with_participants([_with_name_of_place(study, path) for study in studies], path)
 
 
 def _with_name_of_place(study: Study, root: Path) -> Study:

@@ -198,18 +198,18 @@ def split_slices(has_lesion: Sequence[bool], seed: int) -> list[str]:
 
 
 def joined_words(persons: Sequence[Person]) -> str:
-    """Say which studies count as one person by their names; nothing where none do.
+    """Say which studies count as one person; nothing where none do.
 
     Example:
         >>> joined_words([Person("P1", ("P1_day1", "P1_day2"), "unknown", 0)])
-        ', since 2 studies are of 1 person by their names, such as P1_day1 and P1_day2 of P1'
+        ', since 2 studies are of 1 person, such as P1_day1 and P1_day2 of P1'
     """
     most = max(persons, key=lambda person: len(person.patients), default=None)
     if most is None or len(most.patients) < 2:
         return ""
     studies = sum(len(person.patients) for person in persons)
     whose = f"{studies} studies are of {len(persons)} {'person' if len(persons) == 1 else 'persons'}"
-    return f", since {whose} by their names, such as {' and '.join(most.patients[:2])} of {most.name}"
+    return f", since {whose}, such as {' and '.join(most.patients[:2])} of {most.name}"
 
 
 def _check_parts(validation: float, test: float) -> None:

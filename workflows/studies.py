@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .files import NothingFoundError
-from .slices import EXPECTED_NAMES, PICTURE_ENDINGS, SliceName, institution_of, is_tcga, parse_name
+from .slices import (
+    EXPECTED_NAMES,
+    PICTURE_ENDINGS,
+    SliceName,
+    institution_of,
+    is_tcga,
+    parse_name,
+    person_of,
+)
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "scans", "flair", "volumes")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation", "segs", "seg")
@@ -19,8 +27,8 @@ LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentat
 
 Record = dict[str, Any]
 """One case as MONAI gets it: ``patient``, ``image``, ``label`` (absent without masks), ``slices`` (numbers,
-only for stacks of slices), ``sequences`` (where the files or channels of ``image`` need names) and
-``institution``. Paths are absolute strings."""
+only for stacks of slices), ``sequences`` (where the files or channels of ``image`` need names),
+``institution``, and ``person`` where somebody has told whose study it is. Paths are absolute strings."""
 
 
 class Slice(NamedTuple):
@@ -47,6 +55,7 @@ class Study:
         site: institution, where it is not to be read from the name.
         parts: the files of all sequences, ``volume`` among them, where each has its own.
         sequences: what the parts show, or the channels of ``volume`` where they need names.
+        person: whose study it is, where that is not to be read from the name.
     """
 
     patient: str
@@ -59,6 +68,12 @@ class Study:
     site: str | None = None
     parts: tuple[str, ...] = ()
     sequences: tuple[str, ...] = ()
+    person: str | None = None
+
+    @property
+    def whose(self) -> str:
+        """The person whose study it is."""
+        return self.person or person_of(self.patient)
 
     @property
     def institution(self) -> str:
@@ -89,6 +104,8 @@ class Study:
     def record(self) -> Record:
         """Return the study as a case; ``label`` is there only when every image has its mask."""
         shared = {"patient": self.patient, "institution": self.institution}
+        if self.person:
+            shared["person"] = self.person
         if self.volume is not None:
             shown = {"sequences": list(self.sequences)} if self.sequences else {}
             label = {"label": self.label} if self.label else {}
@@ -101,6 +118,16 @@ class Study:
             **masks,
             "slices": [one.number for one in usable],
         }
+
+
+def whose(case: Mapping[str, Any]) -> str:
+    """Return the person whose study a case is: as somebody has told, else as its name says.
+
+    Example:
+        >>> whose({"patient": "anna-2", "person": "anna"}), whose({"patient": "P7_day2"})
+        ('anna', 'P7')
+    """
+    return str(case.get("person") or person_of(str(case["patient"])))
 
 
 def is_stack(case: Mapping[str, Any]) -> bool:

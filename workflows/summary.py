@@ -14,7 +14,6 @@ from .files import InputError
 from .lesions import add_lesions, lesion_figures
 from .metrics import CaseFigures, dice_score, iou_score, precision_score, sensitivity_score
 from .per_patient import merge_cases
-from .slices import person_of
 
 SEED_BATCH = 16
 """Slices in a batch of the seed project, whose way of averaging `seed_protocol` repeats."""
@@ -50,7 +49,7 @@ def summarize(
         raise InputError(
             "Expected at least one case to summarise, got none; name a data set with labelled patients."
         )
-    persons = len({person_of(case.patient) for case in merged})
+    persons = len({case.whose for case in merged})
     return {
         "protocol": {
             **protocol,
@@ -121,7 +120,7 @@ def bootstrap_interval(
 
 def _overlap_figures(cases: Sequence[CaseFigures], score: Score, bootstrap: int, seed: int) -> dict[str, Any]:
     volumes = [score(*case.voxels) for case in cases]
-    persons = [person_of(case.patient) for case in cases]
+    persons = [case.whose for case in cases]
     slices = _slice_counts(cases)
     return {
         "per_patient_mean": _mean(volumes),

@@ -13,10 +13,11 @@ import torch
 from gliomaseg.networks import create_network
 from gliomaseg.serving import retraining
 from gliomaseg.serving.labelled import cases_of
-from gliomaseg.serving.retraining import Wishes, options_of, place_patients, retrain
+from gliomaseg.serving.retraining import Wishes, datalist_of, options_of, place_patients, retrain, told_in
 from gliomaseg.serving.studies import prepare_studies
 from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.files import InputError, sha256_of
+from gliomaseg.workflows.participants import Told, write_participants
 from gliomaseg.workflows.segment import Segmenter
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,20 @@ def test_patients_that_the_model_has_not_seen_validate(workspace: Workspace, smo
     }
     sides = place_patients(workspace, cases_of(pairs(workspace)), 0.25)
     assert set(sides["validation"]) == {name.rpartition("_")[0] for name in validated}
+
+
+def test_studies_of_a_person_who_trained_never_validate_where_a_table_tells(workspace: Workspace) -> None:
+    path = workspace.root / "model/datalist.json"
+    content = json.loads(path.read_text())
+    seen, new = (content[side][0]["patient"] for side in ("training", "validation"))
+    write_participants({seen: Told("Bo"), new: Told("Bo", "Lund")}, workspace.root)
+    cases = told_in(workspace, cases_of(pairs(workspace)))
+    assert {case["patient"]: case["institution"] for case in cases}[new] == "Lund"
+    sides = place_patients(workspace, cases, 0.9)
+    assert "Bo" in sides["training"]
+    assert new.rpartition("_")[0] not in sides["validation"]
+    datalist = datalist_of(cases, sides, workspace)
+    assert {seen, new} <= {case["patient"] for case in datalist["training"]}
 
 
 def test_a_worse_model_is_kept_and_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

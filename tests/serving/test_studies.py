@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gliomaseg.serving.label_server import LabelOptions, prepare_project
 from gliomaseg.serving.labelled import cases_of
 from gliomaseg.serving.studies import describe, prepare_studies, study_file
 from gliomaseg.transforms.nifti import read_nifti
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.inputs import find_studies_to_predict
+from gliomaseg.workflows.participants import Told, read_participants
 from gliomaseg.workflows.phantom_study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.segment import Segmenter
 
@@ -41,6 +43,17 @@ def test_a_folder_of_patients_becomes_one_volume_each_with_its_final_label(
         stem = phantom_data / name / f"{name}_{depth + 1}"
         assert np.array_equal(scan.dataobj[:, :, depth], np.asarray(Image.open(f"{stem}.tif")))
         assert np.array_equal(label.dataobj[:, :, depth], np.asarray(Image.open(f"{stem}_mask.tif")) // 255)
+
+
+def test_a_project_keeps_what_a_table_tells_of_persons(
+    phantom_data: Path, smoke_run: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    first, second, *_ = sorted(path.name for path in data.iterdir())
+    (data / "participants.csv").write_text(f"patient,person,site\n{first},Bo,Lund\n{second},Bo,\n")
+    prepare_project(LabelOptions(data, tmp_path / "project", model=smoke_run))
+    told = read_participants(tmp_path / "project/participants.csv").rows
+    assert told == {first: Told("Bo", "Lund"), second: Told("Bo", None)}
 
 
 def test_the_size_of_a_voxel_that_slices_do_not_tell_stays_unknown(

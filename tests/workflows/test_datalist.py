@@ -1732,7 +1732,7 @@ def test_columns_that_nobody_reads_are_told(tmp_path: Path, caplog: pytest.LogCa
     find_cases(table)
     words = (
         f"Not read: the columns t1, site of {table}; those that are read are patient, image, label, slice, "
-        "institution, pre, post"
+        "institution, person, pre, post"
     )
     assert words in caplog.text
 

@@ -307,7 +307,7 @@ def test_empty_lines_of_a_split_are_passed_over(tmp_path: Path):
 def test_studies_of_one_person_are_named_where_there_are_too_few_persons(caplog: pytest.LogCaptureFixture):
     cases = [{"patient": f"case_day{number}", "label": "x"} for number in range(1, 9)]
     persons = persons_of(cases, [1] * 8)
-    words = "but there is 1, since 8 studies are of 1 person by their names, such as case_day1 and case_day2"
+    words = "but there is 1, since 8 studies are of 1 person, such as case_day1 and case_day2"
     with pytest.raises(InputError, match=words):
         split_by_patient(persons, 0.2, 0.0, 0)
     with pytest.raises(InputError, match=r"number of patients, 1, since 8 studies are of 1 person"):
