@@ -45,7 +45,7 @@ ORDER = [
     "distributed", "figures", "tuned",  # parts of the engines
     "history", "pages", "report_words", "report_figures", "report_patients", "report_charts", "report",
     "comparison_page",  # the pages
-    "environment", "overrides", "limits", "bundle_names", "graphs", "models",  # at work
+    "environment", "overrides", "limits", "bundle_names", "graphs", "models", "seen", "leaks",  # at work
     "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning",
     "bundle_code", "bundle_metadata", "budget", "run", "federation",
     "cross_validate", "profiling",  # and where its time goes

@@ -11,10 +11,11 @@ from pathlib import Path
 from . import bundle_docs, files
 from .bundle_code import modules_for, required_packages, write_code
 from .bundle_configs import bundle_configs
-from .bundle_metadata import bundle_metadata, read_run
+from .bundle_metadata import bundle_metadata, read_run, seen_by
 from .bundle_names import named_code, package_name, rename
 from .files import InputError
 from .models import Model, configs_folder
+from .seen import KEY, OF_WEIGHTS
 from .torchscript import load_network, write_torchscript
 
 
@@ -41,12 +42,11 @@ def _fill(folder: Path, model: Model) -> None:
     """Write all files of a bundle into an empty folder."""
     network, run, configs = load_network(model), read_run(model), bundle_configs(model)
     modules = modules_for(named_code(configs))
-    info = bundle_metadata(configs["inference"], required_packages(modules), run.metrics)
+    info = bundle_metadata(configs["inference"], required_packages(modules), run.metrics, seen_by(model))
     package = package_name(info["version"])
     write_code(folder / package, modules, info["version"])
     for name, config in configs.items():
         files.write_json(folder / "configs" / f"{name}.json", rename(config, package))
-    files.write_json(folder / "configs" / "metadata.json", info)
     logging_config = (configs_folder() / "logging.conf").read_text(encoding="utf-8")
     files.write_text(folder / "configs" / "logging.conf", logging_config)
     files.write_text(folder / "docs" / "README.md", bundle_docs.readme(info, configs, run, package))
@@ -54,6 +54,8 @@ def _fill(folder: Path, model: Model) -> None:
     files.write_text(folder / "LICENSE", bundle_docs.licence())
     # Saved anew: weights of a GPU run stay on the CPU, and wrappers of other programs come off.
     files.save_tensors(folder / "models" / "model.pt", network.state_dict())
+    of = {OF_WEIGHTS: files.sha256_of(folder / "models" / "model.pt")} if KEY in info else {}
+    files.write_json(folder / "configs" / "metadata.json", {**info, **of})
     inference = rename(configs["inference"], package)
     write_torchscript(folder / "models" / "model.ts", network, inference["network_name"], info, inference)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from ..transforms import keys
 from .bundle_code import installed_version
 from .models import Model, configs_folder
+from .seen import KEY, history_behind
 
 SIDE = "32*n"
 """Height and width that the network takes; any size from 32 up works, the Model Zoo tests with 32."""
@@ -45,13 +46,21 @@ def read_run(model: Model) -> RunRecord:
     return RunRecord(**{name: _read(folder / f"{name}.json") for name in names}, recipe=recipe)
 
 
+def seen_by(model: Model) -> list[dict[str, Any]]:
+    """Return marks of whom a model has seen, salted with the hash of its weights."""
+    return history_behind(model.weights).records(model.sha256)
+
+
 def package_metadata() -> dict[str, Any]:
     """Return the metadata.json of this package, from which every bundle's starts."""
     return _read(configs_folder() / "metadata.json")
 
 
 def bundle_metadata(
-    inference: Mapping[str, Any], packages: Mapping[str, str], metrics: Mapping[str, Any]
+    inference: Mapping[str, Any],
+    packages: Mapping[str, str],
+    metrics: Mapping[str, Any],
+    seen: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the metadata of a bundle: schema of July 2024, versions in use here, channels of the weights.
 
@@ -59,6 +68,7 @@ def bundle_metadata(
         inference: content of inference.json.
         packages: required packages with versions.
         metrics: content of the run's metrics.json; empty leaves the figures out.
+        seen: marks of whom the model has seen, see ``seen.History.records``.
     """
     metadata = package_metadata()
     metadata.update(
@@ -70,7 +80,7 @@ def bundle_metadata(
         eval_metrics=_headline(metrics),
         network_data_format=_data_format(inference),
     )
-    return metadata
+    return {**metadata, KEY: list(seen)} if seen else metadata
 
 
 def _data_format(inference: Mapping[str, Any]) -> dict[str, Any]:

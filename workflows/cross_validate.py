@@ -326,9 +326,8 @@ def _train_and_test(
     here = {name: value for name, value in options.settings.items() if name in OF_MACHINES}
     train(TrainOptions(source, folder, config, here, resume=known))
     evaluation, command = _test(options.output, fold, _device_of(options))
-    write_evaluation(
-        folder / TEST, evaluation, title=_name(datalist), split=datalist["split"], command=command
-    )
+    split = load_datalist(folder / "datalist.json")["split"]
+    write_evaluation(folder / TEST, evaluation, title=_name(datalist), split=split, command=command)
     dice = evaluation.metrics["dice"]
     figures = f"{dice['per_patient_mean']:.3f}, median {dice['per_patient_median']:.3f}"
     tell(
@@ -352,6 +351,8 @@ def _test(output: Path, fold: int, device: str) -> tuple[Evaluation, str]:
         "section": "test",
         "fold": fold,
     }
+    if warning := load_datalist(folder / "datalist.json")["split"].get("warning"):
+        protocol["warning"] = warning
     kept = Measurements(folder / TEST, {**settings_of(segmenter), "resize": resize}, resume=True)
     evaluation = evaluate_cases(datalist["test"], segmenter, protocol, resize, kept)
     words = ["gliomaseg", "evaluate", str(source), "--output", str(folder / TEST)]
@@ -363,11 +364,14 @@ def _put_together(output: Path, plan: Mapping[str, Any], device: str) -> Evaluat
     found = [_test(output, fold, device)[0] for fold in range(plan["folds"])]
     common = in_common([one.metrics["protocol"] for one in found])
     protocol = {
-        **{name: value for name, value in common.items() if name != "fold"},
+        **{name: value for name, value in common.items() if name not in ("fold", "warning")},
         "data_sha256": plan["data_sha256"],
         "folds": plan["folds"],
         "note": SAYS,
     }
+    warning = _warning_of(found)
+    if warning:
+        protocol["warning"] = warning
     evaluation = pool_evaluations(found, protocol)
     files.write_json(output / "environment.json", describe_environment())
     config = _config_of(output).read_text(encoding="utf-8")
@@ -375,7 +379,7 @@ def _put_together(output: Path, plan: Mapping[str, Any], device: str) -> Evaluat
         output,
         evaluation,
         title=f"Cross-validation {output.name}",
-        split={"method": plan["split"], "warning": None},
+        split={"method": plan["split"], "warning": warning},
         config_text=config,
         command=shlex.join(
             ["gliomaseg", "cross-validate", plan["data"], "--output", str(output), "--resume"]
@@ -386,6 +390,12 @@ def _put_together(output: Path, plan: Mapping[str, Any], device: str) -> Evaluat
     for fold in range(plan["folds"]):
         Measurements(folder_of(output, fold) / TEST, {}).clear()
     return evaluation
+
+
+def _warning_of(found: Sequence[Evaluation]) -> str | None:
+    """Return the first warning of a fold, with the number of folds that have one."""
+    said = [str(one.metrics["protocol"]["warning"]) for one in found if "warning" in one.metrics["protocol"]]
+    return f"{len(said)} of {amount(len(found), 'fold')} warned, the first: {said[0]}" if said else None
 
 
 def _name(datalist: Mapping[str, Any]) -> str:

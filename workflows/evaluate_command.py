@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions,
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
+from .leaks import leak_of, method_of, note_on_choice
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
-from .models import CROSS_VALIDATION, default_folder
+from .models import CROSS_VALIDATION
+from .seen import History, hashes_by_patient, history_behind, history_of
 from .sources import and_more
-from .split import SECTIONS
-from .studies import whose
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +36,6 @@ TRUTH_TAKEN = (
     "is compared with itself: a Dice of 1 says nothing."
 )
 
-IN_TRAINING = "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
-IN_VALIDATION = (
-    "Of {total} evaluated patients, {count} chose the saved weights, those that were best on them: the "
-    "figures are a little too good."
-)
 MISSING_AS_EMPTY = "count as empty: {scans} of {total} scans, and {slices} slices of others"
 
 
@@ -79,7 +74,9 @@ def evaluate_command(
     _check_output(output)
     datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
-    sha256 = datalist["sha256"] if datalist else _fingerprint(cases, data)
+    root, hashes = _hashes(datalist, cases, data)
+    sha256 = datalist["sha256"] if datalist else hash_of_all(hashes)
+    images = hashes_by_patient(cases, root, hashes)
     if predictions is not None:
         predict, protocol = _predictions_of(predictions, cases, sha256, missing_as_empty)
     else:
@@ -87,21 +84,13 @@ def evaluate_command(
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
     if datalist:
         protocol["section"] = section
-    known = None if predictions is not None else _datalist_beside(model)
-    if predictions is None and any(one.model.form for one in segmenter.members) and split_file is None:
-        logger.warning(
-            "%s does not say who trained it, so nobody can tell whether the patients evaluated did; name the "
-            "datalist of its run with --split-file.",
-            model,
-        )
-    trained_with = split_file or known
-    behind = None if trained_with is None else load_datalist(trained_with)
-    protocol["split"] = method_of(cases, behind)
-    split = leak_of(cases, behind, str(trained_with))
+    history = _history(model, predictions, split_file)
+    protocol["split"] = method_of(cases, history, images)
+    split = leak_of(cases, history, images)
     if split and split["warning"]:
         logger.warning("%s", split["warning"])
         protocol["warning"] = split["warning"]
-    if note := note_on_choice(cases, behind):
+    if note := note_on_choice(cases, history, images):
         protocol["note"] = note
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
@@ -185,90 +174,34 @@ def _evaluate(
         raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
 
 
-def note_on_choice(
-    cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Sequence[Mapping[str, Any]]] | None
-) -> str | None:
-    """Say how many of the cases have chosen the epoch of a model, and may be outlined a little too well.
-
-    Args:
-        cases: that are evaluated.
-        datalist: that the model was trained with, None where it is not known.
-
-    Returns:
-        A sentence; None where nobody is known to have chosen.
-    """
-    if datalist is None:
-        return None
-    persons = _whose_each_is(cases, datalist)
-    chose = {persons[_name_of(case)] for case in datalist["validation"]}
-    patients = {_name_of(case) for case in cases}
-    count = sum(persons[patient] in chose for patient in patients)
-    return IN_VALIDATION.format(total=len(patients), count=count) if count else None
-
-
-def leak_of(
-    cases: Iterable[Mapping[str, Any]],
-    datalist: Mapping[str, Sequence[Mapping[str, Any]]] | None,
-    name: str,
-) -> dict[str, Any] | None:
-    """Say which of the cases a model was trained on.
-
-    Args:
-        cases: that are evaluated.
-        datalist: that the model was trained with, None where it is not known.
-        name: of the datalist.
-
-    Returns:
-        A ``split`` with a ``warning`` in words, None where no split is known.
-    """
-    if datalist is None:
-        return None
-    persons = _whose_each_is(cases, datalist)
-    trained = {persons[_name_of(case)] for case in datalist["training"]}
-    patients = {_name_of(case) for case in cases}
-    both = sorted(patient for patient in patients if persons[patient] in trained)
-    names = ", ".join(both[:3]) + (" and others" if len(both) > 3 else "")
-    warning = IN_TRAINING.format(total=len(patients), count=len(both), names=names) if both else None
-    return {"method": method_of(cases, datalist), "warning": warning, "compared_with": name}
+def _history(model: Path | None, predictions: Path | None, split_file: Path | None) -> History:
+    """Return whom a model has seen: as the file that is named tells, else what lies beside it or in it."""
+    if split_file is not None:
+        return history_of(load_datalist(split_file), str(split_file))
+    if predictions is not None:
+        return History()
+    history = history_behind(model)
+    if history.further:
+        logger.warning(
+            "%s has been trained further since it was exported, and nobody knows on whom; name the datalist "
+            "of that training with --split-file.",
+            model,
+        )
+    if not history.seen:
+        logger.warning(
+            "%s does not say who trained it, so nobody can tell whether the patients evaluated did; name the "
+            "datalist of its run with --split-file.",
+            model,
+        )
+    return history
 
 
-def method_of(cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Any] | None) -> str:
-    """Say how the cases were kept apart from those that a model was trained on.
-
-    Args:
-        cases: that are evaluated.
-        datalist: that the model was trained with, None where it is not known.
-
-    Returns:
-        The method of its split, if all of them validate or test there; ``"given"`` if somebody does not.
-    """
-    if datalist is None:
-        return "given"
-    persons = _whose_each_is(cases, datalist)
-    kept = {persons[_name_of(case)] for case in (*datalist["validation"], *datalist["test"])}
-    kept -= {persons[_name_of(case)] for case in datalist["training"]}
-    all_kept = all(persons[_name_of(case)] in kept for case in cases)
-    return str(datalist["split"].get("method", "given")) if all_kept else "given"
-
-
-def _whose_each_is(
-    cases: Iterable[Mapping[str, Any]], datalist: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> dict[str, str]:
-    """Return the person of each patient, for another study of a person who trained is no new patient.
-
-    Cases and datalist know some patients by the same name, and one of them may have been told whose it is.
-    """
-    listed = [case for section in SECTIONS for case in datalist.get(section, ())]
-    told = {_name_of(case): str(case["person"]) for case in (*listed, *cases) if case.get("person")}
-    return {_name_of(case): told.get(_name_of(case)) or whose(case) for case in (*listed, *cases)}
-
-
-def _name_of(case: Mapping[str, Any]) -> str:
-    return str(case[keys.PATIENT])
-
-
-def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:
-    """Return the SHA-256 of the data, as a datalist of the same cases would have it."""
+def _hashes(
+    datalist: Mapping[str, Any] | None, cases: list[dict[str, Any]], data: Path
+) -> tuple[str, Mapping[str, str]]:
+    """Return the SHA-256 of every file by its path, and the folder that these paths start at."""
+    if datalist is not None:
+        return str(datalist["root"]), datalist["files"]
     source = data.absolute()
     root = str(source.parent if source.is_file() else source)
     with tqdm(desc="fingerprint", unit="file", dynamic_ncols=True, leave=False, delay=1) as bar:
@@ -278,21 +211,12 @@ def _fingerprint(cases: list[dict[str, Any]], data: Path) -> str:
             bar.update(done - bar.n)
 
         try:
-            return hash_of_all(hash_files(cases, root, advance))
+            return root, hash_files(cases, root, advance)
         except OSError as error:
             raise InputError(
                 f"Every file of the data has to be there and readable, but {error.filename} is not "
                 f"({error.strerror}); bring it back, or leave the study out."
             ) from error
-
-
-def _datalist_beside(model: Path | None) -> Path | None:
-    """Return the datalist of the run folder that a model names, if it is one; None is the shipped model."""
-    model = default_folder() if model is None else model
-    for folder in (model, model.resolve().parent.parent):
-        if (path := folder / "datalist.json").is_file():
-            return path
-    return None
 
 
 def _load_image(case: Mapping[str, Any]) -> Any:

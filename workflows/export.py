@@ -10,7 +10,7 @@ from torch import nn
 from .bundle import write_bundle
 from .bundle_code import modules_for, required_packages
 from .bundle_configs import bundle_configs
-from .bundle_metadata import bundle_metadata, read_run
+from .bundle_metadata import bundle_metadata, read_run, seen_by
 from .bundle_names import named_code
 from .files import InputError
 from .graphs import weights_of_openvino
@@ -76,7 +76,7 @@ def _export_file(model: Model, output: Path, form: str, example: str, write: _Wr
             )
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))
-    info = bundle_metadata(configs["inference"], packages, read_run(model).metrics)
+    info = bundle_metadata(configs["inference"], packages, read_run(model).metrics, seen_by(model))
     inference = configs["inference"]
     write(output, load_network(model), inference["network_name"], info, inference)
 

@@ -25,8 +25,8 @@ from .files import InputError, sha256_of
 CONFIG: Final = "inference.json"
 """Name of the inference config inside an exported file."""
 
-LARGEST_CONFIG: Final = 1_000_000
-"""Bytes that a config inside a file may have."""
+LARGEST_TEXT: Final = 1_000_000
+"""Bytes that a text inside a file may have."""
 
 INPUT, OUTPUT = "image", "logits"
 """Names of the input and the output of an ONNX or OpenVINO graph."""
@@ -71,7 +71,7 @@ def settings_inside(path: Path, form: str) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or is not one of ours.
     """
-    text = _READERS[form](path)
+    text = text_inside(path, form, CONFIG)
     try:
         config = json.loads(text) if text is not None else None
     except ValueError as error:
@@ -83,6 +83,20 @@ def settings_inside(path: Path, form: str) -> dict[str, Any]:
     return {**settings, "precision": "fp32"}  # what other programs compute it in
 
 
+def text_inside(path: Path, form: str, name: str) -> str | None:
+    """Return a text that ``gliomaseg export`` put into a file, None where there is none of that name.
+
+    Args:
+        path: of the file.
+        form: of ``networks.checkpoint.form_of``.
+        name: of the text, such as ``CONFIG``.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return _READERS[form](path, name)
+
+
 def _fits(config: Mapping[str, Any], types: Mapping[str, Any], name: str) -> bool:
     """Tell whether a value is there and of its type; words that a config would run are none."""
     if name not in config or not isinstance(config[name], types[name]):
@@ -90,27 +104,27 @@ def _fits(config: Mapping[str, Any], types: Mapping[str, Any], name: str) -> boo
     return not (isinstance(config[name], str) and config[name][:1] in ("$", "@", "%"))
 
 
-def _text_of_torchscript(path: Path) -> str | None:
+def _text_of_torchscript(path: Path, name: str) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            inside = [entry for entry in archive.infolist() if entry.filename.endswith(f"/extra/{CONFIG}")]
-            if not inside or inside[0].file_size > LARGEST_CONFIG:
+            inside = [entry for entry in archive.infolist() if entry.filename.endswith(f"/extra/{name}")]
+            if not inside or inside[0].file_size > LARGEST_TEXT:
                 return None
             return archive.read(inside[0]).decode()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
         raise InputError(_damaged(path, error)) from error
 
 
-def _text_of_onnx(path: Path) -> str | None:
-    text: str | None = open_session(path).get_modelmeta().custom_metadata_map.get(CONFIG)
-    return text if text is None or len(text) <= LARGEST_CONFIG else None
+def _text_of_onnx(path: Path, name: str) -> str | None:
+    text: str | None = open_session(path).get_modelmeta().custom_metadata_map.get(name)
+    return text if text is None or len(text) <= LARGEST_TEXT else None
 
 
-def _text_of_openvino(path: Path) -> str | None:
-    place = [OURS, CONFIG]
+def _text_of_openvino(path: Path, name: str) -> str | None:
+    place = [OURS, name]
     graph = read_openvino(path)
     text = graph.get_rt_info(place).astype(str) if graph.has_rt_info(place) else None
-    return text if text is None or len(text) <= LARGEST_CONFIG else None
+    return text if text is None or len(text) <= LARGEST_TEXT else None
 
 
 _READERS: Final = {

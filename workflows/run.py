@@ -26,14 +26,16 @@ from .datalist import open_data
 from .datalist_file import cases_of, is_datalist, load_datalist, write_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
-from .files import InputError
+from .files import InputError, sha256_of
 from .findings import format_findings, raise_on_errors
 from .fingerprints import Stamp, stamp
 from .inferers import pick_device
+from .leaks import warning_of_beginning
 from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, configs_folder
 from .occupied import only_worker_in
 from .overrides import all_ids, apply_settings, refuse_hash
+from .seen import BEFORE, history_behind
 from .segment import Segmenter
 from .tuning import tune_run
 
@@ -418,14 +420,38 @@ def prepare_folder(
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     datalist = _checked_datalist(options, parser) if datalist is None else datalist
-    if not resumed:
-        write_datalist(datalist, path)
     named = (path if resumed else options.data).suffix == ".json"
     if named and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
+    if not resumed:
+        datalist = _with_beginning(datalist, parser.get("pretrained"))
+        write_datalist(datalist, path)
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
     return datalist
+
+
+def _with_beginning(datalist: dict[str, Any], pretrained: Any) -> dict[str, Any]:
+    """Return a datalist with whom the weights have seen that the run begins from.
+
+    Where these were trained by somebody who validates or tests here, its split carries a warning.
+
+    Args:
+        datalist: of the run.
+        pretrained: the id of that name; only a file of weights has a past.
+    """
+    if not isinstance(pretrained, str | Path) or not Path(pretrained).is_file():
+        return datalist
+    history = history_behind(pretrained)
+    if not history.seen:
+        return datalist
+    datalist = {**datalist, BEFORE: history.records(sha256_of(pretrained))}
+    warning = warning_of_beginning(datalist, history)
+    if warning is None:
+        return datalist
+    logger.warning("%s", warning)
+    words = " ".join(filter(None, (datalist["split"].get("warning"), warning)))
+    return {**datalist, "split": {**datalist["split"], "warning": words}}
 
 
 def check_before_training(source: Path, resize: int | None = None, goes_on: bool = False) -> None:

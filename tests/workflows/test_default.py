@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from typer.testing import CliRunner
 
-from gliomaseg.workflows import cli, evaluate_command, models
+from gliomaseg.workflows import cli, models, seen
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
@@ -41,7 +41,7 @@ def default(smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     slim = {"format": datalist["format"], "root": ".", "split": {"method": "patient"}, **sections}
     (folder / "datalist.json").write_text(json.dumps({**slim, "files": {}, "sha256": None}), encoding="utf-8")
-    for module in (models, evaluate_command):
+    for module in (models, seen):
         monkeypatch.setattr(module, "default_folder", lambda: folder)
     return folder
 

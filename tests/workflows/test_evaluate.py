@@ -19,11 +19,13 @@ from gliomaseg.workflows import evaluate
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.datalist_file import load_datalist
-from gliomaseg.workflows.evaluate_command import evaluate_command, leak_of, method_of, note_on_choice
+from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.fingerprints import settings_of
+from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice
 from gliomaseg.workflows.measured import Measurements
 from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.seen import History, history_of
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 
 
@@ -119,24 +121,24 @@ def test_a_file_that_is_missing_is_named_before_it_is_hashed(phantom_data: Path,
 
 
 def test_how_patients_were_kept_apart_is_said_only_of_those_whom_the_split_knows(smoke_run: Path) -> None:
-    datalist = load_datalist(smoke_run / "datalist.json")
+    datalist = history_of(load_datalist(smoke_run / "datalist.json"))
     known = load_cases(smoke_run / "datalist.json", "validation")
     assert method_of(known, datalist) == "patient"
     assert method_of([*known, {"patient": "somebody else"}], datalist) == "given"
     assert method_of(load_cases(smoke_run / "datalist.json", "all"), datalist) == "given"  # some trained
-    assert method_of(known, None) == "given"
+    assert method_of(known, History()) == "given"
 
 
 @pytest.mark.parametrize("name", ["TCGA_CS_4941_19970101", "tcga-cs-4941", "TCGA_CS_4941_19960909"])
 def test_another_study_of_a_person_who_trained_or_chose_is_told(name: str) -> None:
     datalist: dict[str, Any] = {"training": [{"patient": "TCGA_CS_4941_19960909"}], "split": {}}
     datalist |= {"validation": [], "test": [{"patient": "TCGA_CS_4941_20000101"}]}
-    said = leak_of([{"patient": name}, {"patient": "somebody"}], datalist, "d.json")
+    said = leak_of([{"patient": name}, {"patient": "somebody"}], history_of(datalist, "d.json"))
     assert said is not None
     assert said["warning"].startswith(f"Of 2 evaluated patients, 1 trained the model ({name}): ")
-    assert method_of([{"patient": name}], datalist) == "given"
+    assert method_of([{"patient": name}], history_of(datalist)) == "given"
     turned = {**datalist, "training": [], "validation": datalist["training"]}
-    note = note_on_choice([{"patient": name}], turned)
+    note = note_on_choice([{"patient": name}], history_of(turned))
     assert note is not None
     assert note.startswith("Of 1 evaluated patients, 1 chose")
 
@@ -218,12 +220,12 @@ def test_a_truth_that_lies_elsewhere_than_its_scan_is_refused(
 
 def test_who_has_chosen_the_weights_is_counted(smoke_run: Path, tmp_path: Path) -> None:
     path = smoke_run / "datalist.json"
-    datalist, validation = load_datalist(path), load_cases(path, "validation")
+    datalist, validation = history_of(load_datalist(path)), load_cases(path, "validation")
     words = f"Of {{}} evaluated patients, {len(validation)} chose the saved weights, those that were best on"
     for cases in (validation, load_cases(path)):
         assert (note_on_choice(cases, datalist) or "").startswith(words.format(len(cases)))
     assert note_on_choice(load_cases(path, "training"), datalist) is None
-    assert note_on_choice(validation, None) is None
+    assert note_on_choice(validation, History()) is None
     evaluate_command(path, tmp_path / "out", model=smoke_run, section="validation", device="cpu")
     note = metrics_of(tmp_path / "out")["protocol"]["note"]
     assert note == note_on_choice(validation, datalist)

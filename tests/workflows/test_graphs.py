@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import shutil
@@ -49,16 +50,20 @@ def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     return export
 
 
-def with_config(source: Path, target: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """Copy a TorchScript file, its inference config changed."""
+def with_text(name: str, source: Path, target: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Copy a TorchScript file, one of its texts changed."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for entry in old.infolist():
             data = old.read(entry)
-            if entry.filename.endswith("/extra/inference.json"):
-                config = json.loads(data)
-                data = json.dumps(change(config) or config).encode()
+            if entry.filename.endswith(f"/extra/{name}"):
+                content = json.loads(data)
+                data = json.dumps(change(content) or content).encode()
             new.writestr(entry.filename, data)
     return target
+
+
+with_config = functools.partial(with_text, "inference.json")
+with_metadata = functools.partial(with_text, "metadata.json")
 
 
 @pytest.mark.slow
@@ -94,10 +99,12 @@ def test_an_export_is_not_exported_trained_or_served_again(
 
 
 @pytest.mark.slow
-def test_evaluating_an_export_says_that_nobody_knows_who_trained_it(
+def test_evaluating_an_export_that_does_not_tell_says_that_nobody_knows_who_trained_it(
     exported: Callable[[str], Path], smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: Any
 ) -> None:
-    path = exported("torchscript")
+    path = tmp_path / "a" / "b" / "model.ts"
+    path.parent.mkdir(parents=True)
+    with_metadata(exported("torchscript"), path, lambda metadata: metadata.pop("seen") and None)
     evaluate_command(phantom_data, tmp_path / "one", model=path)
     assert f"{path} does not say who trained it" in caplog.text
     assert "--split-file" in caplog.text

@@ -12,10 +12,12 @@ from gliomaseg.workflows import cli
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.compare import compare_runs
 from gliomaseg.workflows.datalist import build_datalist, find_cases, load_datalist, write_datalist
-from gliomaseg.workflows.evaluate_command import evaluate_command, leak_of, method_of, note_on_choice
+from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice
 from gliomaseg.workflows.participants import Told, participants_in, read_participants, write_participants
 from gliomaseg.workflows.run import TrainOptions, train
+from gliomaseg.workflows.seen import history_of
 from gliomaseg.workflows.split import SECTIONS
 
 NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
@@ -289,15 +291,15 @@ def test_a_run_keeps_persons_and_an_evaluation_knows_them_again(
 @pytest.mark.parametrize("told", ["the datalist", "the cases"])
 def test_another_study_of_a_person_who_trained_is_told_by_the_table(told: str) -> None:
     in_list, in_cases = ({"person": "K1"}, {}) if told == "the datalist" else ({}, {"person": "K1"})
-    datalist = {
+    datalist: dict = {
         "training": [{"patient": "K1_A", **in_list}],
         "validation": [{"patient": "K2_A"}],
         "test": [{"patient": "K1_B", **in_list}],
         "split": {"method": "patient"},
     }
     cases = [{"patient": "K1_B", **in_cases}, {"patient": "K1_A", **in_cases}, {"patient": "K2_A"}]
-    split = leak_of(cases, datalist, "datalist.json")
+    split = leak_of(cases, history_of(datalist))
     assert split is not None
     assert split["warning"].startswith("Of 3 evaluated patients, 2 trained the model (K1_A, K1_B)")
-    assert method_of(cases, datalist) == "given"
-    assert "1" in str(note_on_choice(cases, datalist))
+    assert method_of(cases, history_of(datalist)) == "given"
+    assert "1" in str(note_on_choice(cases, history_of(datalist)))

@@ -1,0 +1,311 @@
+"""Whoever trained a model is known again: by name, by person, by scan, and in whatever form the model is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gliomaseg.workflows.compare import compare_runs
+from gliomaseg.workflows.cross_validate import CrossOptions, cross_validate, deal_out
+from gliomaseg.workflows.datalist import build_datalist, load_cases, load_datalist, write_datalist
+from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.export import export_model
+from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice, warning_of_beginning
+from gliomaseg.workflows.run import TrainOptions, train
+from gliomaseg.workflows.seen import (
+    BEFORE,
+    KEY,
+    History,
+    SeenByMark,
+    hashes_by_patient,
+    history_behind,
+    history_of,
+    mark_of_name,
+)
+from gliomaseg.workflows.split import SECTIONS
+
+STEP = {
+    "network_name": "resnext26_unet_tiny",
+    "size": 64,
+    "epochs": 1,
+    "passes": 1,
+    "batch_cases": 2,
+    "slices_per_case": 1,
+    "val_interval": 1,
+    "precision": "fp32",
+}
+FORMS = {"bundle": "bundle", "torchscript": "model.ts", "onnx": "model.onnx", "openvino": "model.xml"}
+
+
+def protocol_in(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["protocol"])
+
+
+def renamed(data: Path, folder: Path, fresh: dict[str, str]) -> Path:
+    """Copy patients under other names."""
+    for old, new in fresh.items():
+        (folder / new).mkdir(parents=True)
+        for file in (data / old).iterdir():
+            shutil.copyfile(file, folder / new / file.name.replace(old, new))
+    return folder
+
+
+def patients_of(run: Path, section: str) -> list[str]:
+    return [case["patient"] for case in load_datalist(run / "datalist.json")[section]]
+
+
+@pytest.fixture
+def others(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> Path:
+    """Return one who trained the run and one who chose its weights, both under other names."""
+    names = {patients_of(smoke_run, "training")[0]: "X1", patients_of(smoke_run, "validation")[0]: "X2"}
+    return renamed(phantom_data, tmp_path / "others", names)
+
+
+@pytest.fixture(scope="module")
+def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that exports a run once to each form."""
+    folder = tmp_path_factory.mktemp("exports")
+
+    def export(form: str) -> Path:
+        if form in ("onnx", "openvino"):
+            pytest.importorskip("onnxruntime")
+            pytest.importorskip("onnxscript")
+        if form == "openvino" and importlib.util.find_spec("openvino") is None:
+            pytest.skip("OpenVINO is not installed")
+        path = folder / FORMS[form]
+        if not path.exists():
+            export_model(smoke_run, form, path)
+        return path
+
+    return export
+
+
+# --- by scan ------------------------------------------------------------------------------------------
+
+
+def test_whoever_trained_is_known_by_the_scan_under_another_name(
+    smoke_run: Path, others: Path, tmp_path: Path
+) -> None:
+    evaluate_command(others, tmp_path / "out", model=smoke_run, device="cpu")
+    protocol = protocol_in(tmp_path / "out")
+    assert protocol["warning"].startswith("Of 2 evaluated patients, 1 trained the model (X1, by its scan)")
+    assert protocol["note"].startswith("Of 2 evaluated patients, 1 chose the saved weights")
+    assert protocol["split"] == "given"
+
+
+def test_a_scan_is_the_same_where_most_of_its_files_are() -> None:
+    datalist = {
+        "root": "/data",
+        "split": {"method": "patient"},
+        "training": [{"patient": "a", "image": [f"/data/a_{n}.tif" for n in range(4)]}],
+        "files": {f"a_{n}.tif": f"hash {n}" for n in range(4)},
+    }
+    history = history_of(datalist)
+    for shared, known in ((2, False), (3, True)):
+        images = {
+            "b": frozenset([f"hash {n}" for n in range(shared)] + [f"new {n}" for n in range(4 - shared)])
+        }
+        assert bool(history.meetings([{"patient": "b"}], images)["b"]) is known
+    assert history.meetings([{"patient": "b"}]) == {"b": set()}
+
+
+def test_hashes_of_a_patient_whose_files_are_not_all_known_tell_nothing() -> None:
+    case = {"patient": "a", "image": ["/data/1.tif", "/data/2.tif"]}
+    assert hashes_by_patient([case], "/data", {"1.tif": "h"}) == {"a": frozenset()}
+    assert hashes_by_patient([case], "/data", {"1.tif": "h", "2.tif": "i"}) == {"a": frozenset("hi")}
+
+
+# --- in an export -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_an_export_knows_who_trained_it_and_names_nobody(
+    form: str,
+    exported: Callable[[str], Path],
+    smoke_run: Path,
+    others: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = exported(form)
+    history = history_behind(path)
+    assert history.name == str(path)
+    for section in SECTIONS[:2]:
+        cases = [{"patient": name} for name in patients_of(smoke_run, section)]
+        warning = (leak_of(cases, history) or {})["warning"]
+        assert bool(warning) is (section == "training")
+        assert bool(note_on_choice(cases, history)) is (section == "validation")
+        assert method_of(cases, history) == ("patient" if section == "validation" else "given")
+    names = {name for section in SECTIONS for name in patients_of(smoke_run, section)}
+    files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+    assert not [name for file in files for name in names if name.encode() in file.read_bytes()]
+    evaluate_command(others, others.parent / "out", model=path, device="cpu")
+    assert "Of 2 evaluated patients, 1 trained the model (X1, by its scan)" in caplog.text
+    assert "does not say who trained it" not in caplog.text
+
+
+def test_another_study_of_a_person_is_known_by_its_mark(smoke_run: Path) -> None:
+    (record,) = history_behind(smoke_run).records("salt")
+    history = History("m", [SeenByMark(record)])
+    name = patients_of(smoke_run, "training")[0].rpartition("_")[0] + "_20300101"
+    assert (leak_of([{"patient": name}], history) or {})["warning"]
+    assert not (leak_of([{"patient": "TCGA_XX_0000_20300101"}], history) or {})["warning"]
+
+
+def test_marks_differ_with_the_salt() -> None:
+    assert mark_of_name("anna", "a") != mark_of_name("anna", "b")
+    assert len(mark_of_name("anna", "a")) == 16
+
+
+def test_marks_of_a_bundle_go_on_into_what_is_made_of_it(
+    exported: Callable[[str], Path], smoke_run: Path, tmp_path: Path
+) -> None:
+    export_model(exported("bundle"), "torchscript", tmp_path / "again.ts")
+    assert history_behind(tmp_path / "again.ts").seen == history_behind(exported("bundle")).seen
+    assert history_behind(exported("bundle")).method == "patient"
+
+
+def test_a_bundle_that_was_trained_further_says_so(
+    exported: Callable[[str], Path], others: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = Path(shutil.copytree(exported("bundle"), tmp_path / "bundle"))
+    assert not history_behind(bundle).further
+    state = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    torch.save({**state, name: state[name] * 1.01}, bundle / "models" / "model.pt")
+    assert history_behind(bundle).further
+    evaluate_command(others, tmp_path / "out", model=bundle, device="cpu")
+    assert f"{bundle} has been trained further since it was exported, and nobody knows on whom" in caplog.text
+    assert "1 trained the model (X1, by its scan)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no JSON",
+        "[1]",
+        json.dumps({KEY: "marks"}),
+        json.dumps({KEY: [1, {"format": "another/9"}]}),
+        json.dumps(
+            {KEY: [{"format": "gliomaseg-seen/1", "salt": "", "method": "m", "persons": [], "scans": {}}]}
+        ),
+    ],
+)
+def test_marks_of_another_form_tell_nothing(
+    content: str, smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = tmp_path / "bundle"
+    for part in ("configs", "models"):
+        shutil.copytree(smoke_run / part, bundle / part)
+    (bundle / "configs" / "metadata.json").write_text(content, encoding="utf-8")
+    assert history_behind(bundle).seen == ()
+    patient = next(path for path in phantom_data.iterdir() if path.is_dir())
+    evaluate_command(patient, tmp_path / "out", model=bundle, device="cpu")
+    assert f"{bundle} does not say who trained it" in caplog.text
+    assert "--split-file" in caplog.text
+
+
+# --- in weights that a run begins from ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def second_run(smoke_run: Path, phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run that began from another, with a validation patient who trained that one."""
+    folder = tmp_path_factory.mktemp("second")
+    datalist = build_datalist(phantom_data)
+    first = load_datalist(smoke_run / "datalist.json")
+    everyone = {case["patient"]: case for section in SECTIONS for case in datalist[section]}
+    old, new = first["training"][0]["patient"], first["validation"][0]["patient"]
+    rest = [case for name, case in everyone.items() if name not in (old, new)]
+    sides = {"training": rest, "validation": [everyone[old]], "test": [everyone[new]]}
+    write_datalist({**datalist, **sides}, folder / "datalist.json")
+    settings = {**STEP, "pretrained": str(smoke_run / "models" / "model.pt")}
+    train(TrainOptions(folder / "datalist.json", folder / "run", settings=settings))
+    return folder / "run"
+
+
+def test_a_run_warns_of_who_has_trained_the_weights_that_it_begins_from(
+    second_run: Path, smoke_run: Path
+) -> None:
+    datalist = load_datalist(second_run / "datalist.json")
+    (old,) = patients_of(second_run, "validation")
+    warning = datalist["split"]["warning"]
+    assert warning == (
+        f"The run begins from weights of {smoke_run / 'datalist.json'}, which 1 of the 2 patients who "
+        f"validate or test here have trained ({old}): their figures are too good."
+    )
+    assert warning in (second_run / "report.html").read_text(encoding="utf-8")
+    (record,) = datalist[BEFORE]
+    assert old not in json.dumps(record)
+
+
+def test_an_evaluation_knows_whom_the_weights_before_have_seen(second_run: Path, tmp_path: Path) -> None:
+    (old,), (new,) = (patients_of(second_run, section) for section in ("validation", "test"))
+    evaluate_command(second_run / "datalist.json", tmp_path / "all", model=second_run, device="cpu")
+    cases = load_cases(second_run / "datalist.json", "all")
+    history = history_behind(second_run)
+    trained = {case["patient"] for case in cases} - {new}
+    assert f"{len(trained)} trained the model" in protocol_in(tmp_path / "all")["warning"]
+    assert (leak_of([{"patient": old}], history) or {})["warning"]
+    assert (leak_of([{"patient": new}], history) or {})["warning"] is None
+    assert note_on_choice([{"patient": new}], history)  # it chose the weights before
+    result = compare_runs([str(tmp_path / "all")])
+    assert any("trained the model" in caution for caution in result["cautions"])
+
+
+def test_an_export_of_such_a_run_knows_it_too(second_run: Path, tmp_path: Path) -> None:
+    (old,) = patients_of(second_run, "validation")
+    export_model(second_run, "torchscript", tmp_path / "model.ts")
+    history = history_behind(tmp_path / "model.ts")
+    assert len(history.seen) == 2
+    assert (leak_of([{"patient": old}], history) or {})["warning"]
+
+
+def test_weights_without_a_past_say_nothing(smoke_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    weights = folder / "weights.pt"
+    shutil.copyfile(smoke_run / "models" / "model.pt", weights)
+    assert history_behind(weights) == History(str(weights), ())
+    datalist = load_datalist(smoke_run / "datalist.json")
+    assert warning_of_beginning(datalist, history_behind(weights)) is None
+
+
+@pytest.mark.slow
+def test_a_cross_validation_from_weights_that_know_its_patients_warns(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {**STEP, "pretrained": str(smoke_run / "models" / "model.pt")}
+    output = tmp_path / "cv"
+    options = CrossOptions(phantom_data, output, folds=2, settings=settings)
+    deal_out(options)
+    cross_validate(options, lambda _: None)
+    warning = protocol_in(output)["warning"]
+    assert warning.startswith("2 of 2 folds warned, the first: The run begins from weights of ")
+    assert "their figures are too good" in (output / "report.html").read_text(encoding="utf-8")
+    assert "begins from weights of" in protocol_in(output / "fold-1" / "test")["warning"]
+    assert "begins from weights of" in caplog.text
+
+
+def test_a_seed_checkpoint_of_somebody_is_no_reason_to_warn(smoke_run: Path, tmp_path: Path) -> None:
+    state = torch.load(smoke_run / "models" / "model.pt", weights_only=True)
+    (tmp_path / "x").mkdir()
+    torch.save(state, tmp_path / "x" / "theirs.pt")
+    output = tmp_path / "run"
+    source = load_datalist(smoke_run / "datalist.json")
+    write_datalist(source, tmp_path / "list.json")
+    train(
+        TrainOptions(
+            tmp_path / "list.json", output, settings={**STEP, "pretrained": str(tmp_path / "x" / "theirs.pt")}
+        )
+    )
+    datalist = load_datalist(output / "datalist.json")
+    assert BEFORE not in datalist
+    assert not datalist["split"].get("warning")
