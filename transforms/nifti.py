@@ -74,9 +74,15 @@ def read_nifti_geometry(name: str) -> tuple[Affine, bool]:
     return check_affine(affine, name), known
 
 
+def in_mm(image: Any) -> float:
+    """Return how many mm a unit of length in the header of a nibabel image is; 1 where it tells none."""
+    units = getattr(image.header, "get_xyzt_units", None)
+    return MM[units()[0]] if units else 1.0
+
+
 def _geometry(image: Any) -> tuple[Affine, bool]:
     affine = np.array(image.affine, dtype=np.float64)
-    affine[:3] *= MM[image.header.get_xyzt_units()[0]]
+    affine[:3] *= in_mm(image)
     told = SIZE_UNKNOWN.encode() not in bytes(image.header["descrip"])
     return affine, told and len(image.shape) > 2  # a slice of two axes does not tell its thickness
 

@@ -31,7 +31,7 @@ from .evaluate import Evaluation
 from .files import InputError
 from .memory import keep_freed_memory
 from .models import configs_folder
-from .run import TrainOptions, add_minutes, begin, device_of, finish
+from .run import COMMON, TrainOptions, add_minutes, begin, device_of, finish
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,9 @@ class Site:
         """
         self._take(weights)
         state = deployed(self._trainer.network).state_dict()
-        files.save_tensors(self.folder / "models" / "model.pt", state)
+        path = self.folder / "models" / "model.pt"
+        files.save_tensors(path, state)
+        files.write_json(self.folder / COMMON, {"model_sha256": files.sha256_of(path)})
 
     @property
     def _trainer(self) -> Any:
@@ -141,13 +143,19 @@ class Site:
 
     def _take(self, weights: Mapping[str, Any]) -> dict[str, Tensor]:
         """Put weights that came from elsewhere into the network."""
-        common = {name: torch.as_tensor(value).cpu() for name, value in weights.items()}
+        try:
+            common = {name: torch.as_tensor(value).cpu() for name, value in weights.items()}
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"Weights are tensors or arrays of numbers by name, but what came to {self.name} holds "
+                f"something else ({error}); send what Site.train gave."
+            ) from error
+        _require_finite(common, f"What came to {self.name}")
         network: nn.Module = self._trainer.network
         try:
             fill_network(network, common, f"what came to {self.name}")
         except ValueError as error:
             raise InputError(str(error)) from error
-        _require_finite(common, f"What came to {self.name}")
         return common
 
 
@@ -192,6 +200,9 @@ def _require_plain(options: TrainOptions) -> None:
     for name, why in (
         ("epochs", "they are its rounds times the local epochs"),
         ("patience", "a site ends with the others"),
+        ("total_steps", "they are those of all rounds"),
+        ("average_decay", "rounds put other weights in place"),
+        ("federation", "it is one"),
     ):
         if name in options.settings:
             raise InputError(

@@ -118,7 +118,7 @@ def _found_in(
     inputs: Sequence[Path], wanted: Wanted | None, without: Path | None, apart: bool
 ) -> list[Record]:
     loose: list[Path] = []
-    volumes: dict[tuple[Path, str], dict[str, Path]] = {}
+    named: dict[Path, list[str]] = {}
     dicom: list[Path] = []
     found: list[Record] = []
     for path in inputs:
@@ -129,14 +129,14 @@ def _found_in(
         elif path.suffix.lower() in LISTS:
             found += load_cases(path, "all")
         elif is_volume(path.name):
-            _collect_volumes(path.parent, [path.name], volumes)
+            named.setdefault(path.parent, []).append(path.name)
         elif path.suffix.lower() in SLICE_ENDINGS:
             loose.append(path)
         elif may_be_dicom(path):
             dicom.append(path)
         else:
             raise _no_scan(path)
-    found += [_named_one_by_one(*item) for item in volumes.items()]
+    found += _one_by_one(named)
     return [*found, *_group_loose(loose), *(find_dicom_studies(dicom, wanted) if dicom else [])]
 
 
@@ -318,12 +318,37 @@ def _is_scan(case: Record) -> bool:
     return keys.LABEL in case or all(name.lower().endswith((".tif", ".tiff")) for name in case[keys.IMAGE])
 
 
+def _one_by_one(named: Mapping[Path, Sequence[str]]) -> list[Record]:
+    """Return the studies that volumes are of which a person named, by their folders."""
+    volumes: dict[tuple[Path, str], dict[str, Path]] = {}
+    for folder, names in named.items():
+        _refuse_twins(folder, names)
+        _collect_volumes(folder, names, volumes)
+    return [_named_one_by_one(*item) for item in volumes.items()]
+
+
+def _refuse_twins(folder: Path, names: Sequence[str]) -> None:
+    """Refuse two files of one name that a person named, of which only one could be taken.
+
+    Raises:
+        InputError: there are such.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(stem_of(name), name)
+        if first != name:
+            raise InputError(
+                f"Every study has a name of its own, but {folder / first} and {folder / name} are both "
+                f"{stem_of(name)}; name one of them."
+            )
+
+
 def _collect_volumes(
     place: Path, names: Sequence[str], volumes: dict[tuple[Path, str], dict[str, Path]]
 ) -> None:
     """Sort the scans of a folder by the case and the sequence that their names tell."""
     stems = _one_of_each(place, names)
-    made = of_programs(list(stems))
+    made = {stem for stem in of_programs(list(stems)) if not is_label(stem)}
     for stem in made:
         logger.warning("%s is by its name what a program made of the scan beside it", place / stems[stem])
     scans = [stem for stem in stems if not is_label(stem) and stem not in made]
@@ -335,11 +360,6 @@ def _collect_volumes(
         case, sequence = numbered.get(stem) or told[stem]
         key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
         parts = volumes.setdefault(key, {})
-        if sequence == UNKNOWN and parts.get(sequence, path := place / stems[stem]) != path:
-            raise InputError(
-                f"Every study has a name of its own, but {parts[sequence]} and {path} are both {stem}; name "
-                "one of them."
-            )
         if place / stems[stem] not in parts.values():  # named twice
             parts[_part_for(sequence, parts)] = place / stems[stem]
 
@@ -412,9 +432,12 @@ def _without_extras(
 
 
 def _with_label(record: Record, labels: Mapping[str, str]) -> Record:
-    image = record[keys.IMAGE]
+    """Give a study its label: that of FLAIR, or what its sequences agree on."""
+    image, shown = record[keys.IMAGE], list(record.get(keys.SEQUENCES, ()))
     files = [os.path.abspath(path) for path in ([image] if isinstance(image, str) else image)]  # noqa: PTH100
-    label = next((labels[file] for file in files if file in labels), None)
+    drawn = [labels[file] for file in files if file in labels]
+    of_flair = labels.get(files[shown.index(FLAIR)]) if FLAIR in shown and len(shown) == len(files) else None
+    label = of_flair or (drawn[0] if len(set(drawn)) == 1 else None)
     return record if label is None or REFUSED in record else {**record, keys.LABEL: label}
 
 

@@ -42,6 +42,12 @@ PROGRAM_WORDS = frozenset(
 )  # fmt: skip
 """Words of folders in which programs have left their masks, and of the names of such masks."""
 
+TISSUE_PROGRAMS = frozenset(
+    ("fmriprep", "smriprep", "freesurfer", "fastsurfer", "synthseg", "qsiprep", "mriqc", "synthstrip",
+     "hdbet")
+)  # fmt: skip
+"""Words of folders with what programs make of healthy brains."""
+
 _BY_A_PROGRAM = re.compile(rf"(?<=.)[-_.](?:{'|'.join(sorted(PROGRAM_WORDS))}|auto)(?![a-z])", re.IGNORECASE)
 """What stands behind the name of a scan in that of what a program made of it."""
 
@@ -49,6 +55,16 @@ _OF_THE_BRAIN = re.compile(
     r"(?:^|[-_. ])(?:desc-)?(?:brain(?:[-_]?mask)?|bet|hd-?bet|synthstrip|skull|head)$", re.IGNORECASE
 )
 """How what stands before the mark of a mask ends where it is that of the brain, and not of a lesion."""
+
+_OF_TISSUE = re.compile(
+    r"_(?:label|desc)-(?:s?c?gm|wm|csf|brain\w*|aseg\w*|aparc\w*|tissue\w*|skull|head|bg)(?:_|$)"
+    r"|_probseg$|_label-[a-z0-9]+_probseg$",
+    re.IGNORECASE,
+)
+"""In names of BIDS, what programs made of the healthy parts of a brain, or of chances."""
+
+_TELLS_OF_TISSUE = re.compile(r"_(?:label-(?:s?c?gm|wm|csf)_|desc-preproc_|probseg$)", re.IGNORECASE)
+"""In the name of a file beside a bare ``_dseg``, which is then one of tissues."""
 
 _OF_A_LESION = re.compile(r"(?:tumou?r|lesion|glistr)[a-z]*", re.IGNORECASE)
 
@@ -75,7 +91,7 @@ def is_label(stem: str) -> bool:
         (True, True, True, False)
     """
     lowered = stem.lower()
-    if lowered.endswith(OF_SLICER):
+    if lowered.endswith(OF_SLICER) or (lowered.startswith("sub-") and lowered.endswith("_probseg")):
         return True
     marked = lowered.endswith((*LABEL_MARKS, "brainmask")) or _BEFORE.match(lowered) is not None
     return marked or lowered in LABEL_NAMES
@@ -117,9 +133,37 @@ def is_of_the_brain(stem: str) -> bool:
         (True, True)
         >>> is_of_the_brain("anna_mask"), is_of_the_brain("anna_brain_tumor_seg")
         (False, False)
+        >>> is_of_the_brain("sub-1_label-WM_mask"), is_of_the_brain("sub-1_label-CSF_probseg")
+        (True, True)
     """
-    found = _OF_THE_BRAIN.search(scan_name(stem)) if is_label(stem) else None
+    if not is_label(stem):
+        return False
+    if stem.lower().startswith("sub-") and _OF_TISSUE.search(stem) and not is_of_a_lesion(stem):
+        return True
+    found = _OF_THE_BRAIN.search(scan_name(stem))
     return found is not None and not _OF_A_LESION.search(stem, found.start())
+
+
+def is_of_a_lesion(stem: str) -> bool:
+    """Return whether the name of a label says that it is one of a lesion.
+
+    Example:
+        >>> is_of_a_lesion("sub-01_label-lesion_mask"), is_of_a_lesion("sub-01_dseg")
+        (True, False)
+    """
+    return _OF_A_LESION.search(stem) is not None
+
+
+def of_tissues(stems: Sequence[str]) -> set[str]:
+    """Return bare segmentations of BIDS whose neighbours say that they are of tissues, not of lesions.
+
+    Example:
+        >>> of_tissues(["sub-1_dseg", "sub-1_label-GM_probseg"]), of_tissues(["sub-1_dseg"])
+        ({'sub-1_dseg'}, set())
+    """
+    bare = {stem for stem in stems if stem.startswith("sub-") and stem.lower().endswith("_dseg")}
+    told = bare and any(stem.startswith("sub-") and _TELLS_OF_TISSUE.search(stem) for stem in stems)
+    return {stem for stem in bare if not is_of_a_lesion(stem)} if told else set()
 
 
 def brain_last(drawn: tuple[str, Path]) -> tuple[bool, str]:
@@ -130,26 +174,43 @@ def brain_last(drawn: tuple[str, Path]) -> tuple[bool, str]:
     ), stem
 
 
-def of_programs(stems: Sequence[str]) -> set[str]:
-    """Return names that are those of a program's results: of a scan beside them, and a word behind.
+def of_programs(stems: Sequence[str], beside: Sequence[str] | None = None) -> set[str]:
+    """Return names that are those of a program's results.
+
+    Such as are called after a scan with a word of programs behind, and labels that have such a word and are
+    called after no scan.
+
+    Args:
+        stems: names without endings.
+        beside: names of the scans; None takes the same.
 
     Example:
         >>> sorted(of_programs(["anna", "anna_seg", "anna_pred_seg", "bob_flair", "bob_auto", "eve_pred"]))
         ['anna_pred_seg', 'bob_auto']
+        >>> of_programs(["flair", "pred_seg"]), of_programs(["my_output", "my_output_seg"])
+        ({'pred_seg'}, set())
     """
-    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
-
     marked = {stem: end for stem in stems if (end := _of_a_program(stem)) is not None}
     if not marked:
         return set()
-    scans = {*stems, *(case for case, sequence in map(sequence_of_name, stems) if sequence != UNKNOWN)}
-    return {stem for stem, end in marked.items() if scans & {stem[:end], scan_name(stem[:end])}}
+    scans = _scans_of(stems if beside is None else beside)
+    called = {stem for stem, end in marked.items() if scans & {stem[:end], scan_name(stem[:end])}}
+    return called | {stem for stem in marked if is_label(stem) and scan_name(stem) not in scans}
+
+
+def _scans_of(stems: Sequence[str]) -> set[str]:
+    """Return the names that scans and their cases have."""
+    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
+
+    return {*stems, *(case for case, sequence in map(sequence_of_name, stems) if sequence != UNKNOWN)}
 
 
 def _of_a_program(stem: str) -> int | None:
-    """Return where the name of the scan ends, if a word of programs stands behind it."""
+    """Return where the name of the scan ends, if a word of programs stands behind it; 0 if it begins so."""
     found = _BY_A_PROGRAM.search(stem)
-    return found.start() if found else None
+    if found:
+        return found.start()
+    return 0 if re.split(r"[-_. ]", stem.lower(), maxsplit=1)[0] in PROGRAM_WORDS else None
 
 
 def labels_of_scans(stems: Sequence[str]) -> dict[str, str]:
@@ -158,13 +219,14 @@ def labels_of_scans(stems: Sequence[str]) -> dict[str, str]:
     Example:
         >>> labels_of_scans(["P1", "P1_tumor", "brain_tumor", "P2_flair", "P2_GT", "P3", "P3_gt", "P3_seg"])
         {'P1_tumor': 'P1', 'P2_GT': 'P2'}
+        >>> labels_of_scans(["P1_flair", "P1_seg_manual"])
+        {'P1_seg_manual': 'P1'}
     """
-    found = {stem: match["scan"] for stem in stems if (match := _MAY_BE_LABEL.fullmatch(stem))}
-    if not found:
+    matches = {stem: match["scan"] for stem in stems if (match := _MAY_BE_LABEL.fullmatch(stem))}
+    if not matches:
         return {}
-    from .sequences import UNKNOWN, sequence_of_name  # the transforms bring MONAI along
-
-    scans = {*stems, *(case for case, sequence in map(sequence_of_name, stems) if sequence != UNKNOWN)}
+    scans = _scans_of(stems)
+    found = {stem: scan if scan in scans else scan_name(scan) for stem, scan in matches.items()}
     drawn = {scan_name(stem) for stem in stems if is_label(stem)}
     once = Counter(found.values())
     return {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .label_names import PROGRAM_WORDS, scan_name, without_entities
+from .label_names import PROGRAM_WORDS, TISSUE_PROGRAMS, is_of_a_lesion, scan_name, without_entities
 from .studies import Study
 from .volume_names import stem_of
 
@@ -54,7 +54,13 @@ def with_derivatives(studies: list[Study], root: Path) -> list[Study]:
             "and not used", len(aside), next(iter(aside.values())).label,
         )  # fmt: skip
     left = [study for study in studies if id(study) not in aside]
-    return _joined(left, {scan: found[0] for scan, found in labels.items() if len(found) == 1})
+    return _joined(left, {scan: found for scan, found in labels.items() if len(_lesions_first(found)) == 1})
+
+
+def _lesions_first(labels: Sequence[Study]) -> list[Study]:
+    """Return the labels that claim a scan; where some are called after a lesion, these alone."""
+    named = [one for one in labels if is_of_a_lesion(Path(str(one.label)).name)]
+    return named or list(labels)
 
 
 def _with_scans(
@@ -89,23 +95,29 @@ def _lies_where_a_program_left_it(label: Study, scan: Study) -> bool:
     """Tell whether a label lies in a folder of results that does not hold its scan too."""
     shared = Path(os.path.commonpath((label.folder, scan.folder)))
     words = (word for part in Path(label.folder).relative_to(shared).parts for word in _WORDS.findall(part))
-    return any(word.lower() in PROGRAM_WORDS for word in words)
+    return any(word.lower() in PROGRAM_WORDS | TISSUE_PROGRAMS for word in words)
 
 
-def _joined(studies: list[Study], labels: Mapping[int, Study]) -> list[Study]:
-    """Give scans their labels, by what ``id`` says of the scans."""
-    used = {id(label) for label in labels.values()}
+def _joined(studies: list[Study], labels: Mapping[int, Sequence[Study]]) -> list[Study]:
+    """Give scans their labels, by what ``id`` says of the scans; others than those of lesions go."""
+    chosen = {scan: _lesions_first(found)[0] for scan, found in labels.items()}
+    used = {id(label) for found in labels.values() for label in found}
     whole = [
-        replace(study, label=labels[id(study)].label) if id(study) in labels else study
+        replace(study, label=chosen[id(study)].label) if id(study) in chosen else study
         for study in studies
         if id(study) not in used
     ]
-    paired = sorted((study for study in studies if id(study) in labels), key=lambda one: one.patient)
+    paired = sorted((study for study in studies if id(study) in chosen), key=lambda one: one.patient)
     if paired:
         logger.warning(
             "The labels of %d patients lie in other folders than their scans, such as %s for %s",
-            len(paired), labels[id(paired[0])].label, paired[0].patient,
+            len(paired), chosen[id(paired[0])].label, paired[0].patient,
         )  # fmt: skip
+    others = [one for scan, found in labels.items() for one in found if one is not chosen[scan]]
+    if others:
+        logger.warning(
+            "Not used: %s, since another label of the scan says that it is of a lesion", others[0].label
+        )
     return whole
 
 

@@ -22,8 +22,8 @@ from .bundle_metadata import bundle_metadata, package_metadata
 from .causes import not_located, root_cause
 from .checkpoints import checkpoints_in
 from .checks import check_data
-from .datalist import open_data
-from .datalist_file import cases_of, is_datalist, load_datalist, write_datalist
+from .datalist import find_cases, open_data
+from .datalist_file import cases_of, files_of, load_datalist, write_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError, sha256_of
@@ -35,7 +35,7 @@ from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, configs_folder
 from .occupied import only_worker_in
 from .overrides import all_ids, apply_settings, refuse_hash
-from .seen import BEFORE, history_behind
+from .seen import BEFORE, history_behind, images_of
 from .segment import Segmenter
 from .tuning import tune_run
 
@@ -64,6 +64,10 @@ INSIDE: Mapping[str, Any] = {
     "dataset_dir": "$@bundle_root + '/datalist.json'",
 }
 """Places of a run as its own config says them: seen from its folder, so that it may move."""
+
+
+COMMON = "federation.json"
+"""In the run folder of a site of a federation: the hash of common weights that it has kept."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
     parser = read_train_config(options)
     pick_device(device_of(parser.get()))
     goes_on = options.resume and _has_checkpoint(options.output)
+    _refuse_site(options)
     if goes_on:  # then the weights are in the checkpoint
         _require_same_network(options.output, parser)
     else:
@@ -198,28 +203,38 @@ def _refuse_other_data(data: Path, kept: Path) -> None:
         kept: the datalist of the run.
 
     Raises:
-        InputError: a folder apart from that of the run's data, or a list of nobody who is in the run.
+        InputError: a folder, list or table without a file of the run's data.
     """
     own = load_datalist(kept)
-    root = Path(own["root"]).resolve()
     given = data.resolve()
     if not given.exists():
         raise InputError(
             f"There is nothing at {data}; check the path, or name the datalist of the run: {kept}."
         )
-    if given.is_dir():
-        same = not root.is_dir() or given == root or root in given.parents or given in root.parents
-    else:
-        same = not is_datalist(given) or bool(_patients(load_datalist(given)) & _patients(own))
-    if not same:
+    if not (_lies_in(given, own) if given.is_dir() else _shares_files(given, own)):
         raise InputError(
-            f"A run goes on with the data that it began with, but {kept.parent} has those of {root}, and "
-            f"{data} was named; name its own, or begin a new run in another folder."
+            f"A run goes on with the data that it began with, but {kept.parent} has those of {own['root']}, "
+            f"and {data} was named; name its own, or begin a new run in another folder."
         )
 
 
-def _patients(datalist: Mapping[str, Any]) -> set[str]:
-    return {str(case["patient"]) for _, case in cases_of(dict(datalist))}
+def _lies_in(folder: Path, own: Mapping[str, Any]) -> bool:
+    """Tell whether a folder holds images of a datalist, or takes the place of a folder that is gone."""
+    images = [Path(file) for _, case in cases_of(dict(own)) for file in files_of(case)]
+    return not Path(own["root"]).is_dir() or any(path.resolve().is_relative_to(folder) for path in images)
+
+
+def _shares_files(listing: Path, own: Mapping[str, Any]) -> bool:
+    """Tell whether a list or table names files of a datalist: in their places, or with their bytes."""
+    if listing.suffix.lower() == ".json":
+        return not _all_images(own).isdisjoint(_all_images(load_datalist(listing)))
+    named = {file for case in find_cases(listing) for file in files_of(case)}
+    kept = {file for _, case in cases_of(dict(own)) for file in files_of(case)}
+    return any(Path(file).resolve() in {Path(one).resolve() for one in kept} for file in named)
+
+
+def _all_images(datalist: Mapping[str, Any]) -> set[str]:
+    return {digest for _, case in cases_of(dict(datalist)) for digest in images_of(case, datalist)}
 
 
 def _require_sides(datalist: Mapping[str, Any], source: Path) -> None:
@@ -258,6 +273,20 @@ def _configs_kept(folder: Path) -> Iterator[None]:
 
 def _stamps_of_checkpoints(folder: Path) -> set[Stamp]:
     return {stamp(path) for path in checkpoints_in(folder / "checkpoints")}
+
+
+def _refuse_site(options: TrainOptions) -> None:
+    """Refuse to go on with a site of a federation, without the others.
+
+    Raises:
+        InputError: it is one.
+    """
+    kept = options.output / "configs" / "train.json"
+    if options.resume and kept.is_file() and _config_of(options.output).get("federation", False):
+        raise InputError(
+            f"{options.output} is a site of a federation, which does not go on alone; begin a run in another "
+            f"folder, from its weights: --pretrained {options.output / 'models' / 'model.pt'}."
+        )
 
 
 def _require_same_network(folder: Path, parser: ConfigParser) -> None:
@@ -536,19 +565,33 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
     fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
-    protocol["note"] = _note(fitted, chosen=not config.get("federation", False))
+    protocol["note"] = _note(fitted, _chosen_by(folder, config))
     evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
     _warn_of_nothing(evaluation.metrics)
     write_run(folder, evaluation, split)
     return evaluation
 
 
-def _note(fitted: Sequence[str], *, chosen: bool) -> str:
+def _chosen_by(folder: Path, config: Mapping[str, Any]) -> str:
+    """Return who has chosen the weights of a run: its validation patients, nobody, or what is not known."""
+    if not config.get("federation", False):
+        return "validation"
+    mark = folder / COMMON
+    common = json.loads(mark.read_text(encoding="utf-8"))["model_sha256"] if mark.is_file() else None
+    return "nobody" if common == sha256_of(folder / "models" / "model.pt") else "not known"
+
+
+def _note(fitted: Sequence[str], chosen_by: str) -> str:
     """Say what the validation patients have decided."""
     words = f"{' and '.join(fitted)} {'was' if len(fitted) == 1 else 'were'} fitted on them" if fitted else ""
-    if not chosen:
+    if chosen_by != "validation":
         end = f", and {words}." if words else "."
-        return f"These are validation patients of one site; the weights are those of the last round{end}"
+        what = {
+            "nobody": "the weights are common ones that came to it",
+            "not known": "the weights may be those that were best on them in a round of its own, and the "
+            "figures too good",
+        }
+        return f"These are validation patients of one site; {what[chosen_by]}{end}"
     end = f", and {words}" if words else ""
     return (
         "These are validation patients: the saved weights are those with the best mean Dice on them"

@@ -14,7 +14,15 @@ from ..transforms.keys import CHANNELS
 from ..transforms.volume_files import is_volume_file
 from .dataset_json import DATA_SET, read_listing
 from .files import InputError
-from .sequences import FLAIR, OTHER, UNKNOWN, cases_of_names, sequence_of_name, sequence_of_words
+from .sequences import (
+    FLAIR,
+    OTHER,
+    UNKNOWN,
+    cases_of_names,
+    sequence_of_name,
+    sequence_of_words,
+    without_acquisition,
+)
 from .studies import Study
 from .volume_names import is_volume, stem_of
 
@@ -115,9 +123,21 @@ def join_sequences(
         whole = sequence_of_name(flair)[0]
         named = (case, *stems) if whole == case else (case, whole, flair)
         own = [labels[name] for name in named if name in labels]
-        label = next(iter(own or (labels.values() if alone else ())), None)
+        other = [name for name in labels if _is_of_another(name, case, stems)]
+        label = next(iter(own or (labels.values() if alone and not other else ())), None)
         files = {sequence: images[stem] for stem, sequence in zip(stems, sequences, strict=True)}
         yield joined_study(case or folder.absolute().name, files, label), stems
+
+
+def _is_of_another(label: str, case: str, stems: Collection[str]) -> bool:
+    """Tell whether a label is by its name that of another sequence than FLAIR, in the names of BIDS.
+
+    Args:
+        label: its name, without the mark.
+        case: that the sequences are of.
+        stems: their names.
+    """
+    return label in stems or (case != label and without_acquisition(label) == case)
 
 
 def _is_one_patient(part: Parts, images: Mapping[str, Path], labels: Mapping[str, Path]) -> bool:

@@ -69,6 +69,15 @@ _NO_AGENT = frozenset(
 """What headers hold for an agent where none was given; the last is N\\A, which DICOM cuts in two."""
 
 
+_ENTITY = re.compile(r"_(?P<name>[a-z]+)-(?P<value>[A-Za-z0-9]+)")
+"""A part of a name of BIDS, with what it says."""
+
+_AGENT = re.compile(r"post(?!op)|gd|gad|t1c|^ce$|(?<!pre)(?<!non)(?<!no)contrast|km$", re.IGNORECASE)
+"""What ``acq-``, ``rec-`` or ``desc-`` say of a T1 with contrast agent."""
+
+_NO_PICTURE = frozenset(("phase", "imag", "real"))
+"""Values of ``part-`` that are no picture of tissue by themselves."""
+
 _ACQUISITION = re.compile(r"_(?:acq|ce|rec|run|dir|echo|part|chunk)-[A-Za-z0-9]+")
 """Parts of names of BIDS that differ between the sequences of one session."""
 
@@ -87,8 +96,30 @@ def sequence_of_name(stem: str) -> tuple[str, str]:
     for sequence, pattern in _NAME.items():
         match = pattern.fullmatch(stem)
         if match is not None:
-            return match["case"] or "", sequence
+            case = match["case"] or ""
+            return _by_entities(case, sequence) if case.startswith("sub-") else (case, sequence)
     return stem, UNKNOWN
+
+
+def _by_entities(case: str, sequence: str) -> tuple[str, str]:
+    """Return case and sequence of a name of BIDS, whose parts may say more than its end.
+
+    Example:
+        >>> _by_entities("sub-1_ce-gadolinium_run-1", PRE), _by_entities("sub-1_acq-postgd", PRE)
+        (('sub-1_run-1', 'post-contrast'), ('sub-1_acq-postgd', 'post-contrast'))
+        >>> _by_entities("sub-1_part-phase", PRE), _by_entities("sub-1_acq-precontrast", PRE)
+        (('sub-1_part-phase', 'other'), ('sub-1_acq-precontrast', 'pre-contrast'))
+    """
+    said = {match["name"]: match["value"] for match in _ENTITY.finditer(case)}
+    if said.get("part", "").lower() in _NO_PICTURE:
+        return case, OTHER
+    if sequence != PRE:
+        return case, sequence
+    agent = said.get("ce", "none").lower()
+    if agent not in _NO_AGENT:
+        return case.replace(f"_ce-{said['ce']}", ""), POST
+    after = any(_AGENT.search(said[name]) for name in ("acq", "rec", "desc") if name in said)
+    return case, POST if after else PRE
 
 
 def cases_of_names(stems: Iterable[str], labelled: Collection[str] = ()) -> dict[str, tuple[str, str]]:

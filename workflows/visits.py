@@ -22,9 +22,12 @@ _NAMED = (
 )
 """With T0 and T01, but not T1 and T2, which are sequences."""
 
-_IS_VISIT = re.compile(rf"{_NAMED}|{_WHEN}", re.IGNORECASE)
+_AROUND = r"(?:pre|post)(?:[-_ ]?\d{1,2})?"
+"""Before or after something that everybody knows; at the beginning of a name it may be the sequence."""
+
+_IS_VISIT = re.compile(rf"{_NAMED}|{_AROUND}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
-    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|pre|post)"
+    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|{_AROUND})"
     r"|(?P<numbered>.*\d.*?)[-_. ]+v\d{3}",
     re.IGNORECASE,
 )

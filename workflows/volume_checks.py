@@ -168,15 +168,20 @@ def _image_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator
     yield from _mask_faults(file, voxels, study)
 
 
-def _flair_of(voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    from ..transforms.keys import FLAIR  # the transforms bring MONAI along: for volumes only
+def _flair_of(voxels: npt.NDArray[Any], study: Study) -> npt.NDArray[Any]:
+    """Return FLAIR of a volume of several channels, by their names where they have some."""
+    from ..transforms.keys import CHANNELS, FLAIR  # the transforms bring MONAI along: for volumes only
 
-    return voxels[..., FLAIR] if voxels.ndim == 4 and voxels.shape[3] == 3 else voxels
+    if voxels.ndim != 4:
+        return voxels
+    if CHANNELS[FLAIR] in study.sequences and len(study.sequences) == voxels.shape[3]:
+        return voxels[..., study.sequences.index(CHANNELS[FLAIR])]
+    return voxels[..., FLAIR] if voxels.shape[3] == len(CHANNELS) else voxels
 
 
 def _mask_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[Fault]:
     """Find a mask in the place of a scan; one that is by itself may be the label of another file."""
-    flair = _flair_of(voxels)
+    flair = _flair_of(voxels, study)
     values = values_of_mask(flair)
     if values is None:
         return

@@ -18,6 +18,7 @@ from .label_names import (
     is_of_the_brain,
     labels_of_scans,
     of_programs,
+    of_tissues,
     scan_name,
     without_entities,
 )
@@ -177,10 +178,11 @@ def _volumes(folder: Path) -> list[Path]:
 def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> Iterator[Study]:
     """Yield the studies of one folder; ``masks`` are further labels, whatever they are called."""
     volumes = [(stem_of(name), folder / name) for name in names if is_volume(name)]
-    volumes = _by_people(volumes)
+    further = _by_people([(stem_of(path.name), path) for path in masks], volumes)
+    volumes = _by_people(volumes, volumes)
     also = labels_of_scans([stem for stem, _ in volumes])
     drawn = [(stem, path) for stem, path in volumes if is_label(stem) or stem in also]
-    drawn += [(stem_of(path.name), path) for path in masks]
+    drawn += further
     images, twice = _first_of_each(
         (stem, path) for stem, path in volumes if not (is_label(stem) or stem in also)
     )
@@ -196,16 +198,25 @@ def _neighbours(folder: Path, names: Sequence[str], masks: Sequence[Path]) -> It
         yield replace(study, repeated=repeated) if repeated else study
 
 
-def _by_people(volumes: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Leave out, and mention, what a program has left beside the scan that it is called after."""
-    made = of_programs([stem for stem, _ in volumes])
-    aside = [path for stem, path in volumes if stem in made]
-    if aside:
-        logger.warning(
-            "%s is by its name what a program made of the scan beside it, and no truth; it is not used",
-            aside[0],
-        )
-    return [(stem, path) for stem, path in volumes if stem not in made]
+def _by_people(
+    files: Sequence[tuple[str, Path]], volumes: Sequence[tuple[str, Path]]
+) -> list[tuple[str, Path]]:
+    """Leave out, and mention, what a program has made, by its name or by those of the files beside it.
+
+    Args:
+        files: by name without ending.
+        volumes: all of the folder of the scans.
+    """
+    beside, stems = [stem for stem, _ in volumes], [stem for stem, _ in files]
+    tissue, made = of_tissues(stems), of_programs(stems, beside)
+    for which, words in (
+        (tissue, "is by the names beside it a segmentation of tissues"),
+        (made, "is by its name what a program made of the scan beside it"),
+    ):
+        aside = [path for stem, path in files if stem in which]
+        if aside:
+            logger.warning("%s %s, and no truth; it is not used", aside[0], words)
+    return [(stem, path) for stem, path in files if stem not in made | tissue]
 
 
 def _of_lesions(drawn: Sequence[tuple[str, Path]], images: Mapping[str, Path]) -> list[tuple[str, Path]]:

@@ -31,6 +31,7 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
     import nibabel
 
     from ..transforms.itk_volumes import is_itk, read_itk  # the transforms bring MONAI along
+    from ..transforms.nifti import in_mm
 
     try:
         if is_itk(str(path)):
@@ -41,7 +42,9 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
         kind = volume.get_data_dtype()
         if kind.kind not in "biuf":
             raise TypeError(f"{NOT_A_NUMBER}, but {kind}")
-        return np.asanyarray(volume.dataobj), np.asarray(volume.affine, dtype=np.float64)
+        affine = np.array(volume.affine, dtype=np.float64)
+        affine[:3] *= in_mm(volume)
+        return np.asanyarray(volume.dataobj), affine
     except ValueError as error:
         if is_itk(str(path)):  # ours: the rule after the name of the file, and the way out
             rule, _, _ = str(error).removeprefix(f"Could not read {path}: ").partition("; ")

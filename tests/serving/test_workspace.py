@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.serving.refusals import UnknownError, require_known
-from gliomaseg.serving.workspace import Workspace, patients_of
+from gliomaseg.serving.workspace import Workspace, cases_behind
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
@@ -33,14 +33,15 @@ def test_a_project_serves_a_copy_of_its_first_model(smoke_run: Path, project: Wo
 
 def test_a_project_knows_whom_its_model_was_trained_on(smoke_run: Path, project: Workspace) -> None:
     cases = json.loads((smoke_run / "datalist.json").read_text())["training"]
-    assert patients_of(project.root / "model", "training") == {case["patient"] for case in cases}
+    known = cases_behind(project.root / "model", "training")
+    assert {case["patient"] for case in known} == {case["patient"] for case in cases}
 
 
 def test_weights_alone_say_nothing_of_their_patients(smoke_run: Path, tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes((smoke_run / "models/model.pt").read_bytes())
     workspace = Workspace(tmp_path / "project")
     workspace.adopt(tmp_path / "w.pt")
-    assert patients_of(workspace.root / "model", "training") == set()
+    assert cases_behind(workspace.root / "model", "training") == []
     assert Segmenter.from_name(workspace.model_folder()).network_name == "resnext26_unet_tiny"
 
 

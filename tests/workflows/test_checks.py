@@ -997,6 +997,19 @@ def test_a_mask_in_the_place_of_its_scan_stops_a_training(tmp_path: Path, times:
     )
 
 
+@pytest.mark.parametrize("names", [["FLAIR", "T1", "T1ce"], ["FLAIR", "T1w", "t1gd", "T2w"]])
+def test_of_several_channels_the_one_that_is_called_flair_may_be_a_mask(tmp_path: Path, names: list[str]):
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / part).mkdir()
+    listing = {"modality": {str(number): name for number, name in enumerate(names)}, "training": []}
+    (tmp_path / "dataset.json").write_text(json.dumps(listing))
+    nibabel.save(nibabel.Nifti1Image(MASK, np.eye(4)), tmp_path / "labelsTr" / "c0.nii.gz")
+    for wrong, codes in ((0, ["mask-as-image"]), (1, [])):
+        parts = [MASK if number == wrong else noise(12, 12, 10, seed=number) for number in range(len(names))]
+        nibabel.save(nibabel.Nifti1Image(np.stack(parts, -1), np.eye(4)), tmp_path / "imagesTr" / "c0.nii.gz")
+        assert [one.code for one in check_data(tmp_path).errors] == codes
+
+
 def test_a_file_like_a_mask_may_be_the_label_of_another(tmp_path: Path):
     write_study(tmp_path, noise(12, 12, 10), MASK)
     write_study(tmp_path, MASK, name="FLAIR_Maske")

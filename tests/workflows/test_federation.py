@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from gliomaseg.networks.checkpoint import mean_state, read_state
 from gliomaseg.workflows.federation import Site, federate, open_site
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.phantom import make_phantom
-from gliomaseg.workflows.run import TrainOptions, report_run
+from gliomaseg.workflows.run import TrainOptions, report_run, train
 from gliomaseg.workflows.segment import Segmenter
 
 SETTINGS = {
@@ -76,7 +77,9 @@ def test_a_federation_trains_and_leaves_a_run_at_every_site(hospitals: Path, tmp
         state, _ = read_state(site.folder / "models" / "model.pt")
         assert same(state, {name: value for name, value in weights.items() if name in state})
         assert evaluation.metrics["protocol"]["patients"] == 1
-        note = "These are validation patients of one site; the weights are those of the last round, and temp"
+        note = (
+            "These are validation patients of one site; the weights are common ones that came to it, and temp"
+        )
         assert evaluation.metrics["protocol"]["note"].startswith(note)
         assert (site.folder / "report.html").is_file()
         assert json.loads((site.folder / "timing.json").read_text())["minutes"] > 0
@@ -146,6 +149,24 @@ def test_weights_that_are_not_finite_are_refused_before_they_spoil_others(
         )
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             sites[0].train(weights)
+        assert torch.isfinite(sites[0].weights[name]).all(), "what is refused is not taken"
+        with pytest.raises(
+            InputError, match=r"^Weights are tensors or arrays of numbers by name, but what ca"
+        ):
+            sites[0].keep({name: "x"})
+
+
+def test_a_site_that_was_left_early_says_that_its_weights_may_be_chosen(
+    hospitals: Path, tmp_path: Path
+) -> None:
+    options = TrainOptions(hospitals / "north", tmp_path / "north", settings=SETTINGS)
+    with open_site("north", options, rounds=2) as site:
+        site.train(site.weights)
+    note = report_run(tmp_path / "north").metrics["protocol"]["note"]
+    assert "may be those that were best on them in a round of its own, and the figures too good" in note
+    words = "is a site of a federation, which does not go on alone; begin a run in another folder, from its"
+    with pytest.raises(InputError, match=words):
+        train(replace(options, resume=True))
 
 
 def test_weights_that_training_has_broken_do_not_leave_the_site(
@@ -185,6 +206,11 @@ def test_a_federation_has_rounds(rounds: int, local: int, what: str, hospitals: 
             {"settings": {**SETTINGS, "patience": 1}},
             "A federation has no patience of its own, since a site ends with the others, but patience=1 is "
             "set; leave it out.",
+        ),
+        (
+            {"settings": {**SETTINGS, "federation": False}},
+            "A federation has no federation of its own, since it is one, but federation=False is set; leave "
+            "it out.",
         ),
         ({"minutes": 5.0}, "A federation has rounds, but 5 minutes were asked for; leave them out."),
         (

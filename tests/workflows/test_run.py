@@ -586,9 +586,24 @@ def test_a_run_does_not_go_on_with_other_data(smoke_run: Path, phantom_data: Pat
         with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
             train(TrainOptions(data, run, resume=True))
     kept = run / "datalist.json"
-    (tmp_path / "a.csv").touch()  # a table says nothing of where the data are
-    for data in (phantom_data, phantom_data.parent, kept, smoke_run / "datalist.json", tmp_path / "a.csv"):
+    case, other = find_cases(phantom_data)[0], find_cases(tmp_path / "other")[0]
+    tables = {}
+    for name, one in (("a", case), ("b", other)):
+        rows = [f"x,{image},{label}" for image, label in zip(one["image"], one["label"], strict=True)]
+        tables[name] = tmp_path / f"{name}.csv"
+        tables[name].write_text("\n".join(["patient,image,label", *rows]), encoding="utf-8")
+    plain = tmp_path / "plain.json"
+    plain.write_text(
+        json.dumps([{"image": other["image"], "label": other["label"], "patient": case["patient"]}])
+    )
+    for data in (phantom_data, phantom_data.parent, kept, smoke_run / "datalist.json", tables["a"]):
         run_module._refuse_other_data(data, kept)
+    for data in (tables["b"], plain):  # the latter with the name of a patient of the run
+        with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
+            run_module._refuse_other_data(data, kept)
+    (tmp_path / "junk.txt").touch()
+    with pytest.raises(InputError, match=r"junk\.txt is another kind of file"):
+        run_module._refuse_other_data(tmp_path / "junk.txt", kept)
     with pytest.raises(
         InputError, match=r"There is nothing at .*typo; check the path, or name the datalist of"
     ):
