@@ -25,7 +25,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
@@ -122,6 +122,8 @@ SWITCHES: Final = {
 }
 YES: Final = ("true", "1", "on", "yes")
 """Form fields that ask for more, and what they say then, in small or capital letters."""
+NO: Final = ("", "false", "0", "off", "no")
+"""What they say where they ask for nothing."""
 
 FORM: Final = {
     "requestBody": {
@@ -380,7 +382,7 @@ async def upload(request: Request, served: Here) -> Response:
         form = await read_form(request, job.folder / "sent", limits, lambda: jobs.require_going(job))
         sent = [part for part in form.getlist("files") if not isinstance(part, str)]
         await run_in_threadpool(_unpack, sent, job, served)
-        words = {name: str(form.get(name) or "").strip() for name in (*SERIES, *SWITCHES)}
+        words = _words_of(form)
         job.dicom_seg, job.rtstruct, job.probabilities = (words[name].lower() in YES for name in SWITCHES)
         job.wanted = {sequence: words[name] for name, sequence in NAMES.items() if words[name]}
         if await request.is_disconnected():
@@ -398,6 +400,28 @@ async def upload(request: Request, served: Here) -> Response:
         raise
     answer = _describe(job, served)
     return JSONResponse(answer.model_dump(), 202, {"Location": answer.self})
+
+
+def _words_of(form: FormData) -> dict[str, str]:
+    """Return what the fields beside the files say.
+
+    Raises:
+        InputError: a field is not known, or a switch says neither yes nor no.
+    """
+    known = (*SERIES, *SWITCHES)
+    for name in form:
+        if name not in (*known, "files"):
+            raise InputError(
+                f"The fields of an upload are files, {', '.join(known)}, but {name!r} was sent; correct it."
+            )
+    words = {name: str(form.get(name) or "").strip() for name in known}
+    for name in SWITCHES:
+        if words[name].lower() not in (*YES, *NO):
+            raise InputError(
+                f"The field {name} says {' or '.join(YES)}, or {' or '.join(filter(None, NO))}, but "
+                f"{words[name]!r} was sent; correct it, or leave it out."
+            )
+    return words
 
 
 def _unpack(sent: Sequence[Upload], job: Job, served: Served) -> None:

@@ -42,7 +42,9 @@ def _fill(folder: Path, model: Model) -> None:
     """Write all files of a bundle into an empty folder."""
     network, run, configs = load_network(model), read_run(model), bundle_configs(model)
     modules = modules_for(named_code(configs))
-    info = bundle_metadata(configs["inference"], required_packages(modules), run.metrics, seen_by(model))
+    info = bundle_metadata(
+        configs["inference"], required_packages(modules), run.metrics, seen_by(model), run.datalist
+    )
     package = package_name(info["version"])
     write_code(folder / package, modules, info["version"])
     for name, config in configs.items():

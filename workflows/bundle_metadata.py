@@ -12,6 +12,7 @@ from ..transforms import keys
 from .bundle_code import installed_version
 from .models import Model, configs_folder
 from .seen import KEY, history_behind
+from .slices import is_tcga
 
 SIDE = "32*n"
 """Height and width that the network takes; any size from 32 up works, the Model Zoo tests with 32."""
@@ -46,6 +47,22 @@ def read_run(model: Model) -> RunRecord:
     return RunRecord(**{name: _read(folder / f"{name}.json") for name in names}, recipe=recipe)
 
 
+OTHER_DATA = "not recorded: data of the person who trained it"
+"""What metadata say of data that are not those that the package was made for."""
+
+
+def is_of_lgg(datalist: Mapping[str, Any]) -> bool:
+    """Tell whether all who have trained bear codes of TCGA, as the patients of the LGG data do.
+
+    Example:
+        >>> is_of_lgg({"training": [{"patient": "TCGA_CS_4941_19960909"}]}), is_of_lgg({"training": []})
+        (True, True)
+        >>> is_of_lgg({"training": [{"patient": "anna"}]})
+        False
+    """
+    return all(is_tcga(str(case[keys.PATIENT])) for case in datalist.get("training", ()))
+
+
 def seen_by(model: Model) -> list[dict[str, Any]]:
     """Return marks of whom a model has seen, salted with the hash of its weights."""
     return history_behind(model.weights).records(model.sha256)
@@ -61,6 +78,7 @@ def bundle_metadata(
     packages: Mapping[str, str],
     metrics: Mapping[str, Any],
     seen: Sequence[Mapping[str, Any]] = (),
+    datalist: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the metadata of a bundle: schema of July 2024, versions in use here, channels of the weights.
 
@@ -69,8 +87,11 @@ def bundle_metadata(
         packages: required packages with versions.
         metrics: content of the run's metrics.json; empty leaves the figures out.
         seen: marks of whom the model has seen, see ``seen.History.records``.
+        datalist: content of the run's datalist.json; None leaves the data as those of the package.
     """
     metadata = package_metadata()
+    if datalist and not is_of_lgg(datalist):
+        metadata.update(data_source=OTHER_DATA, data_type=OTHER_DATA)
     metadata.update(
         description=metadata["description"].replace("ResNeXt50-UNet", inference["network_name"]),
         monai_version=installed_version("monai"),

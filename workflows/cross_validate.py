@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -15,7 +16,8 @@ from typing import Any, Final
 from monai.bundle import ConfigParser
 
 from . import files
-from .datalist_file import load_datalist, write_datalist
+from .datalist import find_cases
+from .datalist_file import cases_of, changed_files, load_datalist, write_datalist
 from .ensemble import TEST, folder_of, folds_in, is_done
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, pool_evaluations, protocol_of, write_evaluation
@@ -40,6 +42,8 @@ from .run import (
 from .segment import Segmenter
 from .split import SECTIONS
 from .summary import in_common
+
+logger = logging.getLogger(__name__)
 
 FORMAT: Final = "gliomaseg-cross-validation/1"
 """What ``cross_validation.json`` says it is, with the version of its form."""
@@ -128,6 +132,28 @@ def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
     _require_fold(options.fold, plan["folds"])
     _require_data(options, plan)
     _require_the_same(options, plan)
+    _require_unchanged(options, progress)
+
+
+def _require_unchanged(options: CrossOptions, progress: Progress | None) -> None:
+    """Refuse to go on with files that are others than those that have trained and been tested.
+
+    Raises:
+        InputError: a file has changed or is gone.
+    """
+    datalist = load_datalist(options.output / "datalist.json")
+    changed = changed_files(datalist, progress)
+    if changed:
+        raise InputError(
+            f"A cross-validation goes on with the files that it began with, but {len(changed)} of them, such "
+            f"as {changed[0]} in {datalist['root']}, are others now or gone; bring them back, or begin anew "
+            "in another folder."
+        )
+    if options.data.is_dir():
+        known = {str(case["patient"]) for _, case in cases_of(datalist)}
+        new = [str(case["patient"]) for case in find_cases(options.data) if str(case["patient"]) not in known]
+        if new:
+            logger.warning("%s new in %s: not in this cross-validation", ", ".join(new[:3]), options.data)
 
 
 def cross_validate(options: CrossOptions, tell: Callable[[str], None]) -> CrossResult:

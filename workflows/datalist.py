@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .case_split import SplitOptions, count_lesions, describe, name_institution, settle, split_cases
@@ -14,14 +15,17 @@ from .datalist_file import (
     hash_files,
     hash_of_all,
     load_datalist,
+    relative_to,
     write_datalist,
 )
 from .files import InputError
 from .participants import read_participants, told_by
 from .pool import Progress
-from .sources import PathLike, find_cases, find_studies, labelled_cases
+from .sources import PathLike, and_more, find_cases, find_studies, labelled_cases
 from .split import SECTIONS
-from .studies import Record
+from .studies import Record, whose
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "Datalist",
@@ -127,6 +131,7 @@ def build_datalist(
     options = name_institution(options, cases)
     sections = split_cases(cases, count_lesions(cases, progress), options)
     files = hash_files([case for name in SECTIONS for case in sections[name]], folder, progress)
+    _warn_of_twins(cases, folder, files)
     return {
         "format": FORMAT,
         "root": folder,
@@ -135,6 +140,26 @@ def build_datalist(
         "files": files,
         "sha256": hash_of_all(files),
     }
+
+
+def _warn_of_twins(cases: Sequence[Record], root: str, files: Mapping[str, str]) -> None:
+    """Tell of the same images under the names of two persons, who may stand on two sides."""
+    first: dict[frozenset[str], Record] = {}
+    twins = []
+    for case in cases:
+        image = [case["image"]] if isinstance(case["image"], str) else case["image"]
+        digests = frozenset(
+            files[relative_to(file, root)] for file in image if relative_to(file, root) in files
+        )
+        other = first.setdefault(digests, case) if digests else case
+        if whose(other) != whose(case):
+            twins.append(f"{other['patient']} and {case['patient']}")
+    if twins:
+        logger.warning(
+            "The same images stand under two names: %s%s. Find out whose they are; `gliomaseg doctor` lists "
+            "all such, and a training refuses them.",
+            twins[0], and_more(len(twins)),
+        )  # fmt: skip
 
 
 def _cases_to_split(root: PathLike) -> tuple[list[Record], str]:

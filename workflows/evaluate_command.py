@@ -22,7 +22,7 @@ from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions,
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .leaks import leak_of, method_of, note_on_choice
+from .leaks import NOT_KNOWN, leak_of, method_of, note_on_changes, note_on_choice, note_on_masks
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
@@ -75,7 +75,8 @@ def evaluate_command(
     datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
     root, hashes = _hashes(datalist, cases, data)
-    sha256 = datalist["sha256"] if datalist else hash_of_all(hashes)
+    changed = note_on_changes(datalist, hashes, data) if datalist else None
+    sha256 = hash_of_all({**(datalist["files"] if datalist else {}), **hashes})
     images = hashes_by_patient(cases, root, hashes)
     if predictions is not None:
         predict, protocol = _predictions_of(predictions, cases, sha256, missing_as_empty)
@@ -90,14 +91,25 @@ def evaluate_command(
     if split and split["warning"]:
         logger.warning("%s", split["warning"])
         protocol["warning"] = split["warning"]
-    if note := note_on_choice(cases, history, images):
-        protocol["note"] = note
+    if predictions is None and not history.seen:
+        logger.warning("%s", NOT_KNOWN.format(name=model))
+    notes = [
+        note_on_choice(cases, history, images),
+        NOT_KNOWN.format(name=model) if predictions is None and not history.seen else None,
+        changed,
+    ]
+    if any(notes):
+        protocol["note"] = " ".join(filter(None, notes))
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     ways = versions() if predictions is not None else settings_of(segmenter)
     masks = None if predictions is None else partial(files_there, predictions)
     kept = Measurements(output, {**ways, "resize": resize, "empty": missing_as_empty}, resume, masks)
     evaluation = _evaluate(cases, predict, protocol, resize, kept)
+    if predictions is not None and (note := note_on_masks(evaluation.figures)):
+        logger.warning("%s", note)
+        found = evaluation.metrics["protocol"]
+        found["note"] = " ".join(filter(None, (found.get("note"), note)))
     files.write_json(output / "environment.json", describe_environment())
     write_evaluation(
         output,
@@ -175,35 +187,27 @@ def _evaluate(
 
 
 def _history(model: Path | None, predictions: Path | None, split_file: Path | None) -> History:
-    """Return whom a model has seen: as the file that is named tells, else what lies beside it or in it."""
-    if split_file is not None:
-        return history_of(load_datalist(split_file), str(split_file))
-    if predictions is not None:
-        return History()
-    history = history_behind(model)
-    if history.further:
+    """Return whom a model has seen, as a file that is named tells, and what lies beside it or in it."""
+    own = History() if predictions is not None else history_behind(model)
+    if own.further and split_file is None:
         logger.warning(
             "%s has been trained further since it was exported, and nobody knows on whom; name the datalist "
             "of that training with --split-file.",
             model,
         )
-    if not history.seen:
-        logger.warning(
-            "%s does not say who trained it, so nobody can tell whether the patients evaluated did; name the "
-            "datalist of its run with --split-file.",
-            model,
-        )
-    return history
+    if split_file is None:
+        return own
+    given = history_of(load_datalist(split_file), str(split_file))
+    both = f"{split_file} and {own.name}" if own.seen else str(split_file)
+    return History(both, (*given.seen, *own.seen))
 
 
 def _hashes(
     datalist: Mapping[str, Any] | None, cases: list[dict[str, Any]], data: Path
 ) -> tuple[str, Mapping[str, str]]:
-    """Return the SHA-256 of every file by its path, and the folder that these paths start at."""
-    if datalist is not None:
-        return str(datalist["root"]), datalist["files"]
+    """Return the SHA-256 of every file as it is now by its path, and the folder that these paths start at."""
     source = data.absolute()
-    root = str(source.parent if source.is_file() else source)
+    root = str(datalist["root"] if datalist else source.parent if source.is_file() else source)
     with tqdm(desc="fingerprint", unit="file", dynamic_ncols=True, leave=False, delay=1) as bar:
 
         def advance(done: int, total: int) -> None:

@@ -76,7 +76,8 @@ def _export_file(model: Model, output: Path, form: str, example: str, write: _Wr
             )
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))
-    info = bundle_metadata(configs["inference"], packages, read_run(model).metrics, seen_by(model))
+    run = read_run(model)
+    info = bundle_metadata(configs["inference"], packages, run.metrics, seen_by(model), run.datalist)
     inference = configs["inference"]
     write(output, load_network(model), inference["network_name"], info, inference)
 

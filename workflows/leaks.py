@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from .metrics import CaseFigures
 from .seen import History, Images, hashes_by_patient
+
+logger = logging.getLogger(__name__)
 
 IN_TRAINING: Final = (
     "Of {total} evaluated patients, {count} trained the model ({names}): the figures are too good."
@@ -17,6 +22,22 @@ IN_VALIDATION: Final = (
 BEGAN_WITH: Final = (
     "The run begins from weights of {name}, which {count} of the {total} patients who validate or test here "
     "have trained ({names}): their figures are too good."
+)
+
+NOT_KNOWN: Final = (
+    "{name} does not say who trained it, so nobody can tell whether the patients evaluated did; name the "
+    "datalist of its run with --split-file."
+)
+CHANGED: Final = (
+    "{count} of {total} files, such as {first}, have other content than when {name} was written; the figures "
+    "are those of the files as they are now."
+)
+ALL_EQUAL: Final = (
+    "All masks are equal to the truth, voxel by voxel; if they are copies of it, a Dice of 1 says nothing."
+)
+FILLED: Final = (
+    "The masks of {count} of {total} patients cover more than half of the picture; if background and lesion "
+    "are swapped in them, turn them round."
 )
 
 _SHOWN: Final = 3
@@ -79,6 +100,39 @@ def method_of(cases: Cases, history: History, images: Images | None = None) -> s
     met = history.meetings(cases, images).values()
     apart = all(found and not any(one.section == "training" for one in found) for found in met)
     return history.method if apart else "given"
+
+
+def note_on_changes(datalist: Mapping[str, Any], hashes: Mapping[str, str], name: object) -> str | None:
+    """Say which files have changed since a datalist was written; the log says so too.
+
+    Args:
+        datalist: with the hashes of then.
+        hashes: of now, by the same paths.
+        name: of the datalist.
+
+    Returns:
+        A sentence; None where none has changed.
+    """
+    before = datalist["files"]
+    changed = sorted(path for path, digest in hashes.items() if before.get(path, digest) != digest)
+    if not changed:
+        return None
+    note = CHANGED.format(count=len(changed), total=len(hashes), first=changed[0], name=name)
+    logger.warning("%s", note)
+    return note
+
+
+def note_on_masks(figures: Sequence[CaseFigures]) -> str | None:
+    """Say what is odd about masks that somebody gave: all equal to the truth, or turned round.
+
+    Returns:
+        A sentence; None where nothing is.
+    """
+    with_lesion = [case for case in figures if case.voxels[2]]
+    if with_lesion and all(case.intersection == case.true == case.predicted for case in with_lesion):
+        return ALL_EQUAL
+    full = sum(2 * case.voxels[1] > math.prod(case.shape) for case in figures)
+    return FILLED.format(count=full, total=len(figures)) if 2 * full > len(figures) else None
 
 
 def warning_of_beginning(datalist: Mapping[str, Any], history: History) -> str | None:

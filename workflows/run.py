@@ -23,14 +23,14 @@ from .causes import not_located, root_cause
 from .checkpoints import checkpoints_in
 from .checks import check_data
 from .datalist import find_cases, open_data
-from .datalist_file import cases_of, files_of, load_datalist, write_datalist
+from .datalist_file import cases_of, files_of, hash_files, load_datalist, write_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
 from .files import InputError, sha256_of
 from .findings import format_findings, raise_on_errors
 from .fingerprints import Stamp, stamp
 from .inferers import pick_device
-from .leaks import warning_of_beginning
+from .leaks import note_on_changes, warning_of_beginning
 from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, configs_folder
 from .occupied import only_worker_in
@@ -329,11 +329,30 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
     _refuse_places(options.settings)
     apply_settings(parser, options.settings, str(config), SHARED_IDS)
+    _refuse_circles(parser)
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)
         parser[name] = value
     return parser
+
+
+def _refuse_circles(parser: ConfigParser) -> None:
+    """Refuse ids that lead back to themselves.
+
+    Raises:
+        InputError: there is one.
+    """
+    whole = ConfigParser(deepcopy(parser.get()))
+    for name in parser.get():
+        try:
+            whole.get_parsed_content(name, instantiate=False, eval_expr=False)
+        except ValueError as error:
+            if "circular" in str(error):
+                raise InputError(
+                    f"An id of the config may not lead back to itself, but {name} does: "
+                    f"{str(error).partition(' in the config')[0]}; write a number or a word for one of them."
+                ) from error
 
 
 def _refuse_places(settings: Mapping[str, Any]) -> None:
@@ -565,7 +584,9 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
     fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
-    protocol["note"] = _note(fitted, _chosen_by(folder, config))
+    root, kept = str(datalist["root"]), datalist["validation"]
+    changed = note_on_changes(datalist, hash_files(list(kept), root), folder / "datalist.json")
+    protocol["note"] = " ".join(filter(None, (_note(fitted, _chosen_by(folder, config)), changed)))
     evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
     _warn_of_nothing(evaluation.metrics)
     write_run(folder, evaluation, split)

@@ -215,22 +215,31 @@ def history_behind(model: str | Path | None) -> History:
         model: see ``models.open_model``, or any file of weights; None is that which ships.
     """
     path = default_folder() if model is None else Path(model)
-    folders = (path, path.resolve().parent.parent)
     form = form_of(path) if path.is_file() else None
     inside = () if form is None else _read_records(_read(text_inside(path, form, "metadata.json")).get(KEY))
-    if inside:
+    folder = _run_of(path)
+    if inside or folder is None:
         return History(str(path), inside)
-    for folder in folders:
-        if (found := folder / "datalist.json").is_file():
-            return history_of(load_datalist(found), str(found))
-    bundle = next((one for one in folders if (one / "configs" / "metadata.json").is_file()), None)
-    if bundle is None:
+    if (found := folder / "datalist.json").is_file():
+        return history_of(load_datalist(found), str(found))
+    if not (folder / "configs" / "metadata.json").is_file():
         return History(str(path))
-    metadata = _read((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    weights = bundle / "models" / "model.pt"
-    of = metadata.get(OF_WEIGHTS)
+    metadata = _read((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    weights, of = folder / "models" / "model.pt", metadata.get(OF_WEIGHTS)
     further = of is not None and weights.is_file() and sha256_of(weights) != of
     return History(str(path), _read_records(metadata.get(KEY)), further)
+
+
+def _run_of(path: Path) -> Path | None:
+    """Return the folder of the run or bundle that a model's name means, None for a file of no run.
+
+    A list that lies somewhere above a file of weights may be of anybody.
+    """
+    if path.is_dir():
+        return path
+    place = path.resolve().parent
+    is_inside = place.name in ("models", "checkpoints") and (place.parent / "configs").is_dir()
+    return place.parent if is_inside else None
 
 
 def images_of(case: Mapping[str, Any], datalist: Mapping[str, Any]) -> frozenset[str]:

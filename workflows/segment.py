@@ -26,6 +26,9 @@ from .inferers import pick_device
 from .models import Model, open_model
 from .volume_values import values_of_mask
 
+LEAST_PIXELS: Final = 32
+"""Height or width of a slice under which nothing can be told; networks take no less."""
+
 CHECK_BELOW: Final = 0.7
 """Confidence under which a study is marked "check by hand" where a config does not say."""
 
@@ -154,7 +157,7 @@ class Segmenter:
         slices = self._probability(loaded_case)
         if known:  # slices that a split took out of a stack may be blank
             _refuse_blank(loaded, case.get(keys.SEQUENCES))
-        doubt = _doubt_of_few_values(loaded, case.get(keys.SEQUENCES))
+        doubt = (*_doubt_of_few_values(loaded, case.get(keys.SEQUENCES)), *_doubt_of_size(slices.shape))
         kept = self._kept(slices)
         probability = _back(slices, affine)
         mask = (probability >= self.threshold).astype(np.uint8)
@@ -223,6 +226,20 @@ def _doubt_of_few_values(loaded: Any, sequences: Sequence[str] | None) -> tuple[
         )
     few = f"{len(values)} whole values alone"
     return (f"FLAIR in {name} has {few}, as labels have; check that it is a scan.",)
+
+
+def _doubt_of_size(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return a note on slices too small to show a head.
+
+    Example:
+        >>> _doubt_of_size((64, 48, 7)), _doubt_of_size((4, 4, 2))
+        ((), ('The slices are 4 x 4 pixels, too few to show a head; check that it is a scan.',))
+    """
+    if min(shape[:2]) >= LEAST_PIXELS:
+        return ()
+    return (
+        f"The slices are {shape[0]} x {shape[1]} pixels, too few to show a head; check that it is a scan.",
+    )
 
 
 def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:

@@ -383,6 +383,26 @@ def test_segmentations_of_what_is_not_dicom_are_refused(
     assert done(client, [part], {"dicom_seg": "false"})["error"] is None
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("probabilites", "true", "but 'probabilites' was sent; correct it."),
+        (
+            "probabilities",
+            "maybe",
+            "The field probabilities says true or 1 or on or yes, or false or 0 or off or ",
+        ),
+    ],
+)
+def test_a_field_or_a_word_that_nobody_knows_is_refused(
+    field: str, value: str, words: str, client: TestClient, head: Any, tmp_path: Path
+) -> None:
+    part = volume(head.scan[..., 1], head.affine, tmp_path / "flair.nii.gz")
+    answer = client.post("/api/jobs", files=[part], data={field: value})
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
 def test_what_the_machine_lacks_is_said_without_the_places_of_the_server(
     client: TestClient, head: Any, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,23 @@ def content(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def test_a_bundle_of_other_data_does_not_claim_those_of_the_project(
+    run_bundle: Path, smoke_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    datalist = content(run / "datalist.json")
+    datalist["training"][0]["patient"] = "anna"
+    (run / "datalist.json").write_text(json.dumps(datalist), encoding="utf-8")
+    export_model(run, "bundle", tmp_path / "bundle")
+    assert content(tmp_path / "bundle/configs/metadata.json")["data_source"].startswith("not recorded")
+    readme = (tmp_path / "bundle/docs/README.md").read_text(encoding="utf-8")
+    assert "Trained on other data than those that the project was made for" in readme
+    assert "Made for the LGG segmentation dataset" not in readme
+    assert content(run_bundle / "configs/metadata.json")["data_source"].startswith("LGG MRI segmentation")
+    readme = (run_bundle / "docs/README.md").read_text(encoding="utf-8")
+    assert "Made for the LGG segmentation dataset" in readme
+
+
 # ---- What is in the folder
 
 

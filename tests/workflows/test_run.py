@@ -345,6 +345,14 @@ def test_places_of_a_run_are_no_settings(phantom_data: Path, tmp_path: Path, nam
     assert not (tmp_path / "out").exists()
 
 
+def test_ids_that_lead_back_to_themselves_are_refused(phantom_data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "ring.yaml"
+    config.write_text('epochs: "@passes"\npasses: "@epochs"\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"^An id of the config may not lead back to itself, but \w+ does: "):
+        train(TrainOptions(phantom_data, tmp_path / "out", config))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
     config = tmp_path / "other.yaml"
     config.write_text("sise: 3\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -9,16 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gliomaseg.workflows.compare import compare_runs
 from gliomaseg.workflows.cross_validate import CrossOptions, cross_validate, deal_out
 from gliomaseg.workflows.datalist import build_datalist, load_cases, load_datalist, write_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
+from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice, warning_of_beginning
-from gliomaseg.workflows.run import TrainOptions, train
+from gliomaseg.workflows.run import TrainOptions, report_run, train
 from gliomaseg.workflows.seen import (
     BEFORE,
     KEY,
@@ -210,6 +214,120 @@ def test_marks_of_another_form_tell_nothing(
     evaluate_command(patient, tmp_path / "out", model=bundle, device="cpu")
     assert f"{bundle} does not say who trained it" in caplog.text
     assert "--split-file" in caplog.text
+
+
+# --- lists that are not the model's own ---------------------------------------------------------------
+
+
+def test_a_list_that_lies_above_a_file_of_weights_is_not_believed(
+    smoke_run: Path, exported: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    datalist = load_datalist(smoke_run / "datalist.json")
+    swapped = {**datalist, "training": datalist["validation"], "validation": datalist["training"]}
+    write_datalist(swapped, tmp_path / "datalist.json")
+    place = tmp_path / "x"
+    place.mkdir()
+    weights = Path(shutil.copyfile(smoke_run / "models" / "model.pt", place / "w.pt"))
+    shutil.copytree(exported("bundle"), place / "bundle")
+    assert history_behind(weights).seen == ()
+    assert history_behind(place / "bundle").seen == history_behind(exported("bundle")).seen
+    evaluate_command(tmp_path / "datalist.json", tmp_path / "out", model=weights)
+    protocol = protocol_in(tmp_path / "out")
+    assert protocol["split"] == "given"
+    assert f"{weights} does not say who trained it" in protocol["note"]
+    assert "does not say who trained it" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    result = compare_runs([str(tmp_path / "out")])
+    assert any("does not say who trained it" in caution for caution in result["cautions"])
+
+
+def test_another_split_file_does_not_switch_a_warning_off(smoke_run: Path, tmp_path: Path) -> None:
+    datalist = load_datalist(smoke_run / "datalist.json")
+    swapped = {**datalist, "training": datalist["validation"], "validation": datalist["training"]}
+    write_datalist(swapped, tmp_path / "swapped.json")
+    evaluate_command(
+        smoke_run / "datalist.json",
+        tmp_path / "out",
+        model=smoke_run,
+        section="training",
+        split_file=tmp_path / "swapped.json",
+        device="cpu",
+    )
+    protocol = protocol_in(tmp_path / "out")
+    count = len(datalist["training"])
+    assert protocol["warning"].startswith(f"Of {count} evaluated patients, {count} trained the model")
+    assert protocol["split"] == "given"
+
+
+# --- files that have changed, and masks that are odd --------------------------------------------------
+
+
+@pytest.fixture
+def own(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> Path:
+    """Return a copy of the run on a copy of its data, one truth of its validation patients drawn anew."""
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    content = json.loads((run / "datalist.json").read_text(encoding="utf-8"))
+    (run / "datalist.json").write_text(json.dumps({**content, "root": str(data)}), encoding="utf-8")
+    masks = load_cases(run / "datalist.json", "validation")[0]["label"]
+    shutil.copyfile(masks[len(masks) // 2], masks[0])
+    return run
+
+
+def test_figures_on_files_that_have_changed_say_so(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = load_datalist(own / "datalist.json")["sha256"]
+    evaluate_command(own / "datalist.json", tmp_path / "out", model=own, section="validation", device="cpu")
+    protocol = protocol_in(tmp_path / "out")
+    words = "have other content than when"
+    assert "1 of " in protocol["note"]
+    assert words in protocol["note"]
+    assert protocol["data_sha256"] != before
+    assert words in caplog.text
+    assert words in str(report_run(own, "cpu").metrics["protocol"]["note"])
+
+
+def test_a_cross_validation_does_not_go_on_with_other_files(
+    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    options = CrossOptions(data, tmp_path / "cv", folds=2, settings=STEP)
+    deal_out(options)
+    again = dataclasses.replace(options, resume=True)
+    first = next(path for path in sorted(data.iterdir()) if path.is_dir())
+    renamed(phantom_data, data, {first.name: "NEW_1"})
+    deal_out(again)
+    assert f"NEW_1 new in {data}: not in this cross-validation" in caplog.text
+    masks = sorted(first.glob("*_mask.tif"))
+    shutil.copyfile(masks[len(masks) // 2], masks[0])
+    with pytest.raises(InputError, match=r"but 1 of them, such as .*_mask\.tif in .* are others now or gone"):
+        deal_out(again)
+
+
+def test_the_same_images_under_two_names_are_told_when_they_are_split(
+    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    first = next(path.name for path in sorted(data.iterdir()) if path.is_dir())
+    build_datalist(data)
+    assert "under two names" not in caplog.text
+    renamed(phantom_data, data, {first: "anna"})
+    build_datalist(data)
+    assert f"The same images stand under two names: {first} and anna. Find out whose they are" in caplog.text
+
+
+def test_masks_that_are_the_truth_or_turned_round_are_told(phantom_data: Path, tmp_path: Path) -> None:
+    for kind in ("copy", "inverted"):
+        for source in phantom_data.rglob("*_mask.tif"):
+            target = tmp_path / kind / source.relative_to(phantom_data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            values = np.asarray(Image.open(source))
+            Image.fromarray(values if kind == "copy" else 255 - values).save(target)
+        evaluate_command(phantom_data, tmp_path / f"on-{kind}", predictions=tmp_path / kind)
+    assert protocol_in(tmp_path / "on-copy")["note"].startswith("All masks are equal to the truth, voxel by")
+    assert (
+        "of 8 patients cover more than half of the picture" in protocol_in(tmp_path / "on-inverted")["note"]
+    )
 
 
 # --- in weights that a run begins from ----------------------------------------------------------------
