@@ -10,6 +10,7 @@ from typing import Any
 
 from ..transforms import keys
 from .bundle_code import installed_version
+from .graphs import PIXEL_MM, PROBABILITY, VOLUME
 from .models import Model, configs_folder
 from .seen import KEY, history_behind
 from .slices import is_tcga
@@ -121,6 +122,23 @@ def _data_format(inference: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": {keys.PRED: logits},
         "post_processed_outputs": {keys.PRED: {**logits, "value_range": [0, 1]}},
     }
+
+
+def study_format() -> dict[str, Any]:
+    """Describe what a graph of a whole study takes and gives, see ``whole_study.WholeStudy``."""
+    volume = {
+        **_tensor("magnitude", keys.CHANNELS, [0, 65535]),
+        "spatial_shape": ["depth", "height", "width"],
+        "num_channels": len(keys.CHANNELS),
+        "modality": "MR",
+    }
+    pixel = {"type": "array", "format": "height and width of a pixel in mm, 0 if not known", "num_values": 2}
+    chance = {
+        **_tensor("probabilities", keys.CLASSES, [0, 1]),
+        "spatial_shape": ["depth", "height", "width"],
+        "num_channels": 1,
+    }
+    return {"inputs": {VOLUME: volume, PIXEL_MM: pixel}, "outputs": {PROBABILITY: chance}}
 
 
 def channel_names(neighbours: int) -> tuple[str, ...]:

@@ -511,13 +511,19 @@ def export(
         Path,
         typer.Option("--output", "-o", help="New folder of a bundle, or new file.", show_default=False),
     ],
+    whole_study: Annotated[
+        bool,
+        typer.Option(
+            "--whole-study", help="Of onnx and openvino: raw slices in, probabilities out, all in the file."
+        ),
+    ] = False,
 ) -> None:
     """Write a model for use elsewhere: a MONAI bundle without gliomaseg, TorchScript, ONNX, OpenVINO."""
     with _loading():
         from .export import export_model
 
     _name_default(model)
-    export_model(model, to, output)
+    export_model(model, to, output, whole_study)
     typer.echo(f"Wrote {output}. {NOT_FOR_DIAGNOSIS}")
     if to == "bundle":
         typer.echo(f"Next: read {output / 'docs' / 'README.md'}; it says how to train, evaluate and infer.")

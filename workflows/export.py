@@ -10,14 +10,15 @@ from torch import nn
 from .bundle import write_bundle
 from .bundle_code import modules_for, required_packages
 from .bundle_configs import bundle_configs
-from .bundle_metadata import bundle_metadata, read_run, seen_by
+from .bundle_metadata import bundle_metadata, read_run, seen_by, study_format
 from .bundle_names import named_code
 from .files import InputError
-from .graphs import weights_of_openvino
+from .graphs import WHOLE, weights_of_openvino
 from .models import Model, open_model, refuse_export
-from .onnx_file import write_onnx
+from .onnx_file import of_study, write_onnx
 from .openvino_file import write_openvino
 from .torchscript import load_network, write_torchscript
+from .whole_study import WholeStudy
 
 FORMS: Final = ("bundle", "torchscript", "onnx", "openvino")
 """What a model can be exported to."""
@@ -41,28 +42,39 @@ ENDINGS: Final = {".onnx": "onnx", ".xml": "openvino"}
 """Endings that are for one form alone, and that it has to have."""
 
 
-def export_model(name: str | Path | None, form: str, output: Path) -> None:
+WITH_ALL: Final = {"onnx": write_onnx, "openvino": write_openvino}
+"""Forms that may hold the preparation of a study too."""
+
+
+def export_model(name: str | Path | None, form: str, output: Path, whole_study: bool = False) -> None:
     """Export a model, whole or not at all.
 
     Args:
         name: see ``models.open_model``.
         form: one of ``FORMS``.
         output: a new folder for ``bundle``, a new file for the others; for ``openvino`` that of the graph.
+        whole_study: the file takes a study as it was stored and gives probabilities, see ``whole_study``.
 
     Raises:
         InputError: the form is unknown or needs a package that is missing, the model cannot be used, or there
             is something at ``output``.
     """
     _check_form(form)
+    if whole_study and form not in WITH_ALL:
+        raise InputError(
+            f"A file that prepares a study itself is --to {' or --to '.join(WITH_ALL)}, but --to {form} was "
+            "asked for; a bundle prepares it anyway, for TorchScript leave --whole-study out."
+        )
     refuse_export(name)
     model = open_model(name)
     if form == "bundle":
         write_bundle(model, output)
     else:
-        _export_file(model, output, form, *WRITERS[form])
+        _export_file(model, output, form, whole_study)
 
 
-def _export_file(model: Model, output: Path, form: str, example: str, write: _Write) -> None:
+def _export_file(model: Model, output: Path, form: str, whole_study: bool) -> None:
+    example, write = WRITERS[form]
     there = [path for path in _files_of(output, form) if path.exists()]
     if there:
         raise InputError(
@@ -79,7 +91,18 @@ def _export_file(model: Model, output: Path, form: str, example: str, write: _Wr
     run = read_run(model)
     info = bundle_metadata(configs["inference"], packages, run.metrics, seen_by(model), run.datalist)
     inference = configs["inference"]
-    write(output, load_network(model), inference["network_name"], info, inference)
+    network, called = load_network(model), inference["network_name"]
+    if not whole_study:
+        write(output, network, called, info, inference)
+        return
+    shown = {name: inference.get(name, default) for name, default in SHOWN.items()}
+    module = WholeStudy(network, inference["size"], **shown).eval()
+    info = {**info, "network_data_format": study_format()}
+    WITH_ALL[form](output, module, called, info, {**inference, WHOLE: True}, of_study())
+
+
+SHOWN: Final[dict[str, Any]] = {"neighbours": 0, "mirror": False, "temperature": 1.0}
+"""Ids of an inference config that a graph of a whole study does what they say, and what stands for them."""
 
 
 def _files_of(output: Path, form: str) -> list[Path]:

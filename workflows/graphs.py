@@ -31,6 +31,12 @@ LARGEST_TEXT: Final = 1_000_000
 INPUT, OUTPUT = "image", "logits"
 """Names of the input and the output of an ONNX or OpenVINO graph."""
 
+VOLUME, PIXEL_MM, PROBABILITY = "volume", "pixel_mm", "probability"
+"""Names of the inputs and the output of a graph that takes a whole study, see ``whole_study.WholeStudy``."""
+
+WHOLE: Final = "whole_study"
+"""Id in the config of such a graph."""
+
 OURS: Final = "gliomaseg"
 """Where in the information of an OpenVINO file our texts stand, each under its file's name."""
 
@@ -52,6 +58,7 @@ WELCOME: Final[dict[str, type | tuple[type, ...]]] = {
     "cleanup_peak": (int, float),
     "cleanup_mean": (int, float),
     "cleanup_largest": bool,
+    WHOLE: bool,
 }
 """Further ids that are taken over where they are there."""
 
@@ -201,21 +208,23 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.path = path
         self.session = open_session(path, device)
+        self.names = [one.name for one in self.session.get_inputs()]
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``.
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``, or as ``WholeStudy`` does.
 
         Raises:
             InputError: ONNX Runtime cannot run the file.
         """
         try:
-            (logits,) = self.session.run([OUTPUT], {INPUT: image.float().cpu().numpy()})
+            given = zip(self.names, inputs, strict=True)
+            (answer,) = self.session.run(None, {name: one.float().cpu().numpy() for name, one in given})
         except Exception as error:  # its errors share no class but this one
             raise InputError(
-                f"ONNX Runtime cannot run {self.path} on a batch {tuple(image.shape)}: {_first_line(error)}; "
-                "export it again, and leave it as it is."
+                f"ONNX Runtime cannot run {self.path} on a batch {tuple(inputs[0].shape)}: "
+                f"{_first_line(error)}; export it again, and leave it as it is."
             ) from error
-        return torch.from_numpy(logits).to(image.device)
+        return torch.from_numpy(answer).to(inputs[0].device)
 
 
 class OpenVinoNetwork(nn.Module):
@@ -237,21 +246,23 @@ class OpenVinoNetwork(nn.Module):
             self.compiled = _openvino(path).Core().compile_model(graph, "CPU", hints)
         except RuntimeError as error:
             raise InputError(_damaged(path, error)) from error
+        self.names = [one.get_any_name() for one in self.compiled.inputs]
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``.
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return logits ``(B, K, H, W)`` float32 for ``(B, C, H, W)``, or as ``WholeStudy`` does.
 
         Raises:
             InputError: OpenVINO cannot run the file.
         """
         try:
-            logits = self.compiled({INPUT: image.float().cpu().numpy()})[OUTPUT]
+            given = zip(self.names, inputs, strict=True)
+            answer = self.compiled({name: one.float().cpu().numpy() for name, one in given})[0]
         except RuntimeError as error:
             raise InputError(
-                f"OpenVINO cannot run {self.path} on a batch {tuple(image.shape)}: {_first_line(error)}; "
+                f"OpenVINO cannot run {self.path} on a batch {tuple(inputs[0].shape)}: {_first_line(error)}; "
                 "export it again, and leave it as it is."
             ) from error
-        return torch.from_numpy(logits.copy()).to(image.device)
+        return torch.from_numpy(answer.copy()).to(inputs[0].device)
 
 
 def read_openvino(path: Path) -> Any:

@@ -13,7 +13,7 @@ from torch import nn
 
 from .files import InputError, replace_atomically
 from .graphs import CONFIG, OURS, OpenVinoNetwork, import_openvino, weights_of_openvino
-from .onnx_file import compare, write_onnx
+from .onnx_file import Signature, compare, signature_of, write_onnx
 
 
 def write_openvino(
@@ -22,6 +22,7 @@ def write_openvino(
     name: str,
     metadata: Mapping[str, Any],
     inference: Mapping[str, Any],
+    signature: Signature | None = None,
 ) -> float:
     """Write a network as OpenVINO's graph (.xml) and weights (.bin), by way of ONNX.
 
@@ -30,10 +31,11 @@ def write_openvino(
 
     Args:
         path: of the graph, with the ending .xml; the weights go beside it.
-        network: in evaluation mode, on the CPU; maps ``(B, C, H, W)`` to logits ``(B, K, H, W)``.
+        network: as ``write_onnx`` takes it.
         name: of the network, for the error.
         metadata: content of metadata.json, with ``network_data_format``.
         inference: content of inference.json.
+        signature: None takes that of a network by ``metadata``.
 
     Returns:
         The largest difference of logits between files and network that was found.
@@ -42,10 +44,10 @@ def write_openvino(
         InputError: a package is missing, the network cannot be exported, or the files would answer otherwise.
     """
     runtime = _runtime()
-    channels = int(metadata["network_data_format"]["inputs"]["image"]["num_channels"])
+    signature = signature or signature_of(metadata)
     weights = weights_of_openvino(path)
     with tempfile.TemporaryDirectory() as folder, replace_atomically(path) as graph_file:
-        write_onnx(Path(folder) / "model.onnx", network, name, metadata, inference)
+        write_onnx(Path(folder) / "model.onnx", network, name, metadata, inference, signature)
         graph = runtime.Core().read_model(str(Path(folder) / "model.onnx"))
         for file, content in (("metadata.json", metadata), (CONFIG, inference)):
             graph.set_rt_info(json.dumps(content), [OURS, file])
@@ -54,7 +56,7 @@ def write_openvino(
             try:
                 runtime.save_model(graph, str(graph_file), compress_to_fp16=False)
                 graph_opened = partial(OpenVinoNetwork, graph_file)
-                found = compare(graph_opened, network, channels, name, "OpenVINO", "OpenVINO")
+                found = compare(graph_opened, network, signature, name, "OpenVINO", "OpenVINO")
                 written.replace(weights_file)
             finally:
                 written.unlink(missing_ok=True)

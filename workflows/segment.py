@@ -19,9 +19,10 @@ from ..transforms import keys
 from ..transforms.intensity import channels_of
 from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
+from ..transforms.square import pixel_mm_of
 from .causes import not_located, root_cause
 from .files import InputError
-from .graphs import open_graph
+from .graphs import WHOLE, open_graph
 from .inferers import pick_device
 from .models import Model, open_model
 from .volume_values import values_of_mask
@@ -102,6 +103,7 @@ class Segmenter:
         self.temperature = float(getattr(self.inferer, "temperature", 1.0))
         self.check_below = float(parser.get("check_below", CHECK_BELOW))
         self.size = parser.get_parsed_content("size")
+        self.whole = bool(self.model.settings.get(WHOLE, False))
         self.network_name = str(parser.get_parsed_content("network_name"))
         self.network = self._network(parser)
 
@@ -179,9 +181,19 @@ class Segmenter:
 
     def _probability(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         """Return ``(H, W, D)`` in the orientation of training; what else it took is free again then."""
+        if self.whole:
+            return self._by_graph(loaded_case)
         image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
         logits = self.inferer(image[None].to(self.device), self.network)
         values: npt.NDArray[np.float32] = plain(logits)[0, 0].float().sigmoid_().cpu().numpy()
+        return values
+
+    def _by_graph(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+        """Return what a graph says that prepares a study itself: it is turned, its sequences filled in."""
+        image = _checked(self.preprocessing, loaded_case, start=1, end=3)[keys.IMAGE]
+        pixel_mm = torch.tensor(pixel_mm_of(image) or (0.0, 0.0), dtype=torch.float32)
+        answer = self.network(plain(image).movedim(-1, 0).float().contiguous(), pixel_mm)
+        values: npt.NDArray[np.float32] = answer[:, 0].movedim(0, -1).float().cpu().numpy()
         return values
 
     def _kept(self, slices: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:
