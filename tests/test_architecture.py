@@ -46,7 +46,8 @@ ORDER = [
     "history", "pages", "report_words", "report_figures", "report_patients", "report_charts", "report",
     "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models", "seen", "leaks",  # at work
-    "whole_study", "segment", "ensemble", "fingerprints", "masks", "measured", "evaluate", "tuning",
+    "whole_study", "segment", "ensemble", "fingerprints", "masks", "measured", "turned_masks", "evaluate",
+    "tuning",
     "bundle_code", "bundle_metadata", "budget", "run", "federation",
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",

@@ -110,9 +110,7 @@ def pool_evaluations(parts: Sequence[Evaluation], protocol: Mapping[str, Any]) -
 
 def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: int) -> Measured:
     """Measure a case; it is animated if its lesion has more than ``largest`` voxels."""
-    label = load_label(case)
-    segmentation = predict(case)
-    segmentation, truth = in_slices(segmentation, on_grid_of(segmentation, label, case, resize))
+    segmentation, truth = with_truth(case, predict, resize)
     figures = figures_of(case, segmentation, truth)  # before the pictures: it says what does not fit
     pixel_mm = None if segmentation.spacing_mm is None else segmentation.spacing_mm[:2]
     frames: list[npt.NDArray[np.uint8]] = []
@@ -120,6 +118,19 @@ def _measure(case: Mapping[str, Any], predict: Predict, resize: bool, largest: i
         frames = animation.prediction_frames(segmentation.image, truth, segmentation.mask, pixel_mm=pixel_mm)
     strip = pictures.strip(segmentation.image, truth, segmentation.mask, STRIP_SLICES, pixel_mm=pixel_mm)
     return Measured(figures, strip, frames)
+
+
+def with_truth(
+    case: Mapping[str, Any], predict: Predict, resize: bool = False
+) -> tuple[Segmentation, npt.NDArray[np.uint8]]:
+    """Return what is predicted of a case and its truth, both as ``in_slices`` gives them.
+
+    Raises:
+        InputError: its files do not fit.
+    """
+    label = load_label(case)
+    segmentation = predict(case)
+    return in_slices(segmentation, on_grid_of(segmentation, label, case, resize))
 
 
 def on_grid_of(

@@ -18,7 +18,15 @@ from .datalist import load_cases
 from .datalist_file import hash_files, hash_of_all, load_datalist
 from .ensemble import open_segmenter
 from .environment import describe_environment
-from .evaluate import Evaluation, Predict, evaluate_cases, masks_as_predictions, protocol_of, write_evaluation
+from .evaluate import (
+    Evaluation,
+    Predict,
+    evaluate_cases,
+    masks_as_predictions,
+    protocol_of,
+    with_truth,
+    write_evaluation,
+)
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
@@ -28,8 +36,12 @@ from .measured import Measurements
 from .models import CROSS_VALIDATION
 from .seen import History, hashes_by_patient, history_behind, history_of
 from .sources import and_more
+from .turned_masks import FITS, note_on_turns
 
 logger = logging.getLogger(__name__)
+
+LOOKED_AT = 20
+"""Patients whose masks are looked at once more where they do not fit."""
 
 TRUTH_TAKEN = (
     "For {count} of {total} patients, such as {name}, nothing but the truth itself lies in {folder}, so it "
@@ -106,7 +118,8 @@ def evaluate_command(
     masks = None if predictions is None else partial(files_there, predictions)
     kept = Measurements(output, {**ways, "resize": resize, "empty": missing_as_empty}, resume, masks)
     evaluation = _evaluate(cases, predict, protocol, resize, kept)
-    if predictions is not None and (note := note_on_masks(evaluation.figures)):
+    note = _note_on_predictions(cases, evaluation, predict, resize) if predictions is not None else None
+    if note:
         logger.warning("%s", note)
         found = evaluation.metrics["protocol"]
         found["note"] = " ".join(filter(None, (found.get("note"), note)))
@@ -184,6 +197,19 @@ def _evaluate(
             raise
         known = amount(kept.count, "patient")
         raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
+
+
+def _note_on_predictions(
+    cases: Sequence[Mapping[str, Any]], evaluation: Evaluation, predict: Predict, resize: bool
+) -> str | None:
+    """Say what is odd about masks that somebody gave, if something is."""
+    note = note_on_masks(evaluation.figures)
+    if note or evaluation.metrics["dice"]["pooled"] > FITS:
+        return note
+    low = {case.patient for case in sorted(evaluation.figures, key=lambda one: one.dice) if case.voxels[2]}
+    chosen = [case for case in cases if str(case[keys.PATIENT]) in low][:LOOKED_AT]
+    pairs = (with_truth(case, predict, resize) for case in chosen)
+    return note_on_turns((segmentation.mask, truth) for segmentation, truth in pairs)
 
 
 def _history(model: Path | None, predictions: Path | None, split_file: Path | None) -> History:

@@ -34,6 +34,7 @@ from gliomaseg.workflows.seen import (
     mark_of_name,
 )
 from gliomaseg.workflows.split import SECTIONS
+from gliomaseg.workflows.turned_masks import note_on_turns
 
 STEP = {
     "network_name": "resnext26_unet_tiny",
@@ -328,6 +329,38 @@ def test_masks_that_are_the_truth_or_turned_round_are_told(phantom_data: Path, t
     assert (
         "of 8 patients cover more than half of the picture" in protocol_in(tmp_path / "on-inverted")["note"]
     )
+
+
+TURNS: dict[str, Callable[[Any], Any]] = {
+    "left and right swapped": lambda values: values[:, ::-1],
+    "front and back swapped": lambda values: values[::-1],
+    "rows and columns swapped": lambda values: values.T,
+}
+
+
+@pytest.mark.parametrize("way", TURNS)
+def test_masks_that_would_fit_turned_are_told(way: str, phantom_data: Path, tmp_path: Path) -> None:
+    for source in phantom_data.rglob("*_mask.tif"):
+        target = tmp_path / "masks" / source.relative_to(phantom_data)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(TURNS[way](np.asarray(Image.open(source))))).save(target)
+    evaluate_command(phantom_data, tmp_path / "out", predictions=tmp_path / "masks")
+    note = protocol_in(tmp_path / "out")["note"]
+    assert note.startswith(
+        f"With {way}, the masks of 8 patients would fit the truth with a Dice of 1.00, all"
+    )
+
+
+def test_masks_in_another_order_of_slices_are_told_and_poor_ones_are_not() -> None:
+    truth = np.zeros((16, 20, 6), np.uint8)
+    truth[2:8, 12:18, :2] = 1
+    told = note_on_turns([(truth[..., ::-1], truth)] * 3) or ""
+    assert told.startswith("With the first slice last, the masks of 3 patients")
+    assert "left and right swapped" in (note_on_turns([(truth[:, ::-1], truth)] * 3) or "")
+    assert note_on_turns([(truth[..., ::-1], truth)] * 2) is None, "may be chance"
+    for poor in (truth, np.roll(truth, 2, 2), np.zeros_like(truth)):
+        assert note_on_turns([(poor, truth)] * 3) is None
+    assert note_on_turns([]) is None
 
 
 # --- in weights that a run begins from ----------------------------------------------------------------
