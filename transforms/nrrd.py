@@ -120,6 +120,8 @@ def _geometry(fields: Mapping[str, str], sizes: Sequence[int]) -> tuple[Affine, 
     _check_units(fields, axes)
     if written:
         columns = [_vector(written[axis]) for axis in axes]
+    elif fields.get("space"):  # programs differ in what they make of it, by half a turn
+        raise NotReadError("its header names a space, and not how its axes lie in it")
     else:
         spacings = fields.get("spacings", "").split()
         columns = [

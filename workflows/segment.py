@@ -84,6 +84,9 @@ class Segmenter:
         InputError: the weights do not fit the config's network, or Python does not find that.
     """
 
+    whole = False
+    """Whether the network is a graph that prepares a study itself, see ``whole_study``."""
+
     def __init__(self, model: Model, device: torch.device | None = None) -> None:
         self.model = model
         self.device = pick_device() if device is None else device

@@ -217,6 +217,11 @@ def test_metaimages_that_say_anything_else_are_refused(tmp_path: Path, lines: li
             "its values are stored as bzip2, and not as raw or",
         ),
         ("(10,20,30)", "(1,2,3,4,5)", "it is damaged, cut short or no volume"),
+        (
+            "space directions:",
+            "# space directions:",
+            "names a space, and not how its axes lie in it; save it",
+        ),
         ("(0,0,5)", "(0,0,5) none", "its space directions are not one for each axis; save it again"),
         ("kinds: domain domain domain", "space dimension: 5", "its space is"),
         ("endian: little", "endian: middle", "it is damaged, cut short or no volume"),
