@@ -5,6 +5,7 @@ Slices, patient folders, volumes, DICOM files, or folders with any of them, at a
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -81,10 +82,51 @@ def find_studies_to_predict(
     if not inputs:
         return [named_study(wanted or {})]
     found = _found_in(inputs, wanted, without, apart)
-    found = _with_own_names(found) if apart else found
+    found = _told_apart(_with_own_names(_once(found))) if apart else found
     if wanted:
         _require_dicom(found, wanted)
     return found
+
+
+def _once(records: Sequence[Record]) -> list[Record]:
+    """Leave out, and mention, a study that is named twice."""
+    seen: set[tuple[str, ...]] = set()
+    kept: list[Record] = []
+    for record in records:
+        files = tuple(sorted(os.path.abspath(path) for path in _scan_files(record)))  # noqa: PTH100
+        if files in seen:
+            logger.warning("Named twice, and taken once: %s", place_of(record))
+            continue
+        seen.add(files)
+        kept.append(record)
+    return kept
+
+
+def _scan_files(record: Record) -> list[str]:
+    """Return the files of the scan of a record."""
+    scan = record[keys.IMAGE]
+    return [str(scan)] if isinstance(scan, str | Path) else [str(path) for path in scan]
+
+
+def _told_apart(records: Sequence[Record]) -> list[Record]:
+    """Number studies that still have one name, such as a DICOM series and a volume in one folder.
+
+    One such pair in a large archive keeps nobody else from being outlined.
+    """
+    taken = {str(record[keys.PATIENT]) for record in records}
+    seen: set[str] = set()
+    named: list[Record] = []
+    for record in records:
+        name = str(record[keys.PATIENT])
+        if name in seen:
+            free = next(one for count in itertools.count(2) if (one := f"{name}_{count}") not in taken)
+            note = f"Called {free}, since another study is called {name}."
+            logger.warning("%s: %s", place_of(record), note)
+            record = {**record, keys.PATIENT: free, NOTES: [*record.get(NOTES, ()), note]}
+            taken.add(free)
+        seen.add(name)
+        named.append(record)
+    return named
 
 
 def _with_own_names(records: Sequence[Record]) -> list[Record]:

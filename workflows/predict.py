@@ -89,8 +89,8 @@ def predict_studies(
         The rows of results.csv, of the studies that the inputs name, or of the shard's.
 
     Raises:
-        InputError: an input cannot be used, ``output`` is a file, two studies would be written to one place,
-            or one among its own scans; nothing has been written then. Or a study could not be segmented, or
+        InputError: an input cannot be used, ``output`` is a file, or a study would be written among its own
+            scans; nothing has been written then. Or a study could not be segmented, or
             lacks a DICOM object that was asked for; this is said when all others are done. Or there is no
             room for the masks.
         RuntimeError: the GPU stopped working; what is finished is written and noted.
@@ -272,21 +272,14 @@ def _check_studies(
     """Refuse to start with nothing to do, or what cannot be written, or would be written over something."""
     if not studies:
         raise InputError("There is nothing to segment: the files given are masks; name the scans themselves.")
-    seen: dict[str, str] = {}
     for case in studies:
         patient, place = str(case[keys.PATIENT]), place_of(case)
-        if patient in seen:
-            raise InputError(
-                f"Every study needs a name of its own, but {seen[patient]} and {place} are both {patient}; "
-                "segment them one after the other, each with its own --output."
-            )
         if TAKEN.fullmatch(patient):
             raise InputError(
                 f"The results have files and folders of their own, and {place} would be called {patient} "
                 "like one of them; rename its files or its folder."
             )
         _check_name(patient, output, place)
-        seen[patient] = place
         scans = {Path(path).resolve().parent for path in paths_of(case[keys.IMAGE])}
         if (output / patient).resolve() in scans:
             raise InputError(

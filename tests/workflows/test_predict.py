@@ -168,14 +168,29 @@ def test_masks_alone_are_nothing_to_segment(tmp_path: Path, write_picture: Write
         predict([tmp_path / "a_1_mask.tif"], tmp_path / "out")
 
 
-def test_two_studies_of_one_name_are_refused_before_anything_is_written(
-    tmp_path: Path, write_picture: WritePicture
+def test_a_study_that_is_named_twice_is_taken_once(
+    tmp_path: Path, write_picture: WritePicture, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_picture(tmp_path / "anna" / "scan_1.png", bright(1))
-    words = rf"but {tmp_path}/anna and {tmp_path}/anna are both anna; segment them one after the other"
-    with pytest.raises(InputError, match=words):
-        predict([tmp_path / "anna", tmp_path / "anna"], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    (row,) = predict([tmp_path / "anna", tmp_path / "anna"], tmp_path / "out")
+    assert row["patient"] == "anna"
+    assert f"Named twice, and taken once: {tmp_path}/anna" in caplog.text
+
+
+def test_studies_of_one_name_that_no_folder_tells_apart_are_numbered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = np.random.default_rng(0).integers(0, 99, (64, 64, 3)).astype(np.int16)
+    files = [tmp_path / name for name in ("c.nii.gz", "c_2.nii.gz", "flair.nii.gz")]
+    for file in files:
+        write_nifti(file, scan, np.diag([4.0, 4, 5, 1]))
+    lists = tmp_path / "list.csv"
+    lists.write_text(f"patient,image,label\nc,{files[2]},\n", encoding="utf-8")
+    rows = predict([*files[:2], lists], tmp_path / "out")
+    assert sorted(row["patient"] for row in rows) == ["c", "c_2", "c_3"]
+    (note,) = (row["notes"] for row in rows if row["patient"] == "c_3")
+    assert "Called c_3, since another study is called c." in note
+    assert "Called c_3, since another study is called c." in caplog.text
 
 
 def test_studies_of_one_name_are_called_after_the_folders_that_tell_them_apart(tmp_path: Path) -> None:
@@ -698,11 +713,11 @@ def test_a_part_of_one_study_lists_it_when_it_fails(tmp_path: Path, pair: list[P
 
 
 def test_the_studies_of_all_parts_are_checked_by_each(tmp_path: Path, pair: list[Path]) -> None:
-    twice = [tmp_path / "x" / "c.nii.gz", tmp_path / "x"]
-    twice[1].mkdir()
-    nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), twice[0])
-    with pytest.raises(InputError, match="are both c"):
-        do_part([*pair, *twice], tmp_path / "out", 1, 4)
+    taken = tmp_path / "x" / "overlays.nii.gz"
+    taken.parent.mkdir()
+    nib.save(nib.Nifti1Image(np.full((10, 10, 2), 200, np.int16), AFFINE), taken)
+    with pytest.raises(InputError, match="would be called overlays like one of them"):
+        do_part([*pair, taken], tmp_path / "out", 1, 4)
     assert not (tmp_path / "out").exists()
 
 
