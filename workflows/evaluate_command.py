@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from .leaks import NOT_KNOWN, leak_of, method_of, note_on_changes, note_on_choic
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
-from .seen import History, hashes_by_patient, history_behind, history_of
+from .seen import History, Images, hashes_by_patient, history_behind, history_of
 from .sources import and_more
 from .turned_masks import FITS, note_on_turns
 
@@ -98,20 +99,9 @@ def evaluate_command(
     if datalist:
         protocol["section"] = section
     history = _history(model, predictions, split_file)
-    protocol["split"] = method_of(cases, history, images)
-    split = leak_of(cases, history, images)
-    if split and split["warning"]:
-        logger.warning("%s", split["warning"])
-        protocol["warning"] = split["warning"]
     if predictions is None and not history.seen:
-        logger.warning("%s", NOT_KNOWN.format(name=model))
-    notes = [
-        note_on_choice(cases, history, images),
-        NOT_KNOWN.format(name=model) if predictions is None and not history.seen else None,
-        changed,
-    ]
-    if any(notes):
-        protocol["note"] = " ".join(filter(None, notes))
+        history = replace(history, unknown=NOT_KNOWN.format(name=model))
+    split = _compare(protocol, cases, history, images, changed)
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     ways = versions() if predictions is not None else settings_of(segmenter)
@@ -199,6 +189,31 @@ def _evaluate(
         raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
 
 
+def _compare(
+    protocol: dict[str, Any],
+    cases: Sequence[Mapping[str, Any]],
+    history: History,
+    images: Images,
+    changed: str | None,
+) -> dict[str, Any] | None:
+    """Write into the protocol how the cases were kept apart from those that a model has seen.
+
+    Returns:
+        The split, with a warning where there is a leak; None where nothing is known.
+    """
+    protocol["split"] = method_of(cases, history, images)
+    split = leak_of(cases, history, images)
+    if split and split["warning"]:
+        logger.warning("%s", split["warning"])
+        protocol["warning"] = split["warning"]
+    if history.unknown:
+        logger.warning("%s", history.unknown)
+    notes = [note_on_choice(cases, history, images), history.unknown, changed]
+    if any(notes):
+        protocol["note"] = " ".join(filter(None, notes))
+    return split
+
+
 def _note_on_predictions(
     cases: Sequence[Mapping[str, Any]], evaluation: Evaluation, predict: Predict, resize: bool
 ) -> str | None:
@@ -215,12 +230,6 @@ def _note_on_predictions(
 def _history(model: Path | None, predictions: Path | None, split_file: Path | None) -> History:
     """Return whom a model has seen, as a file that is named tells, and what lies beside it or in it."""
     own = History() if predictions is not None else history_behind(model)
-    if own.further and split_file is None:
-        logger.warning(
-            "%s has been trained further since it was exported, and nobody knows on whom; name the datalist "
-            "of that training with --split-file.",
-            model,
-        )
     if split_file is None:
         return own
     given = history_of(load_datalist(split_file), str(split_file))

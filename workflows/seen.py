@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -35,6 +35,14 @@ BEFORE: Final = "seen_before"
 
 ROUNDS: Final = 5_000
 """Of the hash of a name, so that trying out all names that there could be takes time."""
+
+FURTHER: Final = (
+    "{name} has been trained further since it was exported, and nobody knows on whom; name the datalist of "
+    "that training with --split-file."
+)
+ELSEWHERE: Final = (
+    "{name} is a site of a federation, and nobody here knows who has trained its weights at the other sites."
+)
 
 LENGTH: Final = 16
 """Hexadecimal digits of a mark."""
@@ -163,12 +171,12 @@ class History:
     Attributes:
         name: where that was read.
         seen: the last training first; empty where nothing is known.
-        further: whether the weights have been trained since, by nobody knows whom.
+        unknown: in a sentence, whom else it may have seen; empty where nobody.
     """
 
     name: str = ""
     seen: Sequence[Seen] = field(default=())
-    further: bool = False
+    unknown: str = ""
 
     @property
     def method(self) -> str:
@@ -221,13 +229,20 @@ def history_behind(model: str | Path | None) -> History:
     if inside or folder is None:
         return History(str(path), inside)
     if (found := folder / "datalist.json").is_file():
-        return history_of(load_datalist(found), str(found))
+        elsewhere = ELSEWHERE.format(name=folder) if _is_site(folder) else ""
+        return replace(history_of(load_datalist(found), str(found)), unknown=elsewhere)
     if not (folder / "configs" / "metadata.json").is_file():
         return History(str(path))
     metadata = _read((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     weights, of = folder / "models" / "model.pt", metadata.get(OF_WEIGHTS)
     further = of is not None and weights.is_file() and sha256_of(weights) != of
-    return History(str(path), _read_records(metadata.get(KEY)), further)
+    return History(str(path), _read_records(metadata.get(KEY)), FURTHER.format(name=path) if further else "")
+
+
+def _is_site(folder: Path) -> bool:
+    """Tell whether a run folder is that of a site of a federation."""
+    config = folder / "configs" / "train.json"
+    return config.is_file() and bool(_read(config.read_text(encoding="utf-8")).get("federation", False))
 
 
 def _run_of(path: Path) -> Path | None:

@@ -181,14 +181,25 @@ def test_a_bundle_that_was_trained_further_says_so(
     exported: Callable[[str], Path], others: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = Path(shutil.copytree(exported("bundle"), tmp_path / "bundle"))
-    assert not history_behind(bundle).further
+    assert not history_behind(bundle).unknown
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
     name = next(name for name, value in state.items() if value.is_floating_point())
     torch.save({**state, name: state[name] * 1.01}, bundle / "models" / "model.pt")
-    assert history_behind(bundle).further
+    assert history_behind(bundle).unknown
     evaluate_command(others, tmp_path / "out", model=bundle, device="cpu")
-    assert f"{bundle} has been trained further since it was exported, and nobody knows on whom" in caplog.text
+    words = f"{bundle} has been trained further since it was exported, and nobody knows on whom"
+    assert words in caplog.text
+    assert words in protocol_in(tmp_path / "out")["note"]
     assert "1 trained the model (X1, by its scan)" in caplog.text
+
+
+def test_a_site_of_a_federation_says_that_others_have_trained_it(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "north"))
+    config = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
+    (run / "configs" / "train.json").write_text(json.dumps({**config, "federation": True}), encoding="utf-8")
+    words = f"{run} is a site of a federation, and nobody here knows who has trained its weights at the other"
+    assert history_behind(run).unknown.startswith(words)
+    assert not history_behind(smoke_run).unknown
 
 
 @pytest.mark.parametrize(
