@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,32 @@ def place_patients(workspace: Workspace, cases: list[Record], share: float) -> S
     Raises:
         InputError: there are too few labelled patients.
     """
-    trained = {
-        _alike(whose(case)) for case in told_in(workspace, cases_behind(workspace.root / FIRST, "training"))
-    }
+    behind = cases_behind(workspace.root / FIRST, "training")
+    trained = {name for case in (*behind, *told_in(workspace, behind)) for name in _names_of(case)}
     persons = labelled_persons(cases)
-    seen = {person.name for person in persons if _alike(person.name) in trained}
-    return extend_split(read_sides(workspace.split), persons, share, seen=seen)
+    names = {
+        person.name: {one for study in person.patients for one in _names_of({"patient": study})}
+        | {_alike(person.name)}
+        for person in persons
+    }
+    seen = {person for person, own in names.items() if own & trained}
+    return extend_split(_as_called_now(read_sides(workspace.split), names), persons, share, seen=seen)
+
+
+def _names_of(case: Record) -> set[str]:
+    """Return what a study, or its person, may have been called before, see ``_alike``."""
+    name = str(case["patient"])
+    return {_alike(name), safe_name(name).replace("-", "_").lower(), _alike(whose(case))}
+
+
+def _as_called_now(before: Mapping[str, Sequence[str]], names: Mapping[str, set[str]]) -> Sides:
+    """Return the sides of last time with persons called as they are now; who trained once has trained."""
+    now = {
+        side: {next((new for new, own in names.items() if _alike(old) in own), old) for old in persons}
+        for side, persons in before.items()
+    }
+    now["validation"] -= now["training"]
+    return {side: sorted(persons) for side, persons in now.items()}
 
 
 def told_in(workspace: Workspace, cases: Iterable[Record]) -> list[Record]:

@@ -26,7 +26,7 @@ from ..workflows.files import InputError
 from ..workflows.findings import amount
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
 from ..workflows.masks import load_label
-from ..workflows.participants import Told
+from ..workflows.participants import Participants, Told, participants_in
 from ..workflows.slices import institution_of
 from ..workflows.studies import Record
 
@@ -74,13 +74,14 @@ def prepare_studies(source: Path, store: Path) -> Prepared:
     done = Prepared()
     (store / FINAL).mkdir(parents=True, exist_ok=True)
     taken: dict[str, str] = {}
+    table = participants_in(source) if source.is_dir() else None
     bar = tqdm(records, desc="preparing", unit="study", dynamic_ncols=True, disable=len(records) < 2)
     for record in bar:
         place, name = place_of(record), _name_of(record)
         try:
             _refuse_taken(name, place, taken)
             _prepare(record, name, store, done)
-            _remember_told(record, done)
+            _remember_told(record, table, done)
         except InputError as error:
             done.refused.append((place, str(error)))
     if not done.added and not done.kept:
@@ -89,10 +90,13 @@ def prepare_studies(source: Path, store: Path) -> Prepared:
     return done
 
 
-def _remember_told(record: Record, done: Prepared) -> None:
+def _remember_told(record: Record, table: Participants | None, done: Prepared) -> None:
+    """Keep what the record of a study tells of its person and institution, or a table in its folder."""
     patient = str(record[keys.PATIENT])
-    site = record.get("institution")
-    told = Told(record.get("person"), site if site != institution_of(patient) else None)
+    site = record.get("institution", institution_of(patient))
+    said = table.of(patient) if table else Told()
+    own = site if site != institution_of(patient) else None
+    told = Told(record.get("person") or said.person, own or said.institution)
     if told != Told():
         done.told[safe_name(patient)] = told
 

@@ -43,7 +43,12 @@ def _fill(folder: Path, model: Model) -> None:
     network, run, configs = load_network(model), read_run(model), bundle_configs(model)
     modules = modules_for(named_code(configs))
     info = bundle_metadata(
-        configs["inference"], required_packages(modules), run.metrics, seen_by(model), run.datalist
+        configs["inference"],
+        required_packages(modules),
+        run.metrics,
+        seen_by(model),
+        run.datalist,
+        run.metadata,
     )
     package = package_name(info["version"])
     write_code(folder / package, modules, info["version"])

@@ -10,7 +10,7 @@ import jinja2
 
 from ..networks import count_parameters, create_network
 from ..transforms import keys
-from .bundle_metadata import RunRecord, is_of_lgg
+from .bundle_metadata import OTHER_DATA, RunRecord
 from .files import InputError
 
 README: Final = "bundle_readme.md.j2"
@@ -48,7 +48,7 @@ def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, 
         rows=_rows(run.metrics),
         counts={name: len(run.datalist.get(name, [])) for name in ("training", "validation", "test")},
         split=run.datalist.get("split", {}),
-        of_lgg=is_of_lgg(run.datalist),
+        of_lgg=info["data_source"] != OTHER_DATA,
         environment=run.environment,
         minutes=run.timing.get("minutes"),
     )

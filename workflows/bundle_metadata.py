@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ..transforms import keys
 from .bundle_code import installed_version
 from .graphs import PIXEL_MM, PROBABILITY, VOLUME
 from .models import Model, configs_folder
-from .seen import KEY, history_behind
+from .seen import KEY, NOT_ALL, history_behind
 from .slices import is_tcga
 
 SIDE = "32*n"
@@ -29,6 +29,7 @@ class RunRecord:
         environment: content of environment.json.
         timing: content of timing.json.
         recipe: content of configs/train.json.
+        metadata: content of configs/metadata.json.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class RunRecord:
     environment: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_run(model: Model) -> RunRecord:
@@ -45,28 +47,36 @@ def read_run(model: Model) -> RunRecord:
         return RunRecord()
     names = ("metrics", "datalist", "environment", "timing")
     recipe = _read(folder / "configs" / "train.json")
-    return RunRecord(**{name: _read(folder / f"{name}.json") for name in names}, recipe=recipe)
+    told = _read(folder / "configs" / "metadata.json")
+    return RunRecord(**{name: _read(folder / f"{name}.json") for name in names}, recipe=recipe, metadata=told)
 
 
 OTHER_DATA = "not recorded: data of the person who trained it"
 """What metadata say of data that are not those that the package was made for."""
 
 
+OF_DATA = ("data_source", "data_type")
+"""What metadata say of the data."""
+
+
 def is_of_lgg(datalist: Mapping[str, Any]) -> bool:
     """Tell whether all who have trained bear codes of TCGA, as the patients of the LGG data do.
 
     Example:
-        >>> is_of_lgg({"training": [{"patient": "TCGA_CS_4941_19960909"}]}), is_of_lgg({"training": []})
-        (True, True)
+        >>> is_of_lgg({"training": [{"patient": "TCGA_CS_4941_19960909"}]}), is_of_lgg({})
+        (True, False)
         >>> is_of_lgg({"training": [{"patient": "anna"}]})
         False
     """
-    return all(is_tcga(str(case[keys.PATIENT])) for case in datalist.get("training", ()))
+    names = [str(case[keys.PATIENT]) for case in datalist.get("training", ())]
+    return bool(names) and all(map(is_tcga, names))
 
 
-def seen_by(model: Model) -> list[dict[str, Any]]:
-    """Return marks of whom a model has seen, salted with the hash of its weights."""
-    return history_behind(model.weights).records(model.sha256)
+def seen_by(model: Model) -> dict[str, Any]:
+    """Return what metadata say of whom a model has seen: marks, salted with the hash of its weights."""
+    history = history_behind(model.weights)
+    records = history.records(model.sha256)
+    return {**({KEY: records} if records else {}), **({NOT_ALL: True} if history.unknown else {})}
 
 
 def package_metadata() -> dict[str, Any]:
@@ -78,8 +88,9 @@ def bundle_metadata(
     inference: Mapping[str, Any],
     packages: Mapping[str, str],
     metrics: Mapping[str, Any],
-    seen: Sequence[Mapping[str, Any]] = (),
+    seen: Mapping[str, Any] | None = None,
     datalist: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the metadata of a bundle: schema of July 2024, versions in use here, channels of the weights.
 
@@ -87,12 +98,15 @@ def bundle_metadata(
         inference: content of inference.json.
         packages: required packages with versions.
         metrics: content of the run's metrics.json; empty leaves the figures out.
-        seen: marks of whom the model has seen, see ``seen.History.records``.
+        seen: of ``seen_by``.
         datalist: content of the run's datalist.json; None leaves the data as those of the package.
+        before: metadata of the bundle that the model came as, which tells of its data where no datalist does.
     """
     metadata = package_metadata()
-    if datalist and not is_of_lgg(datalist):
-        metadata.update(data_source=OTHER_DATA, data_type=OTHER_DATA)
+    if datalist is not None:
+        told = {} if datalist or not before else before
+        known = metadata if is_of_lgg(datalist) else {name: told.get(name, OTHER_DATA) for name in OF_DATA}
+        metadata.update({name: known[name] for name in OF_DATA})
     metadata.update(
         description=metadata["description"].replace("ResNeXt50-UNet", inference["network_name"]),
         monai_version=installed_version("monai"),
@@ -102,7 +116,7 @@ def bundle_metadata(
         eval_metrics=_headline(metrics),
         network_data_format=_data_format(inference),
     )
-    return {**metadata, KEY: list(seen)} if seen else metadata
+    return {**metadata, **(seen or {})}
 
 
 def _data_format(inference: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Any, Final
 from monai.bundle import ConfigParser
 
 from . import files
-from .datalist import find_cases
 from .datalist_file import cases_of, changed_files, load_datalist, write_datalist
 from .ensemble import TEST, folder_of, folds_in, is_done
 from .environment import describe_environment
@@ -40,6 +39,7 @@ from .run import (
     train,
 )
 from .segment import Segmenter
+from .sources import labelled_cases
 from .split import SECTIONS
 from .summary import in_common
 
@@ -132,17 +132,16 @@ def deal_out(options: CrossOptions, progress: Progress | None = None) -> None:
     _require_fold(options.fold, plan["folds"])
     _require_data(options, plan)
     _require_the_same(options, plan)
-    _require_unchanged(options, progress)
 
 
-def _require_unchanged(options: CrossOptions, progress: Progress | None) -> None:
+def _require_unchanged(options: CrossOptions) -> None:
     """Refuse to go on with files that are others than those that have trained and been tested.
 
     Raises:
         InputError: a file has changed or is gone.
     """
     datalist = load_datalist(options.output / "datalist.json")
-    changed = changed_files(datalist, progress)
+    changed = changed_files(datalist)
     if changed:
         raise InputError(
             f"A cross-validation goes on with the files that it began with, but {len(changed)} of them, such "
@@ -151,7 +150,9 @@ def _require_unchanged(options: CrossOptions, progress: Progress | None) -> None
         )
     if options.data.is_dir():
         known = {str(case["patient"]) for _, case in cases_of(datalist)}
-        new = [str(case["patient"]) for case in find_cases(options.data) if str(case["patient"]) not in known]
+        new = [
+            str(case["patient"]) for case in labelled_cases(options.data) if str(case["patient"]) not in known
+        ]
         if new:
             logger.warning("%s new in %s: not in this cross-validation", ", ".join(new[:3]), options.data)
 
@@ -174,6 +175,7 @@ def cross_validate(options: CrossOptions, tell: Callable[[str], None]) -> CrossR
     if not left and options.fold is not None and (options.output / "metrics.json").is_file():
         tell(f"Fold {options.fold} is done, and all are put together in {options.output}.")
         return CrossResult([_row(options.output, fold) for fold in numbers], None, ())
+    _require_unchanged(options)
     if not left:
         tell("What was asked for is trained; its patients are evaluated again.")
     for place, fold in enumerate(left):

@@ -133,7 +133,15 @@ def require_same_patients(runs: Sequence[Evaluated], common: bool = False) -> li
         brought.append(replace(run, table=run.table.loc[shared], left_out=len(left)))
     for run in brought[1:]:
         _require_same_truth(brought[0], run)
-    return brought
+    return _with_persons(brought)
+
+
+def _with_persons(runs: Sequence[Evaluated]) -> list[Evaluated]:
+    """Let all runs know whose the studies are, if one of them does."""
+    told = next((run.table["person"] for run in runs if "person" in run.table.columns), None)
+    if told is None:
+        return list(runs)
+    return [replace(run, table=run.table.assign(person=told)) for run in runs]
 
 
 def _not_in_all(run: Evaluated, left: Sequence[str], shared: int, runs: Sequence[Evaluated]) -> str:

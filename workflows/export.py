@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from monai.bundle import ConfigParser
 from torch import nn
 
 from .bundle import write_bundle
@@ -14,7 +16,7 @@ from .bundle_metadata import bundle_metadata, read_run, seen_by, study_format
 from .bundle_names import named_code
 from .files import InputError
 from .graphs import WHOLE, weights_of_openvino
-from .models import Model, open_model, refuse_export
+from .models import Model, configs_folder, open_model, refuse_export
 from .onnx_file import of_study, write_onnx
 from .openvino_file import write_openvino
 from .torchscript import load_network, write_torchscript
@@ -89,16 +91,36 @@ def _export_file(model: Model, output: Path, form: str, whole_study: bool) -> No
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))
     run = read_run(model)
-    info = bundle_metadata(configs["inference"], packages, run.metrics, seen_by(model), run.datalist)
+    seen = seen_by(model)
+    info = bundle_metadata(configs["inference"], packages, run.metrics, seen, run.datalist, run.metadata)
     inference = configs["inference"]
     network, called = load_network(model), inference["network_name"]
     if not whole_study:
         write(output, network, called, info, inference)
         return
+    _require_own_preparation(inference)
     shown = {name: inference.get(name, default) for name, default in SHOWN.items()}
     module = WholeStudy(network, inference["size"], **shown).eval()
     info = {**info, "network_data_format": study_format()}
     WITH_ALL[form](output, module, called, info, {**inference, WHOLE: True}, of_study())
+
+
+def _require_own_preparation(inference: Mapping[str, Any]) -> None:
+    """Refuse a graph of a whole study for a model that prepares one in its own way.
+
+    Raises:
+        InputError: its transforms are others than those that ``whole_study`` repeats.
+    """
+    package = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
+    own, ours = (
+        [one.get("_target_") for one in config["preprocessing"]["transforms"]]
+        for config in (inference, package)
+    )
+    if own != ours:
+        raise InputError(
+            "A graph of a whole study repeats the preparation of the package, but this model has "
+            f"{', '.join(map(str, own))}; leave --whole-study out, or take --to bundle."
+        )
 
 
 SHOWN: Final[dict[str, Any]] = {"neighbours": 0, "mirror": False, "temperature": 1.0}

@@ -289,7 +289,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
             tests[0].parent, tests[0], and_more(len(tests)),
         )  # fmt: skip
     if not found:
-        return [_with_doubt(case) for case in find_cases(folder, without, apart=apart)]
+        return [_with_doubt(case) for case in find_cases(folder, without, apart=apart, told=False)]
     return [*found, *_beside(found, folder, without, apart)] if others else found
 
 
@@ -332,7 +332,7 @@ def _beside(found: Sequence[Record], folder: Path, without: Path | None, apart: 
     Discs of patients hold icons of their viewers, and archives a preview of each study.
     """
     try:
-        return _scans_beside(found, find_cases(folder, without, apart=apart))
+        return _scans_beside(found, find_cases(folder, without, apart=apart, told=False))
     except NothingFoundError:
         return []
 

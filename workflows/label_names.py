@@ -57,7 +57,7 @@ _OF_THE_BRAIN = re.compile(
 """How what stands before the mark of a mask ends where it is that of the brain, and not of a lesion."""
 
 _OF_TISSUE = re.compile(
-    r"_(?:label|desc)-(?:s?c?gm|wm|csf|brain\w*|aseg\w*|aparc\w*|tissue\w*|skull|head|bg)(?:_|$)"
+    r"_(?:label|desc)-(?:s?c?gm|wm|csf|brain(?:mask|stem)?|aseg\w*|aparc\w*|tissue\w*|skull|head|bg)(?:_|$)"
     r"|_probseg$|_label-[a-z0-9]+_probseg$",
     re.IGNORECASE,
 )
@@ -138,10 +138,11 @@ def is_of_the_brain(stem: str) -> bool:
     """
     if not is_label(stem):
         return False
-    if stem.lower().startswith("sub-") and _OF_TISSUE.search(stem) and not is_of_a_lesion(stem):
-        return True
+    if stem.lower().startswith("sub-") and _OF_TISSUE.search(stem):
+        return stem.lower().endswith("_probseg") or not is_of_a_lesion(stem)  # chances are no outline
     found = _OF_THE_BRAIN.search(scan_name(stem))
-    return found is not None and not _OF_A_LESION.search(stem, found.start())
+    of_bids = stem.lower().startswith("sub-")
+    return found is not None and not _OF_A_LESION.search(stem, 0 if of_bids else found.start())
 
 
 def is_of_a_lesion(stem: str) -> bool:

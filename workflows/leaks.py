@@ -20,8 +20,8 @@ IN_VALIDATION: Final = (
     "figures are a little too good."
 )
 BEGAN_WITH: Final = (
-    "The run begins from weights of {name}, which {count} of the {total} patients who validate or test here "
-    "have trained ({names}): their figures are too good."
+    "The run begins from weights that {count} of the {total} patients who validate or test here have "
+    "trained: their figures are too good."
 )
 
 NOT_KNOWN: Final = (
@@ -29,8 +29,8 @@ NOT_KNOWN: Final = (
     "datalist of its run with --split-file."
 )
 CHANGED: Final = (
-    "{count} of {total} files, such as {first}, have other content than when {name} was written; the figures "
-    "are those of the files as they are now."
+    "{count} of {total} files have other content than when the datalist was written; the figures are those "
+    "of the files as they are now."
 )
 ALL_EQUAL: Final = (
     "All masks are equal to the truth, voxel by voxel; if they are copies of it, a Dice of 1 says nothing."
@@ -117,8 +117,8 @@ def note_on_changes(datalist: Mapping[str, Any], hashes: Mapping[str, str], name
     changed = sorted(path for path, digest in hashes.items() if before.get(path, digest) != digest)
     if not changed:
         return None
-    note = CHANGED.format(count=len(changed), total=len(hashes), first=changed[0], name=name)
-    logger.warning("%s", note)
+    note = CHANGED.format(count=len(changed), total=len(hashes))
+    logger.warning("%s The first is %s, the datalist %s.", note, changed[0], name)
     return note
 
 
@@ -136,7 +136,9 @@ def note_on_masks(figures: Sequence[CaseFigures]) -> str | None:
 
 
 def warning_of_beginning(datalist: Mapping[str, Any], history: History) -> str | None:
-    """Say which patients that a run keeps apart have trained the weights that it begins from.
+    """Say how many patients that a run keeps apart have trained the weights that it begins from.
+
+    The log names them; the sentence does not, for it travels with the run.
 
     Args:
         datalist: of the run.
@@ -150,7 +152,9 @@ def warning_of_beginning(datalist: Mapping[str, Any], history: History) -> str |
     total, trained = _who_trained(apart, history, images)
     if not trained:
         return None
-    return BEGAN_WITH.format(name=history.name, total=total, count=len(trained), names=_some(trained))
+    warning = BEGAN_WITH.format(total=total, count=len(trained))
+    logger.warning("%s They are %s; the weights are those of %s.", warning, _some(trained), history.name)
+    return warning
 
 
 def _who_trained(cases: Cases, history: History, images: Images | None) -> tuple[int, list[str]]:

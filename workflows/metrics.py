@@ -18,7 +18,7 @@ from .calibration import CalibrationCounts, count_calibration
 from .files import InputError
 from .lesions import LesionCounts, count_lesions
 from .mask_checks import Mask, checked_mask, checked_probability, checked_slice_numbers, checked_spacing
-from .slices import person_of
+from .studies import whose
 from .surface_distance import hd95_mm, hd95_px
 
 
@@ -91,7 +91,7 @@ class CaseFigures:
     @property
     def whose(self) -> str:
         """The person whose study it is."""
-        return self.person or person_of(self.patient)
+        return whose({"person": self.person, "patient": self.patient})
 
     @property
     def voxels(self) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +66,7 @@ class Participants:
             >>> table.of("sub-07_ses-1").institution, table.of("sub-08").institution
             ('Lund', None)
         """
-        return self.rows.get(patient) or self.rows.get(person_of(patient)) or Told()
+        return next((self.rows[name] for name in _names_of(patient) if name in self.rows), Told())
 
     def of_all(self, patients: Sequence[str]) -> list[Told]:
         """Return what is told of each study; the log says what was taken, and what fits nothing.
@@ -73,7 +74,7 @@ class Participants:
         Raises:
             InputError: the table names none of the studies.
         """
-        known = {name for patient in patients for name in (patient, person_of(patient))}
+        known = {name for patient in patients for name in _names_of(patient)}
         if known.isdisjoint(self.rows):
             raise InputError(
                 f"{self.path} has a row for each study, but none of its names fits one: it has "
@@ -100,7 +101,7 @@ def read_participants(path: Path) -> Participants:
     (or ``site``, ``center``), where it comes from. ``n/a`` and empty fields tell nothing.
 
     Raises:
-        InputError: the table cannot be read, lacks these columns, or tells two things of one study.
+        InputError: the table cannot be read, lacks these columns, or names two persons for one study.
     """
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     rows = read_rows(path, (), separator)
@@ -118,13 +119,18 @@ def read_participants(path: Path) -> Participants:
     for line, row in rows:
         name = row[study]
         if not name:
-            raise InputError(f"Every row of {path} names a study, but line {line} has none; fill it in.")
+            logger.warning("Line %d of %s names no study; it is not read", line, path)
+            continue
         one = Told(*(_value(row.get(column or "", "")) for column in (person, site)))
-        if told.setdefault(name, one) != one:
+        before = told.setdefault(name, one)
+        if before.person != one.person:
             raise InputError(
-                f"{path} tells of each study once, but of {name} it says {_words(told[name])} and, in line "
+                f"{path} tells of each study once, but of {name} it says {_words(before)} and, in line "
                 f"{line}, {_words(one)}; keep one row."
             )
+        if before.institution != one.institution:  # such as a row for each session of a person
+            logger.warning("%s names two institutions for %s; neither is taken", path, name)
+            told[name] = Told(before.person)
     return Participants(path, told, [column for column in (person, site) if column])
 
 
@@ -134,17 +140,32 @@ def participants_in(root: Path) -> Participants | None:
     BIDS has a ``participants.tsv`` anyway, mostly of age and sex alone.
 
     Raises:
-        InputError: there is one with the columns of ``read_participants``, and it cannot be used.
+        InputError: there is one that names persons, and it cannot be used; others are only warned of.
     """
     path = next((root / name for name in NAMES if (root / name).is_file()), None)
     if path is None:
         return None
+    columns = _columns_of(path)
+    if not columns & {*PERSON, *INSTITUTION}:
+        return None
     try:
-        head = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-    except (OSError, UnicodeDecodeError):
-        return read_participants(path)  # which says what is wrong
-    columns = {name.strip().strip('"').lower() for name in head.split("\t" if path.suffix == ".tsv" else ",")}
-    return read_participants(path) if columns & {*PERSON, *INSTITUTION} else None
+        return read_participants(path)
+    except InputError as error:
+        if columns & set(PERSON):  # else persons would stand on two sides
+            raise
+        logger.warning("Not read: %s", error)
+        return None
+
+
+def _columns_of(path: Path) -> set[str]:
+    """Return the words of the first line of a table, whatever it is encoded in."""
+    try:
+        with path.open(encoding="latin-1") as stream:
+            head = stream.readline(100_000)
+    except OSError:
+        return set()
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    return {re.sub(r"[^a-z_]", "", name.lower()) for name in head.split(separator)}
 
 
 def write_participants(told: Mapping[str, Told], root: Path) -> Path:
@@ -174,15 +195,21 @@ def with_participants(studies: Sequence[Study], root: Path) -> list[Study]:
     """Return the studies found in a folder with what its table of participants says of them.
 
     Raises:
-        InputError: see ``participants_in``; or the table names none of the studies.
+        InputError: see ``participants_in``; or a table of persons names none of the studies.
     """
     table = participants_in(root)
-    if table is None:
+    if table is None or not studies:
         return list(studies)
-    told = zip(studies, table.of_all([study.patient for study in studies]), strict=True)
+    try:
+        told = table.of_all([study.patient for study in studies])
+    except InputError as error:
+        if "person" in table.columns:
+            raise
+        logger.warning("Not read: %s", error)
+        return list(studies)
     return [
-        replace(study, person=said.person or study.person, site=said.institution or study.site)
-        for study, said in told
+        replace(study, person=study.person or said.person, site=study.site or said.institution)
+        for study, said in zip(studies, told, strict=True)
     ]
 
 
@@ -204,6 +231,12 @@ def with_told(case: Record, told: Told) -> Record:
         {'patient': 'anna-2', 'institution': 'unknown', 'person': 'anna'}
     """
     return {**case, **{key: value for key, value in told._asdict().items() if value is not None}}
+
+
+def _names_of(patient: str) -> list[str]:
+    """Return the names under which a table may tell of a study, the nearest first."""
+    person = person_of(patient)
+    return [patient, person, person.removeprefix("sub-")]
 
 
 def _value(written: str) -> str | None:

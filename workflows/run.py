@@ -35,7 +35,7 @@ from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, configs_folder
 from .occupied import only_worker_in
 from .overrides import all_ids, apply_settings, refuse_hash
-from .seen import BEFORE, history_behind, images_of
+from .seen import BEFORE, NOT_ALL, history_behind, images_of
 from .segment import Segmenter
 from .tuning import tune_run
 
@@ -211,7 +211,7 @@ def _refuse_other_data(data: Path, kept: Path) -> None:
         raise InputError(
             f"There is nothing at {data}; check the path, or name the datalist of the run: {kept}."
         )
-    if not (_lies_in(given, own) if given.is_dir() else _shares_files(given, own)):
+    if not (_lies_in(data, own) if given.is_dir() else _shares_files(given, own)):
         raise InputError(
             f"A run goes on with the data that it began with, but {kept.parent} has those of {own['root']}, "
             f"and {data} was named; name its own, or begin a new run in another folder."
@@ -220,14 +220,22 @@ def _refuse_other_data(data: Path, kept: Path) -> None:
 
 def _lies_in(folder: Path, own: Mapping[str, Any]) -> bool:
     """Tell whether a folder holds images of a datalist, or takes the place of a folder that is gone."""
-    images = [Path(file) for _, case in cases_of(dict(own)) for file in files_of(case)]
-    return not Path(own["root"]).is_dir() or any(path.resolve().is_relative_to(folder) for path in images)
+    root = Path(own["root"])
+    places = {folder.absolute(), folder.resolve()}
+    if not root.is_dir() or places & {root, root.resolve(), *root.parents, *root.resolve().parents}:
+        return True
+    found = (Path(file) for _, case in cases_of(dict(own)) for file in files_of(case))
+    return any(
+        one.is_relative_to(place) for file in found for one in (file, file.resolve()) for place in places
+    )
 
 
 def _shares_files(listing: Path, own: Mapping[str, Any]) -> bool:
     """Tell whether a list or table names files of a datalist: in their places, or with their bytes."""
     if listing.suffix.lower() == ".json":
-        return not _all_images(own).isdisjoint(_all_images(load_datalist(listing)))
+        other, known = load_datalist(listing), _all_images(own)
+        images = [images_of(case, other) for _, case in cases_of(other)]
+        return any(2 * len(one & known) > len(one) for one in images)  # a blank slice is in many
     named = {file for case in find_cases(listing) for file in files_of(case)}
     kept = {file for _, case in cases_of(dict(own)) for file in files_of(case)}
     return any(Path(file).resolve() in {Path(one).resolve() for one in kept} for file in named)
@@ -471,7 +479,7 @@ def prepare_folder(
     named = (path if resumed else options.data).suffix == ".json"
     if named and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
-    if not resumed:
+    if not resumed or not (_has_checkpoint(options.output) or BEFORE in datalist):
         datalist = _with_beginning(datalist, parser.get("pretrained"))
         write_datalist(datalist, path)
     write_configs(options.output, parser)
@@ -494,10 +502,12 @@ def _with_beginning(datalist: dict[str, Any], pretrained: Any) -> dict[str, Any]
     if not history.seen:
         return datalist
     datalist = {**datalist, BEFORE: history.records(sha256_of(pretrained))}
+    if history.unknown:
+        logger.warning("The run begins from weights of others: %s", history.unknown)
+        datalist[NOT_ALL] = True
     warning = warning_of_beginning(datalist, history)
     if warning is None:
         return datalist
-    logger.warning("%s", warning)
     words = " ".join(filter(None, (datalist["split"].get("warning"), warning)))
     return {**datalist, "split": {**datalist["split"], "warning": words}}
 
@@ -544,7 +554,10 @@ def write_metadata(folder: Path, metrics: Mapping[str, Any]) -> None:
     path = folder / "configs" / "inference.json"
     inference = json.loads(path.read_text(encoding="utf-8"))
     packages = package_metadata()["required_packages_version"]
-    files.write_json(folder / "configs" / "metadata.json", bundle_metadata(inference, packages, metrics))
+    listed = folder / "datalist.json"
+    datalist = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else None
+    metadata = bundle_metadata(inference, packages, metrics, datalist=datalist)
+    files.write_json(folder / "configs" / "metadata.json", metadata)
 
 
 def run_workflow(folder: Path, resume: bool = False) -> None:
@@ -585,7 +598,14 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     protocol["temperature"] = segmenter.temperature
     fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
     root, kept = str(datalist["root"]), datalist["validation"]
-    changed = note_on_changes(datalist, hash_files(list(kept), root), folder / "datalist.json")
+    try:
+        hashes = hash_files(list(kept), root)
+    except OSError as error:
+        raise InputError(
+            f"The figures of a run are made from its validation patients, but {error.filename} is not there "
+            f"({error.strerror}); bring the data back, or put the datalist into the folder where they are."
+        ) from error
+    changed = note_on_changes(datalist, hashes, folder / "datalist.json")
     protocol["note"] = " ".join(filter(None, (_note(fitted, _chosen_by(folder, config)), changed)))
     evaluation = evaluate_cases(datalist["validation"], segmenter, protocol, resize=resize)
     _warn_of_nothing(evaluation.metrics)

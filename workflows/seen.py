@@ -16,7 +16,7 @@ from ..transforms import keys
 from .datalist_file import Datalist, cases_of, load_datalist, relative_to
 from .files import sha256_of
 from .graphs import text_inside
-from .models import default_folder
+from .models import CROSS_VALIDATION, default_folder
 from .slices import person_of
 from .split import SECTIONS
 from .studies import whose
@@ -30,6 +30,9 @@ KEY: Final = "seen"
 OF_WEIGHTS: Final = "seen_weights"
 """Under which the metadata of a bundle have the SHA-256 of the weights that these patients have trained."""
 
+NOT_ALL: Final = "seen_not_all"
+"""Under which the metadata of a bundle or an export, and a datalist, say that others have trained it too."""
+
 BEFORE: Final = "seen_before"
 """Under which a datalist keeps those of the weights that its run began from."""
 
@@ -40,6 +43,7 @@ FURTHER: Final = (
     "{name} has been trained further since it was exported, and nobody knows on whom; name the datalist of "
     "that training with --split-file."
 )
+OTHERS: Final = "{name} has been trained by others too, and nobody here knows who they are."
 ELSEWHERE: Final = (
     "{name} is a site of a federation, and nobody here knows who has trained its weights at the other sites."
 )
@@ -213,7 +217,8 @@ def history_of(datalist: Mapping[str, Any] | None, name: str = "") -> History:
     """
     if datalist is None:
         return History(name)
-    return History(name, (SeenByName(datalist), *_read_records(datalist.get(BEFORE))))
+    seen: tuple[Seen, ...] = (SeenByName(datalist), *_read_records(datalist.get(BEFORE)))
+    return History(name, seen, OTHERS.format(name=name) if datalist.get(NOT_ALL) else "")
 
 
 def history_behind(model: str | Path | None) -> History:
@@ -224,19 +229,37 @@ def history_behind(model: str | Path | None) -> History:
     """
     path = default_folder() if model is None else Path(model)
     form = form_of(path) if path.is_file() else None
-    inside = () if form is None else _read_records(_read(text_inside(path, form, "metadata.json")).get(KEY))
+    told = {} if form is None else _read(text_inside(path, form, "metadata.json"))
+    inside = _read_records(told.get(KEY))
     folder = _run_of(path)
     if inside or folder is None:
-        return History(str(path), inside)
+        return History(str(path), inside, OTHERS.format(name=path) if told.get(NOT_ALL) else "")
     if (found := folder / "datalist.json").is_file():
-        elsewhere = ELSEWHERE.format(name=folder) if _is_site(folder) else ""
-        return replace(history_of(load_datalist(found), str(found)), unknown=elsewhere)
+        history = history_of(_with_folds(load_datalist(found), folder), str(found))
+        return replace(history, unknown=ELSEWHERE.format(name=folder)) if _is_site(folder) else history
     if not (folder / "configs" / "metadata.json").is_file():
         return History(str(path))
     metadata = _read((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     weights, of = folder / "models" / "model.pt", metadata.get(OF_WEIGHTS)
     further = of is not None and weights.is_file() and sha256_of(weights) != of
-    return History(str(path), _read_records(metadata.get(KEY)), FURTHER.format(name=path) if further else "")
+    others = OTHERS.format(name=path) if metadata.get(NOT_ALL) else ""
+    unknown = FURTHER.format(name=path) if further else others
+    return History(str(path), _read_records(metadata.get(KEY)), unknown)
+
+
+def _with_folds(datalist: Datalist, folder: Path) -> Datalist:
+    """Return the datalist of a cross-validation with whom the weights have seen that its folds began from."""
+    if not (folder / CROSS_VALIDATION).is_file():
+        return datalist
+    lists = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("fold-*/datalist.json"))
+    ]
+    before: list[Any] = []
+    for record in (one for listed in lists for one in listed.get(BEFORE, ())):
+        if record not in before:
+            before.append(record)
+    unknown = {NOT_ALL: True} if any(listed.get(NOT_ALL) for listed in lists) else {}
+    return {**datalist, BEFORE: before, **unknown}
 
 
 def _is_site(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..networks import load_weights
 from ..transforms import keys
-from ..transforms.intensity import channels_of
+from ..transforms.intensity import channels_of, require_usable
 from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from ..transforms.square import pixel_mm_of
@@ -194,9 +194,14 @@ class Segmenter:
     def _by_graph(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:
         """Return what a graph says that prepares a study itself: it is turned, its sequences filled in."""
         image = _checked(self.preprocessing, loaded_case, start=1, end=3)[keys.IMAGE]
+        _checked(require_usable, image)
         pixel_mm = torch.tensor(pixel_mm_of(image) or (0.0, 0.0), dtype=torch.float32)
         answer = self.network(plain(image).movedim(-1, 0).float().contiguous(), pixel_mm)
         values: npt.NDArray[np.float32] = answer[:, 0].movedim(0, -1).float().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{self.model.weights.name} answered with numbers that are no probabilities; export it again."
+            )
         return values
 
     def _kept(self, slices: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:

@@ -72,7 +72,11 @@ _NO_AGENT = frozenset(
 _ENTITY = re.compile(r"_(?P<name>[a-z]+)-(?P<value>[A-Za-z0-9]+)")
 """A part of a name of BIDS, with what it says."""
 
-_AGENT = re.compile(r"post(?!op)|gd|gad|t1c|^ce$|(?<!pre)(?<!non)(?<!no)contrast|km$", re.IGNORECASE)
+_AGENT = re.compile(
+    r"(?:t1w?|mp2?rage|f?spgr|bravo|vibe|tfe|tse|se|3d|ax|sag|cor|tra|iso|with|post)*"
+    r"(?:post|gd|gad|gadolinium|contrast|km|ce|t1c)\d*",
+    re.IGNORECASE,
+)
 """What ``acq-``, ``rec-`` or ``desc-`` say of a T1 with contrast agent."""
 
 _NO_PICTURE = frozenset(("phase", "imag", "real"))
@@ -118,7 +122,7 @@ def _by_entities(case: str, sequence: str) -> tuple[str, str]:
     agent = said.get("ce", "none").lower()
     if agent not in _NO_AGENT:
         return case.replace(f"_ce-{said['ce']}", ""), POST
-    after = any(_AGENT.search(said[name]) for name in ("acq", "rec", "desc") if name in said)
+    after = any(_AGENT.fullmatch(said[name]) for name in ("acq", "rec", "desc") if name in said)
     return case, POST if after else PRE
 
 

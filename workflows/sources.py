@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PathLike = str | os.PathLike[str]
 
 
-def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
+def find_studies(root: PathLike, without: Path | None = None, *, told: bool = True) -> list[Study]:
     """Find every study of a data set as it lies on the disk, faults and doubled folders included.
 
     Where a table of participants lies in the folder, it tells persons and institutions, see ``participants``.
@@ -29,13 +29,15 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
         root: a folder of patients' folders at any depth, one patient's folder, a folder of volumes, or
             a CSV file of paths.
         without: a folder below it that is left out.
+        told: look for a table of participants.
 
     Raises:
         InputError: there is nothing at ``root``, it is empty, or holds nothing that looks like a study.
     """
     path = Path(root).absolute()
     if path.is_file() and path.suffix.lower() == ".csv":
-        return read_path_table(path)
+        listed = read_path_table(path)
+        return with_participants(listed, path.parent) if told else listed
     if not path.is_dir():
         raise _no_folder(path)
     decathlon = (path / "imagesTr").is_dir()
@@ -43,7 +45,8 @@ def find_studies(root: PathLike, without: Path | None = None) -> list[Study]:
     studies = slices + find_volume_studies(path, without)
     if not studies or (not any(study.has_images for study in studies) and holds_dicom(path)):
         raise nothing_found(path)
-    return with_participants([_with_name_of_place(study, path) for study in studies], path)
+    named = [_with_name_of_place(study, path) for study in studies]
+    return with_participants(named, path) if told else named
 
 
 def _with_name_of_place(study: Study, root: Path) -> Study:
@@ -51,7 +54,9 @@ def _with_name_of_place(study: Study, root: Path) -> Study:
     return study if name == study.patient else replace(study, patient=name)
 
 
-def find_cases(root: PathLike, without: Path | None = None, *, apart: bool = False) -> list[Record]:
+def find_cases(
+    root: PathLike, without: Path | None = None, *, apart: bool = False, told: bool = True
+) -> list[Record]:
     """Find every case of a data set, each patient once, sorted by name.
 
     A case has a ``label`` only when every one of its images has a mask. Faults inside a study are not looked
@@ -61,11 +66,12 @@ def find_cases(root: PathLike, without: Path | None = None, *, apart: bool = Fal
         root: see ``find_studies``.
         without: the same.
         apart: return two different studies of one name, one after the other.
+        told: look for a table of participants.
 
     Raises:
         InputError: see ``find_studies``; or two different studies carry one name.
     """
-    records = (study.record() for study in distinct_studies(root, without, apart=apart))
+    records = (study.record() for study in distinct_studies(root, without, apart=apart, told=told))
     return sorted(records, key=lambda case: str(case["patient"]))
 
 
@@ -95,7 +101,9 @@ def labelled_cases(root: PathLike) -> list[Record]:
     return sorted(labelled, key=lambda case: str(case["patient"]))
 
 
-def distinct_studies(root: PathLike, without: Path | None = None, *, apart: bool = False) -> list[Study]:
+def distinct_studies(
+    root: PathLike, without: Path | None = None, *, apart: bool = False, told: bool = True
+) -> list[Study]:
     """Find the studies that have images, each patient once; the log mentions doubled folders.
 
     With ``apart`` two different studies of one name are both there.
@@ -103,7 +111,7 @@ def distinct_studies(root: PathLike, without: Path | None = None, *, apart: bool
     Raises:
         InputError: see ``find_studies``; or two different studies carry one name.
     """
-    doubles = set_doubles_aside(find_studies(root, without))
+    doubles = set_doubles_aside(find_studies(root, without, told=told))
     if apart:
         doubles.kept.extend(study for _, study in doubles.conflicts)
     else:

@@ -73,7 +73,7 @@ class Study:
     @property
     def whose(self) -> str:
         """The person whose study it is."""
-        return self.person or person_of(self.patient)
+        return whose({"person": self.person, "patient": self.patient})
 
     @property
     def institution(self) -> str:
@@ -127,7 +127,8 @@ def whose(case: Mapping[str, Any]) -> str:
         >>> whose({"patient": "anna-2", "person": "anna"}), whose({"patient": "P7_day2"})
         ('anna', 'P7')
     """
-    return str(case.get("person") or person_of(str(case["patient"])))
+    told = str(case.get("person") or "")
+    return (person_of(told) if is_tcga(told) else told) or person_of(str(case["patient"]))
 
 
 def is_stack(case: Mapping[str, Any]) -> bool:

@@ -27,7 +27,8 @@ _AROUND = r"(?:pre|post)(?:[-_ ]?\d{1,2})?"
 
 _IS_VISIT = re.compile(rf"{_NAMED}|{_AROUND}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
-    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|{_AROUND})"
+    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|pre|post)"
+    r"|(?P<counted>.*\d.*?)[-_. ]+(?:pre|post)[-_ ]?\d{1,2}"
     r"|(?P<numbered>.*\d.*?)[-_. ]+v\d{3}",
     re.IGNORECASE,
 )
@@ -81,7 +82,11 @@ def without_visit(name: str) -> str:
     whole = name
     while not is_visit(name):
         found = _WITH_VISIT.fullmatch(name)
-        person = found["person"] or found["numbered"] if found else _before_date(name, is_cut=name != whole)
+        person = (
+            found["person"] or found["counted"] or found["numbered"]
+            if found
+            else _before_date(name, is_cut=name != whole)
+        )
         if person is None:
             break
         name = person

@@ -12,6 +12,7 @@ import torch
 
 from gliomaseg.networks import create_network
 from gliomaseg.serving import retraining
+from gliomaseg.serving.fixed_split import write_sides
 from gliomaseg.serving.labelled import cases_of
 from gliomaseg.serving.retraining import Wishes, datalist_of, options_of, place_patients, retrain, told_in
 from gliomaseg.serving.studies import prepare_studies
@@ -88,6 +89,30 @@ def test_studies_of_a_person_who_trained_never_validate_where_a_table_tells(work
     assert new.rpartition("_")[0] not in sides["validation"]
     datalist = datalist_of(cases, sides, workspace)
     assert {seen, new} <= {case["patient"] for case in datalist["training"]}
+
+
+def test_persons_of_the_first_model_are_known_by_the_names_of_their_studies(workspace: Workspace) -> None:
+    path = workspace.root / "model/datalist.json"
+    content = json.loads(path.read_text())
+    for number, case in enumerate(content["training"]):
+        case["person"] = f"Bo{number}"
+    path.write_text(json.dumps(content))
+    seen = {case["patient"].rpartition("_")[0] for case in content["training"]}
+    sides = place_patients(workspace, cases_of(pairs(workspace)), 0.9)
+    assert not seen & set(sides["validation"])
+
+
+def test_who_has_trained_under_another_name_does_not_validate_under_a_new_one(workspace: Workspace) -> None:
+    (workspace.root / "model/datalist.json").unlink()
+    cases = cases_of(pairs(workspace))
+    first, second, *_ = sorted({case["patient"] for case in cases})
+    before = {"training": [first.rpartition("_")[0]], "validation": [second.rpartition("_")[0]]}
+    write_sides(workspace.split, before)
+    write_participants({first: Told("Bo"), second: Told("Eve")}, workspace.root)
+    sides = place_patients(workspace, told_in(workspace, cases), 0.9)
+    assert "Bo" in sides["training"]
+    assert "Eve" in sides["validation"]
+    assert not set(sides["training"]) & set(sides["validation"])
 
 
 def test_a_worse_model_is_kept_and_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

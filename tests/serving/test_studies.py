@@ -56,6 +56,15 @@ def test_a_project_keeps_what_a_table_tells_of_persons(
     assert told == {first: Told("Bo", "Lund"), second: Told("Bo", None)}
 
 
+def test_a_project_of_patient_folders_keeps_what_a_table_tells(head, smoke_run: Path, tmp_path: Path) -> None:
+    for name in ("K1A", "K1B", "zed"):
+        write_nifti(tmp_path / "data" / name / "flair.nii.gz", head.scan[..., 1], head.affine)
+    (tmp_path / "data" / "participants.csv").write_text("patient,person\nK1A,K1\nK1B,K1\n")
+    prepare_project(LabelOptions(tmp_path / "data", tmp_path / "project", model=smoke_run))
+    told = read_participants(tmp_path / "project/participants.csv").rows
+    assert told == {"K1A": Told("K1"), "K1B": Told("K1")}
+
+
 def test_the_size_of_a_voxel_that_slices_do_not_tell_stays_unknown(
     phantom_data: Path, tmp_path: Path
 ) -> None:

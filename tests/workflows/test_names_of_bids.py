@@ -12,6 +12,7 @@ from gliomaseg.transforms import keys
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, find_cases
 from gliomaseg.workflows.inputs import REFUSED, find_studies_to_predict
+from gliomaseg.workflows.label_names import is_of_the_brain
 from gliomaseg.workflows.sequences import FLAIR, OTHER, POST, PRE, sequence_of_name
 from gliomaseg.workflows.slices import person_of
 from gliomaseg.workflows.split import SECTIONS
@@ -58,6 +59,14 @@ def told(root: Path) -> dict[str, tuple[list[str], str | None]]:
         ("sub-01_acq-precontrast_T1w", PRE),
         ("sub-01_acq-noncontrast_T1w", PRE),
         ("sub-01_acq-postop_T1w", PRE),
+        ("sub-01_acq-pregd_T1w", PRE),
+        ("sub-01_acq-nongad_T1w", PRE),
+        ("sub-01_acq-withoutcontrast_T1w", PRE),
+        ("sub-01_acq-lowcontrast_T1w", PRE),
+        ("sub-01_acq-highgdres_T1w", PRE),
+        ("sub-01_desc-postproc_T1w", PRE),
+        ("sub-01_acq-postRT_T1w", PRE),
+        ("sub-01_acq-withGd_T1w", POST),
         ("sub-01_acq-mprage_T1w", PRE),
         ("sub-01_part-phase_T1w", OTHER),
         ("sub-01_part-phase_FLAIR", OTHER),
@@ -114,6 +123,25 @@ def test_a_person_before_and_after_stays_on_one_side(names: tuple[str, ...], tmp
 @pytest.mark.parametrize("name", ["P1_post1", "P1_post-2", "P1_pre", "P1_pre3"])
 def test_before_and_after_may_be_counted(name: str) -> None:
     assert person_of(name) == "P1"
+
+
+@pytest.mark.parametrize("name", ["gbm_post_01", "cohort_pre_01", "HGG post 12"])
+def test_a_word_for_a_disease_is_no_person(name: str) -> None:
+    assert person_of(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "tissue"),
+    [
+        ("sub-1_label-brainmets_mask", False),
+        ("sub-1_desc-brainglioma_mask", False),
+        ("sub-1_label-tumor_desc-brain_mask", False),
+        ("sub-1_desc-brain_mask", True),
+        ("sub-1_label-lesion_probseg", True),
+    ],
+)
+def test_what_is_in_the_brain_is_not_all_of_it(name: str, tissue: bool) -> None:
+    assert is_of_the_brain(name) is tissue
 
 
 def test_a_file_that_is_called_after_the_sequence_alone_is_no_visit(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from gliomaseg.workflows.compare import compare_runs
 from gliomaseg.workflows.datalist import build_datalist, find_cases, load_datalist, write_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.inputs import find_studies_to_predict
 from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice
 from gliomaseg.workflows.participants import Told, participants_in, read_participants, write_participants
 from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.seen import history_of
 from gliomaseg.workflows.split import SECTIONS
+from gliomaseg.workflows.studies import whose
 
 NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
 
@@ -78,7 +80,6 @@ def test_a_row_for_a_study_counts_before_that_of_its_person(tmp_path: Path) -> N
     [
         ("patient,age\na,3\n", r"a column person or institution, but .*p\.csv has patient, age; add them"),
         ("who,person\na,b\n", r"has a column patient or participant_id that names the study"),
-        ("patient,person\n,b\n", r"Every row of .*p\.csv names a study, but line 2 has none; fill it in"),
         ("patient,person\na,b\na,c\n", r"of a it says person b and, in line 3, person c; keep one row"),
         ("patient,person\n", r"lists nothing"),
         ("patient;person\na;b\n", r"has semicolons; save it as"),
@@ -159,10 +160,50 @@ def test_a_table_that_fits_no_study_is_refused(hospital: Path) -> None:
         find_cases(hospital)
 
 
-def test_a_table_that_is_no_text_is_refused(hospital: Path) -> None:
-    (hospital / "participants.csv").write_bytes(b"\xff\xfe\x00p")
+def test_a_table_of_persons_that_is_no_text_is_refused(hospital: Path) -> None:
+    (hospital / "participants.csv").write_bytes("patient,person\nK1_A,K1\n".encode("utf-16"))
     with pytest.raises(InputError, match=r"readable CSV file at .*participants\.csv"):
         find_cases(hospital)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"participant_id\tsite\nx1\tLund\n", "none of its names fits one"),
+        ("participant_id\tsite\nK1_A\tMalm\u00f6\n".encode("latin-1"), "Save it as UTF-8 text"),
+        (b"participant_id\tsite\n\tLund\nK1_A\tLund\n", "names no study; it is not read"),
+        (b"participant_id\tsite\nK1_A\tLund\nK1_A\tOslo\n", "names two institutions for K1_A; neither is ta"),
+    ],
+)
+def test_an_odd_table_of_institutions_stops_nobody(
+    content: bytes, words: str, hospital: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (hospital / "participants.tsv").write_bytes(content)
+    assert len(find_cases(hospital)) == 6
+    assert words in caplog.text
+
+
+def test_a_table_stops_nobody_from_outlining(hospital: Path) -> None:
+    write(hospital / "participants.csv", "patient,person\nx1,x\n")
+    assert len(find_studies_to_predict([hospital])) == 6
+
+
+def test_names_of_bids_may_leave_the_prefix_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "participants.tsv", "participant_id\tsite\n01\tLund\n")
+    assert read_participants(path).of("sub-01_ses-2").institution == "Lund"
+
+
+def test_a_table_beside_a_csv_of_paths_tells_what_that_does_not(hospital: Path) -> None:
+    persons_csv(hospital / "participants.csv")
+    rows = [f"{name},{name}.nii.gz,{name}_mask.nii.gz," for name in NAMES[:2]]
+    rows += [f"{NAMES[2]},{NAMES[2]}.nii.gz,{NAMES[2]}_mask.nii.gz,Bo"]
+    table = write(hospital / "paths.csv", "\n".join(["patient,image,label,person", *rows]))
+    assert [case["person"] for case in find_cases(table)] == ["K1", "K1", "Bo"]
+
+
+def test_a_code_of_tcga_is_one_person_however_it_is_written() -> None:
+    told = {"patient": "scan7", "person": "tcga-cs-4941"}
+    assert whose(told) == whose({"patient": "TCGA_CS_4941_19960909"}) == "TCGA_CS_4941"
 
 
 # --- by option, in a table of paths, in a list --------------------------------------------------------

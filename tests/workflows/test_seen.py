@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gliomaseg.workflows import cross_validate as cross
 from gliomaseg.workflows.compare import compare_runs
 from gliomaseg.workflows.cross_validate import CrossOptions, cross_validate, deal_out
 from gliomaseg.workflows.datalist import build_datalist, load_cases, load_datalist, write_datalist
@@ -309,11 +310,12 @@ def test_a_cross_validation_does_not_go_on_with_other_files(
     first = next(path for path in sorted(data.iterdir()) if path.is_dir())
     renamed(phantom_data, data, {first.name: "NEW_1"})
     deal_out(again)
+    cross._require_unchanged(again)
     assert f"NEW_1 new in {data}: not in this cross-validation" in caplog.text
     masks = sorted(first.glob("*_mask.tif"))
     shutil.copyfile(masks[len(masks) // 2], masks[0])
     with pytest.raises(InputError, match=r"but 1 of them, such as .*_mask\.tif in .* are others now or gone"):
-        deal_out(again)
+        cross_validate(again, lambda _: None)
 
 
 def test_the_same_images_under_two_names_are_told_when_they_are_split(
@@ -374,6 +376,31 @@ def test_masks_in_another_order_of_slices_are_told_and_poor_ones_are_not() -> No
     assert note_on_turns([]) is None
 
 
+def test_that_a_bundle_was_trained_further_goes_on_into_what_is_made_of_it(
+    exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(exported("bundle"), tmp_path / "bundle"))
+    state = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    torch.save({**state, name: state[name] * 1.01}, bundle / "models" / "model.pt")
+    for form, path in (("bundle", tmp_path / "again"), ("torchscript", tmp_path / "again.ts")):
+        export_model(bundle, form, path)
+        assert (
+            history_behind(path).unknown
+            == f"{path} has been trained by others too, and nobody here knows who they are."
+        )
+
+
+def test_a_report_on_data_that_are_gone_says_so(own: Path) -> None:
+    config = json.loads((own / "configs" / "train.json").read_text(encoding="utf-8"))
+    config |= {"fit_temperature": False, "fit_threshold": False}
+    (own / "configs" / "train.json").write_text(json.dumps(config), encoding="utf-8")
+    data = Path(load_datalist(own / "datalist.json")["root"])
+    data.rename(data.with_name("elsewhere"))
+    with pytest.raises(InputError, match=r"is not there \(No such file or directory\); bring the data back"):
+        report_run(own, "cpu")
+
+
 # --- in weights that a run begins from ----------------------------------------------------------------
 
 
@@ -394,14 +421,14 @@ def second_run(smoke_run: Path, phantom_data: Path, tmp_path_factory: pytest.Tem
 
 
 def test_a_run_warns_of_who_has_trained_the_weights_that_it_begins_from(
-    second_run: Path, smoke_run: Path
+    second_run: Path,
 ) -> None:
     datalist = load_datalist(second_run / "datalist.json")
     (old,) = patients_of(second_run, "validation")
     warning = datalist["split"]["warning"]
     assert warning == (
-        f"The run begins from weights of {smoke_run / 'datalist.json'}, which 1 of the 2 patients who "
-        f"validate or test here have trained ({old}): their figures are too good."
+        "The run begins from weights that 1 of the 2 patients who validate or test here have trained: their "
+        "figures are too good."
     )
     assert warning in (second_run / "report.html").read_text(encoding="utf-8")
     (record,) = datalist[BEFORE]
@@ -450,10 +477,11 @@ def test_a_cross_validation_from_weights_that_know_its_patients_warns(
     deal_out(options)
     cross_validate(options, lambda _: None)
     warning = protocol_in(output)["warning"]
-    assert warning.startswith("2 of 2 folds warned, the first: The run begins from weights of ")
+    assert warning.startswith("2 of 2 folds warned, the first: The run begins from weights that ")
     assert "their figures are too good" in (output / "report.html").read_text(encoding="utf-8")
-    assert "begins from weights of" in protocol_in(output / "fold-1" / "test")["warning"]
-    assert "begins from weights of" in caplog.text
+    assert "begins from weights that" in protocol_in(output / "fold-1" / "test")["warning"]
+    assert "the weights are those of" in caplog.text
+    assert len(history_behind(output).seen) == 2
 
 
 def test_a_seed_checkpoint_of_somebody_is_no_reason_to_warn(smoke_run: Path, tmp_path: Path) -> None:

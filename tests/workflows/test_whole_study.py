@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -174,6 +176,31 @@ def test_a_file_of_a_whole_study_says_what_it_takes(smoke_run: Path, tmp_path: P
     (answer,) = session.run(["probability"], {"volume": volume, "pixel_mm": np.zeros(2, np.float32)})
     assert answer.shape == (3, 1, 45, 70)
     assert Segmenter.from_name(tmp_path / "study.onnx", "cpu").whole
+
+
+@pytest.mark.slow
+def test_a_damaged_scan_is_refused_as_by_the_run(smoke_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export_model(smoke_run, "onnx", tmp_path / "study.onnx", whole_study=True)
+    values = head(64, 64)[0].numpy()
+    values[5, 5, 2] = np.nan
+    nib.save(nib.Nifti1Image(values, np.diag([3.0, 3, 5, 1])), tmp_path / "flair.nii.gz")
+    for model in (smoke_run, tmp_path / "study.onnx"):
+        with pytest.raises(InputError, match=r"NaN or infinite|not finite"):
+            Segmenter.from_name(model, "cpu")({"image": str(tmp_path / "flair.nii.gz")})
+
+
+def test_a_model_that_prepares_a_study_in_its_own_way_is_refused(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["preprocessing"]["transforms"].append({"_target_": "ScaleIntensityd", "keys": "image"})
+    path.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"repeats the preparation of the package, but this model has .*ScaleInt"
+    ):
+        export_model(run, "onnx", tmp_path / "study.onnx", whole_study=True)
 
 
 def test_examples_of_the_signature_are_of_several_sizes() -> None:
