@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -107,16 +107,16 @@ class SeenByName:
         sides: dict[str, set[str]] = {}
         for section, case in listed:
             sides.setdefault(persons[_name_of(case)], set()).add(section)
-        by_file = self._by_file()
         found: dict[str, set[Met]] = {}
         for case in cases:
             name = _name_of(case)
             by_name = sides.get(persons[name], set())
-            by_scan = _same_scans(images.get(name, frozenset()), by_file) - by_name
+            by_scan = _same_scans(images.get(name, frozenset()), self._by_file) - by_name
             found[name] = {Met(section, False) for section in by_name}
             found[name] |= {Met(section, True) for section in by_scan}
         return found
 
+    @cached_property
     def _by_file(self) -> dict[str, set[tuple[str, int]]]:
         """Return in which section and case each image file is, by its hash."""
         places: dict[str, set[tuple[str, int]]] = {}
