@@ -16,6 +16,7 @@ from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
 from ..workflows.participants import participants_in, with_told
 from ..workflows.run import TrainOptions, read_train_config, train
+from ..workflows.seen import history_behind
 from ..workflows.segment import Segmenter
 from ..workflows.slices import person_of
 from ..workflows.studies import Record, whose
@@ -96,6 +97,10 @@ def place_patients(workspace: Workspace, cases: list[Record], share: float) -> S
         for person in persons
     }
     seen = {person for person, own in names.items() if own & trained}
+    met = history_behind(workspace.root / FIRST).meetings(cases)  # marks of a bundle tell, where no list does
+    seen |= {
+        whose(case) for case in cases if any(one.section == "training" for one in met[str(case["patient"])])
+    }
     return extend_split(_as_called_now(read_sides(workspace.split), names), persons, share, seen=seen)
 
 

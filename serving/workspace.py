@@ -13,8 +13,10 @@ from typing import Any
 
 from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
+from ..workflows.bundle_metadata import package_metadata, seen_by
 from ..workflows.files import InputError, sha256_of
-from ..workflows.models import Model, configs_folder, open_model, refuse_export
+from ..workflows.models import Model, open_model, refuse_export
+from ..workflows.seen import history_behind
 from ..workflows.studies import Record
 
 logger = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class Workspace:
         model = open_model(name)
         copy_model(model, self.root / FIRST)
         files.write_json(self.served, {"model": FIRST, "first_sha256": model.sha256, "retrainings": []})
-        if not (self.root / FIRST / "datalist.json").is_file():
+        if not history_behind(self.root / FIRST).seen:
             logger.warning(
                 "%s comes without a datalist.json, so nobody knows which patients it was trained on; if any "
                 "of them are labelled here, they may validate and flatter it.",
@@ -167,8 +169,7 @@ def copy_model(model: Model, folder: Path) -> None:
     configs = bundle_configs(model)
     for name in ("inference", "train"):
         files.write_json(folder / "configs" / f"{name}.json", configs[name])
-    metadata = (configs_folder() / "metadata.json").read_text(encoding="utf-8")
-    files.write_text(folder / "configs" / "metadata.json", metadata)
+    files.write_json(folder / "configs" / "metadata.json", {**package_metadata(), **seen_by(model)})
     trained_with = model.weights.resolve().parent.parent / "datalist.json"
     if trained_with.is_file() and trained_with.parent == model.config.resolve().parent.parent:
         files.write_text(folder / "datalist.json", trained_with.read_text(encoding="utf-8"))

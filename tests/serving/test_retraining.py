@@ -17,6 +17,7 @@ from gliomaseg.serving.labelled import cases_of
 from gliomaseg.serving.retraining import Wishes, datalist_of, options_of, place_patients, retrain, told_in
 from gliomaseg.serving.studies import prepare_studies
 from gliomaseg.serving.workspace import Workspace
+from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.participants import Told, write_participants
 from gliomaseg.workflows.segment import Segmenter
@@ -100,6 +101,20 @@ def test_persons_of_the_first_model_are_known_by_the_names_of_their_studies(work
     seen = {case["patient"].rpartition("_")[0] for case in content["training"]}
     sides = place_patients(workspace, cases_of(pairs(workspace)), 0.9)
     assert not seen & set(sides["validation"])
+
+
+def test_a_project_of_a_bundle_knows_who_trained_that_by_its_marks(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export_model(smoke_run, "bundle", tmp_path / "bundle")
+    project = Workspace(tmp_path / "project")
+    project.adopt(tmp_path / "bundle")
+    assert "nobody knows which patients" not in caplog.text
+    prepare_studies(phantom_data, project.studies)
+    content = json.loads((smoke_run / "datalist.json").read_text())
+    validated = {case["patient"].rpartition("_")[0] for case in content["validation"]}
+    sides = place_patients(project, cases_of(pairs(project)), 0.9)
+    assert set(sides["validation"]) == validated
 
 
 def test_who_has_trained_under_another_name_does_not_validate_under_a_new_one(workspace: Workspace) -> None:
