@@ -112,10 +112,10 @@ def _names_of(case: Record) -> set[str]:
 
 def _as_called_now(before: Mapping[str, Sequence[str]], names: Mapping[str, set[str]]) -> Sides:
     """Return the sides of last time with persons called as they are now; who trained once has trained."""
-    now = {
-        side: {next((new for new, own in names.items() if _alike(old) in own), old) for old in persons}
-        for side, persons in before.items()
-    }
+    now: dict[str, set[str]] = {side: set() for side in before}
+    for side, persons in before.items():
+        for old in persons:
+            now[side] |= {new for new, own in names.items() if _alike(old) in own} or {old}
     now["validation"] -= now["training"]
     return {side: sorted(persons) for side, persons in now.items()}
 
