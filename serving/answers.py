@@ -117,6 +117,8 @@ def _write_as(path: Path, segmentation: Segmentation, dtype: str) -> None:
 
 
 def _moved_out(path: Path, ending: str) -> Path:
+    """Move a file to where whoever asked for it takes it from; only its owner may read it."""
     with tempfile.NamedTemporaryFile(prefix="gliomaseg-", suffix=ending, delete=False) as target:
+        path.chmod(0o600)
         shutil.move(path, target.name)
         return Path(target.name)

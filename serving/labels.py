@@ -54,6 +54,7 @@ def standard_label(scan: Path, label: Path) -> Path:
     mask = np.asarray(drawn.numpy()[0] != 0, dtype=np.uint8)
     target = _temporary(".nii.gz")
     files.write_nifti(target, mask, image.affine)
+    target.chmod(0o600)  # as it was before it was written anew: masks in a common folder are nobody else's
     return target
 
 

@@ -53,6 +53,7 @@ def test_without_wishes_an_answer_is_what_predict_writes(
     place = write_masks(record_of(path), segmentation, tmp_path / "predict")
     (mask,) = (tmp_path / "predict").iterdir() if place.is_dir() else [place]
     assert sha256_of(written) == sha256_of(mask)
+    assert written.stat().st_mode & 0o077 == 0, "nobody else may read it"
     assert segmentation.mask.any()
 
 

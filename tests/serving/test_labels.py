@@ -33,7 +33,9 @@ def picture(head, tmp_path: Path) -> Path:
 
 def test_any_number_but_zero_is_abnormal(head, scan: Path, tmp_path: Path) -> None:
     drawn = write_nifti(tmp_path / "l.nii.gz", head.lesion * np.int16(7), head.affine + 1e-4)
-    found = nib.load(standard_label(scan, drawn))
+    place = standard_label(scan, drawn)
+    found = nib.load(place)
+    assert place.stat().st_mode & 0o077 == 0, "nobody else may read it"
     assert np.array_equal(found.dataobj, head.lesion)
     assert found.get_data_dtype() == np.uint8
     assert np.array_equal(found.affine, nib.load(scan).affine)
