@@ -23,7 +23,7 @@ from .participants import read_participants, told_by
 from .pool import Progress
 from .sources import PathLike, and_more, find_cases, find_studies, labelled_cases
 from .split import SECTIONS
-from .studies import Record, whose
+from .studies import Record, image_files, whose
 
 logger = logging.getLogger(__name__)
 
@@ -147,10 +147,8 @@ def _warn_of_twins(cases: Sequence[Record], root: str, files: Mapping[str, str])
     first: dict[frozenset[str], Record] = {}
     twins = []
     for case in cases:
-        image = [case["image"]] if isinstance(case["image"], str) else case["image"]
-        digests = frozenset(
-            files[relative_to(file, root)] for file in image if relative_to(file, root) in files
-        )
+        paths = [relative_to(file, root) for file in image_files(case)]
+        digests = frozenset(files[path] for path in paths if path in files)
         other = first.setdefault(digests, case) if digests else case
         if whose(other) != whose(case):
             twins.append(f"{other['patient']} and {case['patient']}")

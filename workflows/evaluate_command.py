@@ -31,7 +31,7 @@ from .evaluate import (
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .leaks import NOT_KNOWN, leak_of, method_of, note_on_changes, note_on_choice, note_on_masks
+from .leaks import NOT_KNOWN, leak_of, note_on_changes, note_on_choice, note_on_masks
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
@@ -201,8 +201,8 @@ def _compare(
     Returns:
         The split, with a warning where there is a leak; None where nothing is known.
     """
-    protocol["split"] = method_of(cases, history, images)
     split = leak_of(cases, history, images)
+    protocol["split"] = split["method"] if split else history.method
     if split and split["warning"]:
         logger.warning("%s", split["warning"])
         protocol["warning"] = split["warning"]
@@ -221,8 +221,9 @@ def _note_on_predictions(
     note = note_on_masks(evaluation.figures)
     if note or evaluation.metrics["dice"]["pooled"] > FITS:
         return note
-    low = {case.patient for case in sorted(evaluation.figures, key=lambda one: one.dice) if case.voxels[2]}
-    chosen = [case for case in cases if str(case[keys.PATIENT]) in low][:LOOKED_AT]
+    with_lesion = [case for case in evaluation.figures if case.voxels[2]]
+    low = {case.patient for case in sorted(with_lesion, key=lambda one: one.dice)[:LOOKED_AT]}
+    chosen = (case for case in cases if str(case[keys.PATIENT]) in low)
     pairs = (with_truth(case, predict, resize) for case in chosen)
     return note_on_turns((segmentation.mask, truth) for segmentation, truth in pairs)
 

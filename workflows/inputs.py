@@ -27,7 +27,7 @@ from .sidecars import Described, described_studies
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS, parse_name
 from .sources import and_more
-from .studies import Record, find_slice_studies, walk
+from .studies import Record, find_slice_studies, image_files, walk
 from .visits import named_by_place
 from .volume_folder import find_volume_studies, holds_labels, labels_beside
 from .volume_names import ENDINGS, is_volume, stem_of
@@ -93,19 +93,13 @@ def _once(records: Sequence[Record]) -> list[Record]:
     seen: set[tuple[str, ...]] = set()
     kept: list[Record] = []
     for record in records:
-        files = tuple(sorted(os.path.abspath(path) for path in _scan_files(record)))  # noqa: PTH100
+        files = tuple(sorted(os.path.abspath(path) for path in image_files(record)))  # noqa: PTH100
         if files in seen:
             logger.warning("Named twice, and taken once: %s", place_of(record))
             continue
         seen.add(files)
         kept.append(record)
     return kept
-
-
-def _scan_files(record: Record) -> list[str]:
-    """Return the files of the scan of a record."""
-    scan = record[keys.IMAGE]
-    return [str(scan)] if isinstance(scan, str | Path) else [str(path) for path in scan]
 
 
 def _told_apart(records: Sequence[Record]) -> list[Record]:

@@ -19,7 +19,7 @@ from .graphs import text_inside
 from .models import CROSS_VALIDATION, default_folder
 from .slices import person_of
 from .split import SECTIONS
-from .studies import whose
+from .studies import image_files, whose
 
 FORMAT: Final = "gliomaseg-seen/1"
 """What the marks say they are, with the version of their form."""
@@ -287,10 +287,8 @@ def images_of(case: Mapping[str, Any], datalist: Mapping[str, Any]) -> frozenset
         case: with absolute paths.
         datalist: in memory, see ``datalist_file.Datalist``; one without files or images is no fault.
     """
-    image = case.get(keys.IMAGE, ())
-    paths = [image] if isinstance(image, str) else image
     known = datalist.get("files", {})
-    digests = [known.get(relative_to(path, str(datalist["root"]))) for path in paths]
+    digests = [known.get(relative_to(path, str(datalist["root"]))) for path in image_files(case)]
     return frozenset(digests) if None not in digests else frozenset()
 
 

@@ -131,6 +131,17 @@ def whose(case: Mapping[str, Any]) -> str:
     return (person_of(told) if is_tcga(told) else told) or person_of(str(case["patient"]))
 
 
+def image_files(case: Mapping[str, Any]) -> list[str]:
+    """Return the files of the scan of a case, none where it names none.
+
+    Example:
+        >>> image_files({"image": "a.nii.gz"}), image_files({"image": ["a_1.tif", "a_2.tif"]})
+        (['a.nii.gz'], ['a_1.tif', 'a_2.tif'])
+    """
+    image = case.get("image", ())
+    return [str(image)] if isinstance(image, str | Path) else [str(path) for path in image]
+
+
 def is_stack(case: Mapping[str, Any]) -> bool:
     """Return whether a case is a stack of slice files whose numbers are known, and no volume."""
     return "slices" in case

@@ -1,5 +1,6 @@
 """Made-up patients of 8 x 8 pixels, in folders and files named as in the real data set."""
 
+import importlib.util
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 from PIL import Image
 
 WritePatient = Callable[..., Path]
+
+EXPORTS = {"bundle": "bundle", "torchscript": "model.ts", "onnx": "model.onnx", "openvino": "model.xml"}
+"""Forms of exports, and how they are called."""
 
 
 def tiff(pixels: np.ndarray) -> bytes:
@@ -65,3 +69,24 @@ def data_folder(tmp_path: Path, write_patient: WritePatient) -> Path:
         site = "CS" if index < 6 else "DU"
         write_patient(f"TCGA_{site}_00{index:02d}_20000101", lesion=1 + index)
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that exports the short run once to each form; copy what you change."""
+    from gliomaseg.workflows.export import export_model
+
+    folder = tmp_path_factory.mktemp("exports")
+
+    def export(form: str) -> Path:
+        if form in ("onnx", "openvino"):
+            pytest.importorskip("onnxruntime")
+            pytest.importorskip("onnxscript")
+        if form == "openvino" and importlib.util.find_spec("openvino") is None:
+            pytest.skip("OpenVINO is not installed")
+        path = folder / EXPORTS[form]
+        if not path.exists():
+            export_model(smoke_run, form, path)
+        return path
+
+    return export

@@ -30,15 +30,8 @@ from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.slices import person_of
 
-SETTINGS = {
-    "network_name": "resnext26_unet_tiny",
-    "size": 64,
-    "epochs": 1,
-    "passes": 1,
-    "batch_cases": 2,
-    "slices_per_case": 1,
-    "precision": "fp32",
-}
+from .quick import STEP
+
 SECTIONS = ("training", "validation", "test")
 
 
@@ -59,7 +52,7 @@ def halves(
 ) -> tuple[Path, CrossResult, CrossResult, list[str]]:
     """Return a cross-validation in two folds, what came of the first call for one, and of the second."""
     folder = tmp_path_factory.mktemp("runs") / "cv"
-    first, told = run(CrossOptions(phantom_data, folder, folds=2, settings=SETTINGS, fold=1))
+    first, told = run(CrossOptions(phantom_data, folder, folds=2, settings=STEP, fold=1))
     second, more = run(CrossOptions(phantom_data, folder, resume=True))
     return folder, first, second, [*told, *more]
 
@@ -208,7 +201,7 @@ def test_the_record_says_what_was_done(halves: Any, phantom_data: Path) -> None:
     folder, *_ = halves
     record = json.loads((folder / "cross_validation.json").read_text())
     assert (record["folds"], record["seed"], record["validation"]) == (2, 0, 0.15)
-    assert (record["data"], record["settings"]) == (str(phantom_data), SETTINGS)
+    assert (record["data"], record["settings"]) == (str(phantom_data), STEP)
     assert [row["fold"] for row in record["done"]] == [0, 1]
     assert sum(row["patients"] for row in record["done"]) == 8
     assert record["note"] == "Not for diagnosis."
@@ -329,12 +322,12 @@ def test_a_slip_is_told_before_anything_is_written(
     phantom_data: Path, tmp_path: Path, settings: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        deal_out(CrossOptions(phantom_data, tmp_path / "cv", settings={**SETTINGS, **settings}))
+        deal_out(CrossOptions(phantom_data, tmp_path / "cv", settings={**STEP, **settings}))
     assert not (tmp_path / "cv").exists()
 
 
 def test_what_was_cut_off_while_it_was_written_down_begins_again(phantom_data: Path, tmp_path: Path) -> None:
-    options = CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS)
+    options = CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=STEP)
     deal_out(options)
     (tmp_path / "cv" / "cross_validation.json").unlink()  # it is written last
     deal_out(options)
@@ -352,9 +345,7 @@ def test_of_several_that_begin_at_once_one_deals_out(
         return deal(*arguments)
 
     monkeypatch.setattr(module, "datalists_of_folds", counted)
-    options = [
-        CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS, fold=f) for f in (0, 1)
-    ]
+    options = [CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=STEP, fold=f) for f in (0, 1)]
     first = threading.Thread(target=deal_out, args=(options[0],))
     with only_worker_in(tmp_path / "cv"):  # both wait for this, and then for each other
         first.start()
@@ -370,7 +361,7 @@ def test_the_minutes_are_kept_and_no_others_taken(
     phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "epochs_for", lambda *_: {"passes": 1, "epochs": 1, "val_interval": 1})
-    settings = {name: value for name, value in SETTINGS.items() if name not in ("epochs", "passes")}
+    settings = {name: value for name, value in STEP.items() if name not in ("epochs", "passes")}
     options = CrossOptions(phantom_data, tmp_path / "cv", settings=settings, minutes=10)
     deal_out(options)
     deal_out(replace(options, resume=True))
@@ -446,7 +437,7 @@ def test_after_an_interruption_only_what_is_missing_is_trained(
 ) -> None:
     training = Stopped(halves[0])
     monkeypatch.setattr(module, "train", training)
-    options = CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS)
+    options = CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=STEP)
     with pytest.raises(KeyboardInterrupt):
         run(options)
     result, told = run(CrossOptions(phantom_data, tmp_path / "cv", resume=True))
@@ -464,7 +455,7 @@ def test_the_time_of_the_folds_that_are_left_is_told(
     training = Stopped(halves[0])
     training.asked = [None] * 5  # type: ignore[list-item]  # nothing is interrupted
     monkeypatch.setattr(module, "train", training)
-    _, told = run(CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=SETTINGS))
+    _, told = run(CrossOptions(phantom_data, tmp_path / "cv", folds=2, settings=STEP))
     assert "1 fold to go, about 1 min." in told
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import shutil
 import sys
@@ -28,26 +27,7 @@ from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
 
 quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
-FORMS = {"torchscript": "model.ts", "onnx": "model.onnx", "openvino": "model.xml"}
-
-
-@pytest.fixture(scope="module")
-def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that exports a run once to each form."""
-    folder = tmp_path_factory.mktemp("exports")
-
-    def export(form: str) -> Path:
-        if form != "torchscript":
-            pytest.importorskip("onnxruntime")
-            pytest.importorskip("onnxscript")
-        if form == "openvino" and importlib.util.find_spec("openvino") is None:
-            pytest.skip("OpenVINO is not installed")
-        path = folder / FORMS[form]
-        if not path.exists():
-            export_model(smoke_run, form, path)
-        return path
-
-    return export
+FORMS = ("torchscript", "onnx", "openvino")
 
 
 def with_text(name: str, source: Path, target: Path, change: Callable[[dict[str, Any]], object]) -> Path:

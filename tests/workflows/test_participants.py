@@ -22,6 +22,8 @@ from gliomaseg.workflows.seen import history_of
 from gliomaseg.workflows.split import SECTIONS
 from gliomaseg.workflows.studies import whose
 
+from .quick import STEP
+
 NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
 
 
@@ -303,18 +305,8 @@ def shared_hospital(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory
 def test_a_run_keeps_persons_and_an_evaluation_knows_them_again(
     shared_hospital: Path, tmp_path: Path
 ) -> None:
-    settings = {
-        "network_name": "resnext26_unet_tiny",
-        "size": 64,
-        "epochs": 1,
-        "passes": 1,
-        "batch_cases": 2,
-        "slices_per_case": 1,
-        "val_interval": 1,
-        "precision": "fp32",
-    }
     run = tmp_path / "run"
-    train(TrainOptions(shared_hospital, run, settings=settings))
+    train(TrainOptions(shared_hospital, run, settings=STEP))
     datalist = load_datalist(run / "datalist.json")
     assert all(len(sides) == 1 for sides in sides_of(datalist).values())
     evaluate_command(shared_hospital, tmp_path / "all", model=run)

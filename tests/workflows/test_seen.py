@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -37,17 +36,7 @@ from gliomaseg.workflows.seen import (
 from gliomaseg.workflows.split import SECTIONS
 from gliomaseg.workflows.turned_masks import note_on_turns
 
-STEP = {
-    "network_name": "resnext26_unet_tiny",
-    "size": 64,
-    "epochs": 1,
-    "passes": 1,
-    "batch_cases": 2,
-    "slices_per_case": 1,
-    "val_interval": 1,
-    "precision": "fp32",
-}
-FORMS = {"bundle": "bundle", "torchscript": "model.ts", "onnx": "model.onnx", "openvino": "model.xml"}
+from .quick import STEP
 
 
 def protocol_in(folder: Path) -> dict[str, Any]:
@@ -72,25 +61,6 @@ def others(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> Path:
     """Return one who trained the run and one who chose its weights, both under other names."""
     names = {patients_of(smoke_run, "training")[0]: "X1", patients_of(smoke_run, "validation")[0]: "X2"}
     return renamed(phantom_data, tmp_path / "others", names)
-
-
-@pytest.fixture(scope="module")
-def exported(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that exports a run once to each form."""
-    folder = tmp_path_factory.mktemp("exports")
-
-    def export(form: str) -> Path:
-        if form in ("onnx", "openvino"):
-            pytest.importorskip("onnxruntime")
-            pytest.importorskip("onnxscript")
-        if form == "openvino" and importlib.util.find_spec("openvino") is None:
-            pytest.skip("OpenVINO is not installed")
-        path = folder / FORMS[form]
-        if not path.exists():
-            export_model(smoke_run, form, path)
-        return path
-
-    return export
 
 
 # --- by scan ------------------------------------------------------------------------------------------
@@ -132,7 +102,7 @@ def test_hashes_of_a_patient_whose_files_are_not_all_known_tell_nothing() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["bundle", "torchscript", "onnx", "openvino"])
 def test_an_export_knows_who_trained_it_and_names_nobody(
     form: str,
     exported: Callable[[str], Path],

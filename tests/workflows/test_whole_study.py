@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import shutil
@@ -189,6 +190,17 @@ def test_a_damaged_scan_is_refused_as_by_the_run(smoke_run: Path, tmp_path: Path
     for model in (smoke_run, tmp_path / "study.onnx"):
         with pytest.raises(InputError, match=r"NaN or infinite|not finite"):
             Segmenter.from_name(model, "cpu")({"image": str(tmp_path / "flair.nii.gz")})
+
+
+def test_an_answer_that_is_no_probability_is_refused(bright_segmenter: Segmenter, tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(head(64, 64)[0].numpy(), np.diag([3.0, 3, 5, 1])), tmp_path / "flair.nii.gz")
+    segmenter = copy.copy(bright_segmenter)
+    segmenter.whole = True
+    segmenter.network = lambda volume, _: torch.full_like(volume[:, :1], torch.nan)
+    with pytest.raises(
+        InputError, match=r"answered with numbers that are no probabilities; export it again\."
+    ):
+        segmenter({"image": str(tmp_path / "flair.nii.gz")})
 
 
 def test_a_model_that_prepares_a_study_in_its_own_way_is_refused(smoke_run: Path, tmp_path: Path) -> None:
