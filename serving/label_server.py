@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,13 +123,26 @@ def command_of(python: Path, workspace: Workspace, options: LabelOptions) -> lis
     ]  # fmt: skip
 
 
-def environment_of(workspace: Workspace, before: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of the server."""
+def environment_of(workspace: Workspace, before: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """Return the environment variables of the server.
+
+    Args:
+        workspace: of the project.
+        before: variables that the server inherits.
+        scratch: folder for its temporary files: MONAI Label keeps an upload that it could not use, for all
+            to read where everybody's temporary files are.
+    """
     spared = {
         name: ",".join(filter(None, [before.get(name), "127.0.0.1,localhost"]))
         for name in ("NO_PROXY", "no_proxy")
     }  # a training asks the server itself for new scores
-    return {**before, **OFFLINE, **spared, "MONAI_LABEL_SESSION_PATH": str(workspace.sessions)}
+    return {
+        **before,
+        **OFFLINE,
+        **spared,
+        "MONAI_LABEL_SESSION_PATH": str(workspace.sessions),
+        "TMPDIR": str(scratch),
+    }
 
 
 def serve(options: LabelOptions, python: Path) -> int:
@@ -143,18 +157,19 @@ def serve(options: LabelOptions, python: Path) -> int:
     require_free_port(options.host, options.port)
     workspace = Workspace(options.output.absolute())
     workspace.nowhere.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(
-        command_of(python, workspace, options),
-        cwd=workspace.nowhere,
-        env=environment_of(workspace, os.environ),
-        start_new_session=True,  # so that a training in the background is stopped along
-    )
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        _stop(server)
+    with tempfile.TemporaryDirectory(prefix="gliomaseg-", ignore_cleanup_errors=True) as scratch:
+        server = subprocess.Popen(
+            command_of(python, workspace, options),
+            cwd=workspace.nowhere,
+            env=environment_of(workspace, os.environ, Path(scratch)),
+            start_new_session=True,  # so that a training in the background is stopped along
+        )
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            _stop(server)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -98,12 +98,13 @@ def test_the_server_asks_nobody_on_the_network_and_listens_at_home(tmp_path: Pat
     words = command_of(Path("python"), workspace, options(tmp_path))
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert words[words.index("--studies") + 1] == str(tmp_path / "a project" / "studies")
-    variables = environment_of(workspace, {"HOME": "/home/me"})
+    variables = environment_of(workspace, {"HOME": "/home/me"}, tmp_path)
     assert variables["HF_HUB_OFFLINE"] == "1"
     assert variables["MONAI_LABEL_TRACKING_ENABLED"] == "false"
     assert variables["HOME"] == "/home/me"
     assert variables["NO_PROXY"] == variables["no_proxy"] == "127.0.0.1,localhost"
-    behind = environment_of(workspace, {"no_proxy": "a.example", "http_proxy": "http://b.example"})
+    before = {"no_proxy": "a.example", "http_proxy": "http://b.example"}
+    behind = environment_of(workspace, before, tmp_path)
     assert behind["no_proxy"] == "a.example,127.0.0.1,localhost"
 
 
@@ -112,6 +113,23 @@ def test_the_server_stands_in_an_empty_folder(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(label_server, "command_of", lambda *_: [sys.executable, "-c", program])
     (tmp_path / "project/model").mkdir(parents=True)
     assert serve(options(tmp_path, port=0), Path(sys.executable)) == 0
+
+
+def test_temporary_files_of_the_server_are_its_own_and_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import os, pathlib, sys, tempfile\n"
+        "left = pathlib.Path(tempfile.NamedTemporaryFile(suffix='.dcm', delete=False).name)\n"
+        "pathlib.Path(sys.argv[1]).write_text(f'{left} {left.parent.stat().st_mode & 0o777:o}')"
+    )
+    told = tmp_path / "told.txt"
+    monkeypatch.setattr(label_server, "command_of", lambda *_: [sys.executable, "-c", program, str(told)])
+    (tmp_path / "project").mkdir()
+    assert serve(options(tmp_path, port=0), Path(sys.executable)) == 0
+    left, mode = told.read_text().split()
+    assert mode == "700"
+    assert not Path(left).parent.exists()
 
 
 def test_a_port_that_is_taken_is_told() -> None:
