@@ -37,7 +37,7 @@ ORDER = [
     "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
     "folds",  # who trains
     "dicom_folder", "inputs",  # what a person names to be segmented
-    "findings", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
+    "findings", "negatives", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
     "averaging", "calibration", "fitting", "mask_checks", "surface_distance", "lesions",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees

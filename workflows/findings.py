@@ -133,6 +133,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Files with the values of masks, and without the name of one",
         "If it is the label of a scan beside it, call it like the scan with _mask behind; else move it away.",
     ),
+    "negative": Kind(
+        "warning",
+        "Scans whose air is brighter than the head",
+        "Export them again with air dark, or take each value from the largest; nothing, if it is no head.",
+    ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
     ),

@@ -25,6 +25,7 @@ from .files import InputError
 from .graphs import WHOLE, open_graph
 from .inferers import pick_device
 from .models import Model, open_model
+from .negatives import is_negative
 from .volume_values import values_of_mask
 
 LEAST_PIXELS: Final = 32
@@ -162,7 +163,8 @@ class Segmenter:
         slices = self._probability(loaded_case)
         if known:  # slices that a split took out of a stack may be blank
             _refuse_blank(loaded, case.get(keys.SEQUENCES))
-        doubt = (*_doubt_of_few_values(loaded, case.get(keys.SEQUENCES)), *_doubt_of_size(slices.shape))
+        flair = _flair_of(loaded, case.get(keys.SEQUENCES))
+        doubt = (*_doubt_of_values(flair, _name_of(loaded)), *_doubt_of_size(slices.shape))
         kept = self._kept(slices)
         probability = _back(slices, affine)
         mask = (probability >= self.threshold).astype(np.uint8)
@@ -214,31 +216,41 @@ class Segmenter:
         return ~np.asarray(self.cleanup.removed(slices), dtype=np.bool_)
 
 
+def _name_of(loaded: Any) -> str:
+    return str(loaded.meta.get("filename_or_obj", "the scan"))
+
+
+def _flair_of(loaded: Any, sequences: Sequence[str] | None) -> npt.NDArray[Any]:
+    """Return FLAIR of a loaded scan, ``(H, W, D)``."""
+    channels = channels_of(loaded.shape[0], sequences, _name_of(loaded))
+    values: npt.NDArray[Any] = plain(loaded)[channels[keys.FLAIR]].numpy()
+    return values
+
+
 def _refuse_blank(loaded: Any, sequences: Sequence[str] | None) -> None:
     """Refuse a study whose FLAIR has one value everywhere; a single slice may be, at the end of a stack.
 
     Raises:
         InputError: it has.
     """
-    name = str(loaded.meta.get("filename_or_obj", "the scan"))
-    flair = plain(loaded)[channels_of(loaded.shape[0], sequences, name)[keys.FLAIR]]
+    flair = _flair_of(loaded, sequences)
     if flair.shape[-1] > 1 and flair.min() == flair.max():
         raise InputError(
-            f"A scan shows a head, but every voxel of FLAIR in {name} is {float(flair.min()):g}; export it "
-            "again, or give another file."
+            f"A scan shows a head, but every voxel of FLAIR in {_name_of(loaded)} is {float(flair.min()):g}; "
+            "export it again, or give another file."
         )
 
 
-def _doubt_of_few_values(loaded: Any, sequences: Sequence[str] | None) -> tuple[str, ...]:
-    """Return a note on a FLAIR of few whole values, as labels of several classes have.
+def _doubt_of_values(flair: npt.NDArray[Any], name: str) -> tuple[str, ...]:
+    """Return a note on a FLAIR of few whole values, as labels of several classes have, and on a negative.
 
     Raises:
         InputError: it has two values, as masks have.
     """
-    name = str(loaded.meta.get("filename_or_obj", "the scan"))
-    values = values_of_mask(plain(loaded)[channels_of(loaded.shape[0], sequences, name)[keys.FLAIR]].numpy())
+    values = values_of_mask(flair)
     if values is None:
-        return ()
+        bright = f"Air is brighter than the head in FLAIR of {name}, as if black and white were exchanged; "
+        return (f"{bright}check that it is a scan in which air is dark.",) if is_negative(flair) else ()
     if len(values) == 2:
         raise InputError(
             f"A scan has many grey values, but FLAIR in {name} has {values[0]:g} and {values[1]:g} alone, as "

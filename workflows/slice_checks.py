@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
+from .negatives import is_negative
 from .slices import SeveralError, decode
 from .studies import Slice, Study
 
@@ -51,6 +52,7 @@ class SliceFacts:
     digest: bytes | None = None
     lesion_pixels: int = 0
     is_like_a_mask: bool = False
+    is_negative: bool = False
     faults: tuple[Fault, ...] = ()
 
 
@@ -75,6 +77,7 @@ def inspect_slice(one: Slice) -> SliceFacts:
         digest=digest_of(image[1]) if image else None,
         lesion_pixels=int(np.count_nonzero(mask[1])) if mask else 0,
         is_like_a_mask=image is not None and _has_two_values(image[1]),
+        is_negative=image is not None and is_negative(image[1] if image[1].ndim == 2 else image[1][..., 1]),
         faults=tuple(faults),
     )
 
@@ -281,6 +284,11 @@ def _whole_study(study: Study, facts: Sequence[SliceFacts]) -> Iterator[Finding]
             yield finding("mask-as-image", [study.folder], f"A scan has many grey values, but {what}")
         else:
             yield finding("like-a-mask", [study.folder], what[0].upper() + what[1:])
+    if sum(one.is_negative for one in pictures) > len(pictures) / 2:
+        what = (
+            f"Air is dark in MRI, but the images of {study.patient} in {study.folder} are bright around it."
+        )
+        yield finding("negative", [study.folder], what)
     covered = sum(one.lesion_pixels for one in facts)
     pixels = sum(one.mask_size[0] * one.mask_size[1] for one in facts if one.mask_size)
     if covered > MOST_OF_IT * pixels:

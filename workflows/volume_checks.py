@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .findings import Finding, finding
+from .negatives import is_negative
 from .slice_checks import MOST_OF_IT, Fault, digest_of, gather, shortened
 from .studies import Study
 from .volume_names import stem_of
@@ -47,6 +48,7 @@ def inspect_volume(study: Study) -> VolumeFacts:
     label = _read(study.label, faults)
     if image is not None and study.volume:
         faults += _image_faults(study.volume, image[0], study)
+        faults += _contrast_faults(study.volume, image, study)
         faults += _geometry_faults(study.volume)
         faults += _other_sequences(study)
     if label is not None and study.label:
@@ -201,6 +203,16 @@ def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
         wrong = int(np.count_nonzero(~finite.reshape(*voxels.shape[:3], -1).all(axis=3)))
         count = "1 voxel that is" if wrong == 1 else f"{wrong} voxels that are"
         yield Fault("not-finite", file, f"{file} has {count} NaN or infinite.")
+
+
+def _contrast_faults(file: str, image: Volume, study: Study) -> Iterator[Fault]:
+    """Find a FLAIR whose black and white are exchanged."""
+    flair = _flair_of(image[0], study)
+    if flair.ndim not in (2, 3) or not np.isfinite(flair).all():
+        return  # said by the others
+    if is_negative(flair if flair.ndim == 2 else np.moveaxis(flair, _slice_axis(image[1]), -1)):
+        name = file if flair is image[0] else f"FLAIR in {file}"
+        yield Fault("negative", file, f"Air is dark in MRI, but it is brighter than the head in {name}.")
 
 
 def _geometry_faults(file: str) -> list[Fault]:

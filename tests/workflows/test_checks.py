@@ -1052,6 +1052,40 @@ def test_slices_with_two_values_each_are_masks(patient: Path):
     assert "like-a-mask" not in [one.code for one in check_data(patient).findings]
 
 
+def test_a_volume_in_negative_is_told(tmp_path: Path):
+    air = np.zeros((12, 12, 10), np.uint8)
+    air[2:10, 2:10] = noise(8, 8, 10) // 2 + 100
+    for name, values in (("right", air), ("turned", 250 - air)):
+        write_study(tmp_path, values, MASK, name=name)
+    (told,) = [one for one in check_data(tmp_path).findings if one.code == "negative"]
+    assert told.what == f"Air is dark in MRI, but it is brighter than the head in {tmp_path}/turned.nii.gz."
+
+
+def test_the_flair_of_a_study_may_be_in_negative_and_lie_on_its_side(tmp_path: Path):
+    air = np.zeros((10, 12, 12, 3), np.uint8)
+    air[:, 2:10, 2:10] = noise(10, 8, 8, 3) // 2 + 100
+    air[..., 1] = 250 - air[..., 1]
+    sagittal = np.array([[0, 3, 0, 0], [0, 0, 3, 0], [3, 0, 0, 0], [0, 0, 0, 1.0]])
+    nibabel.save(nibabel.Nifti1Image(air, sagittal), tmp_path / "p.nii.gz")
+    (told,) = [one for one in check_data(tmp_path).findings if one.code == "negative"]
+    assert told.what.endswith(f"than the head in FLAIR in {tmp_path}/p.nii.gz.")
+
+
+def test_slices_in_negative_are_told_of_most_pictures(patient: Path):
+    air = np.zeros((40, 40, 3), np.uint8)
+    air[8:32, 8:32] = noise(24, 24, 3) // 2 + 100
+    for number in (1, 2, 3):
+        save(patient / f"p1_{number}.tif", 250 - np.roll(air, number, 0))
+        save(patient / f"p1_{number}_mask.tif", np.eye(40, dtype=np.uint8) * 255)
+    save(patient / "p1_4.tif", air)
+    save(patient / "p1_4_mask.tif", np.eye(40, dtype=np.uint8) * 255)
+    found = only(check_data(patient), "negative")
+    assert found.what == f"Air is dark in MRI, but the images of p1 in {patient} are bright around it."
+    for number in (1, 2):
+        save(patient / f"p1_{number}.tif", np.roll(air, number, 0))
+    assert check_data(patient).findings == ()
+
+
 def test_a_slice_of_two_axes_is_a_scan(tmp_path: Path):
     write_study(tmp_path, noise(12, 12), MASK[:, :, 4])
     report = check_data(tmp_path)

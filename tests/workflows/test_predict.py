@@ -734,6 +734,19 @@ def test_masks_of_an_earlier_call_beside_a_failure_are_told_of(tmp_path: Path) -
     assert failed["reason"].endswith(f"What an earlier call wrote of it is still in {tmp_path}/out/a.")
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_scan_in_negative_is_looked_at_by_a_person(
+    bright_segmenter: Segmenter, tmp_path: Path, turned: bool
+) -> None:
+    values = np.zeros((40, 40, 3), np.int16)
+    values[8:32, 8:32] = np.random.default_rng(0).integers(300, 900, (24, 24, 3))
+    scan = write_nifti(tmp_path / "a.nii.gz", 1000 - values if turned else values, np.diag([3.0, 3, 5, 1]))
+    (row,) = predict_studies([scan], tmp_path / "out", bright_segmenter)
+    words = f"Air is brighter than the head in FLAIR of {scan}, as if black and white were exchanged; "
+    assert [note.startswith(words) for note in row["notes"] if "Air" in note] == [True] * turned
+    assert row["check_by_hand"] or not turned
+
+
 @pytest.mark.parametrize(("top", "refused"), [(1, True), (4, False), (40, False)])
 def test_a_label_is_no_scan(bright_segmenter: Segmenter, tmp_path: Path, top: int, refused: bool) -> None:
     """Of two values it is refused; of several whole ones, as BraTS has, somebody should look."""
