@@ -75,7 +75,8 @@ def epochs_within(
 
     def left(step: float, filling: float, parser: ConfigParser) -> float:
         batch = int(parser["batch_cases"]) * int(parser["slices_per_case"])
-        looks = LOOKS * (2 if parser.get("mirror") else 1) * _slices_of(validation)
+        views = (2 if parser.get("mirror") else 1) * (3 if parser.get("turn") else 1)
+        looks = LOOKS * views * _slices_of(validation)
         seconds = 60 * minutes - filling - looks * LOOK * step / batch
         return max(seconds, LEAST * 60 * minutes)
 

@@ -123,7 +123,7 @@ def _require_own_preparation(inference: Mapping[str, Any]) -> None:
         )
 
 
-SHOWN: Final[dict[str, Any]] = {"neighbours": 0, "mirror": False, "temperature": 1.0}
+SHOWN: Final[dict[str, Any]] = {"neighbours": 0, "mirror": False, "turn": 0.0, "temperature": 1.0}
 """Ids of an inference config that a graph of a whole study does what they say, and what stands for them."""
 
 

@@ -54,6 +54,7 @@ NEEDED: Final[dict[str, type | tuple[type, ...]]] = {
 WELCOME: Final[dict[str, type | tuple[type, ...]]] = {
     "check_below": (int, float),
     "mirror": bool,
+    "turn": (int, float),
     "cleanup_share": (int, float),
     "cleanup_peak": (int, float),
     "cleanup_mean": (int, float),

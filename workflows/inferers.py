@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..transforms.neighbours import check_neighbours, with_neighbours
 from ..transforms.plain import plain
 from ..transforms.square import Square, pixel_mm_of, square_for, square_of
+from ..transforms.turn import check_turn, mean_of_probabilities, turned
 from .files import InputError
 from .machine import fills_gpu
 
@@ -128,13 +129,16 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
 
     Does what MONAI's SliceInferer does over whole slices, and in addition lays each slice into a square of
     ``size`` at the scale of training (``transforms.square``) and brings the logits back, chooses the
-    precision, shows neighbouring slices along, averages over mirror images, and divides by a temperature.
+    precision, shows neighbouring slices along, averages over mirror images and turned ones, and divides by a
+    temperature.
 
     Args:
         size: height and width in pixels that the network sees; None leaves slices as they are.
         batch_size: slices at a time.
         precision: ``auto``, ``bf16`` or ``fp32``.
         mirror: also run the left-right mirror image and average the logits.
+        turn: degrees; if above 0, also run slices turned so far to either side, and their mirror images with
+            ``mirror``, and average the probabilities of all.
         temperature: logits are divided by it; above 1 makes the probabilities less sure.
         neighbours: how many slices on each side the network sees as further channels, see
             ``transforms.neighbours``.
@@ -148,6 +152,7 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         mirror: bool = False,
         temperature: float = 1.0,
         neighbours: int = 0,
+        turn: float = 0.0,
     ) -> None:
         super().__init__(roi_size=(-1, -1), spatial_dim=2, sw_batch_size=batch_size)
         if temperature <= 0:
@@ -158,6 +163,7 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         self.mirror = mirror
         self.temperature = temperature
         self.neighbours = check_neighbours(neighbours)
+        self.turn = check_turn(turn)
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Return logits of the height, width and depth that the input has, or had before it was laid in.
@@ -234,9 +240,16 @@ class StudyInferer(SliceInferer):  # type: ignore[misc]
         return with_neighbours(small, places, self.neighbours, depth)
 
     def _run(self, small: Tensor, square: Square | None, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        logits: Tensor = self.forward(small, network, *args, **kwargs)
-        if self.mirror:
-            logits = (logits + self.forward(small.flip(-1), network, *args, **kwargs).flip(-1)) / 2
+        def ask(slices: Tensor) -> list[Tensor]:
+            straight = self.forward(slices, network, *args, **kwargs)
+            if not self.mirror:
+                return [straight]
+            return [straight, self.forward(slices.flip(-1), network, *args, **kwargs).flip(-1)]
+
+        views = ask(small)
+        for degrees in (-self.turn, self.turn) if self.turn else ():
+            views += [turned(logits, -degrees) for logits in ask(turned(small, degrees))]
+        logits = mean_of_probabilities(views) if self.turn else torch.stack(views).mean(dim=0)
         return square.back(logits) if square else logits
 
 

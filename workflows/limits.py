@@ -85,6 +85,7 @@ RECIPE = {
     "cleanup_share": SHARE,
     "cleanup_peak": SHARE,
     "cleanup_mean": SHARE,
+    "turn": Limits(high=45.0),
     "resize": Limits(low=1, whole=True, none=True),
     "validation_share": Limits(high=1.0, above=True, below=True),
     "fold": Limits(whole=True),

@@ -49,6 +49,7 @@ SHARED_IDS = (
     "neighbours",
     "threshold",
     "mirror",
+    "turn",
     "cleanup_share",
     "cleanup_peak",
     "cleanup_mean",

@@ -21,6 +21,7 @@ from ..transforms.intensity import (
     PERCENTILES,
 )
 from ..transforms.square import FIELD_MM, NO_LESION, RIM, SMALLEST_BELIEVED_MM
+from ..transforms.turn import mean_of_probabilities, turned
 
 BINS = 1 << 14
 """Steps of grey values that are told apart; whole numbers in a smaller range are exact."""
@@ -44,17 +45,25 @@ class WholeStudy(nn.Module):
         size: side of the square in pixels that the network sees; None shows slices as they are.
         neighbours: see ``transforms.neighbours``.
         mirror: average with the left-right mirror image.
+        turn: average with slices turned so many degrees to either side, see ``inferers.StudyInferer``.
         temperature: logits are divided by it.
     """
 
     def __init__(
-        self, network: nn.Module, size: int | None, neighbours: int, mirror: bool, temperature: float
+        self,
+        network: nn.Module,
+        size: int | None,
+        neighbours: int,
+        mirror: bool,
+        temperature: float,
+        turn: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.size = size or 0
         self.neighbours = neighbours
         self.mirror = mirror
+        self.turn = float(turn)
         self.temperature = temperature
 
     def forward(self, volume: Tensor, pixel_mm: Tensor) -> Tensor:
@@ -81,11 +90,16 @@ class WholeStudy(nn.Module):
 
     def _logits(self, slices: Tensor) -> Tensor:
         shown = _with_neighbours(slices, self.neighbours)
-        logits: Tensor = self.network(shown)
-        if self.mirror:
-            mirrored: Tensor = self.network(shown.flip(-1))
-            logits = (logits + mirrored.flip(-1)) / 2
-        return logits
+        views = self._asked(shown)
+        if self.turn == 0:
+            return views[0] if len(views) == 1 else (views[0] + views[1]) / 2
+        for degrees in (-self.turn, self.turn):
+            views += [turned(logits, -degrees) for logits in self._asked(turned(shown, degrees))]
+        return mean_of_probabilities(views)
+
+    def _asked(self, shown: Tensor) -> list[Tensor]:
+        straight: Tensor = self.network(shown)
+        return [straight, self.network(shown.flip(-1)).flip(-1)] if self.mirror else [straight]
 
 
 def normalized_by_head(volume: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ def test_validation_and_the_last_evaluation_are_in_the_minutes(monkeypatch: pyte
     # Seven looks at 40 slices, each half of a quarter of a second, take 35 seconds; an epoch takes 10.
     assert chosen(monkeypatch, 5) == {"passes": 1, "epochs": 24, "val_interval": 6}  # 26 are no multiple of 6
     assert chosen(monkeypatch, 5, mirror=True) == {"passes": 1, "epochs": 20, "val_interval": 5}  # of 23
+    turned = chosen(monkeypatch, 5, turn=15)  # the looks take 105 seconds
+    assert turned == schedule(195, 10, 1)
 
 
 def test_filling_the_cache_is_in_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:

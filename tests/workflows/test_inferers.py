@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gliomaseg.transforms import LayInSquared, keys
 from gliomaseg.transforms.plain import plain
+from gliomaseg.transforms.turn import turned
 from gliomaseg.workflows import inferers
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inferers import (
@@ -126,6 +127,34 @@ def test_shrinking_averages_areas() -> None:
     seen: list[float] = []
     StudyInferer(size=1, precision="fp32")(given, lambda x: (seen.append(float(x)), x)[1])
     assert seen == [3.0]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_slices_turned_both_ways_are_asked_about_too(network: nn.Module, mirror: bool) -> None:
+    slices = volume()[..., 0] / 100
+    straight = StudyInferer(precision="fp32")
+    views = [slices, turned(slices, 15.0), turned(slices, -15.0)]
+    answers = [straight(view, network) for view in views]
+    if mirror:
+        answers += [straight(view.flip(-1), network).flip(-1) for view in views]
+    back = [turned(answer, (0.0, -15.0, 15.0)[place % 3]) for place, answer in enumerate(answers)]
+    expected = torch.stack(back).sigmoid().mean(dim=0)
+    found = StudyInferer(precision="fp32", mirror=mirror, turn=15)(slices, network)
+    assert torch.allclose(found.sigmoid(), expected, atol=1e-5)
+    assert not torch.allclose(found, straight(slices, network), atol=0.1)
+
+
+def test_the_temperature_divides_what_the_turned_views_say_together(network: nn.Module) -> None:
+    once = StudyInferer(precision="fp32", turn=10)(volume(), network)
+    assert torch.allclose(
+        StudyInferer(precision="fp32", turn=10, temperature=2.0)(volume(), network), once / 2
+    )
+
+
+@pytest.mark.parametrize("degrees", [-1, 46, float("nan")])
+def test_an_angle_that_no_head_is_held_at_is_refused(degrees: float) -> None:
+    with pytest.raises(ValueError, match=f"`turn` is an angle from 0 to 45 degrees, got {degrees}"):
+        StudyInferer(turn=degrees)
 
 
 def test_mirroring_averages_with_the_turned_back_mirror_image(network: nn.Module) -> None:

@@ -58,6 +58,7 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
         ("fit_threshold", 1, r"`fit_threshold` is true or false; got 1\."),
         ("precision", "fp16", r"`precision` is one of auto, bf16, fp32; got 'fp16'\."),
         ("mirror", 1, r"`mirror` is true or false; got 1\."),
+        ("turn", 60, r"`turn` is a number from 0 to 45; got 60\."),
         ("cleanup_largest", "yes, please", r"`cleanup_largest` is true or false; got 'yes, please'\."),
     ],
 )

@@ -31,10 +31,11 @@ RECIPE: dict[str, Any] = {
     "lambda_ce": 2.0,
     "pos_weight": 3.0,
     "deep_supervision": True,
-    "threshold": 0.1,
+    "threshold": 0.05,
     "mirror": True,
+    "turn": 5,
     "cleanup_share": 0.2,
-    "cleanup_mean": 0.11,
+    "cleanup_mean": 0.06,
 }
 SMOKE = {
     "network_name": "resnext26_unet_tiny",
@@ -74,7 +75,7 @@ def case(phantom_data: Path) -> dict[str, Any]:
 def test_the_inference_config_of_the_run_has_its_numbers(run: Path) -> None:
     inference = content(run / "configs" / "inference.json")
     shared = {name: value for name, value in RECIPE.items() if name in SHARED_IDS}
-    assert len(shared) == 5
+    assert len(shared) == 6
     assert {name: inference[name] for name in shared} == shared
 
 
@@ -96,9 +97,10 @@ def test_a_network_that_cannot_be_deeply_supervised_stops_the_run_before_it_begi
 def test_the_segmenter_does_what_the_recipe_says(segmenter: Segmenter) -> None:
     assert segmenter.inferer.neighbours == 1
     assert segmenter.inferer.mirror is True
+    assert segmenter.inferer.turn == 5
     assert segmenter.network.in_channels == 9
-    assert segmenter.threshold == 0.1
-    assert (segmenter.cleanup.threshold, segmenter.cleanup.share, segmenter.cleanup.mean) == (0.1, 0.2, 0.11)
+    assert segmenter.threshold == 0.05
+    assert (segmenter.cleanup.threshold, segmenter.cleanup.share, segmenter.cleanup.mean) == (0.05, 0.2, 0.06)
 
 
 def test_the_clean_up_takes_findings_from_the_mask_and_leaves_the_probabilities(

@@ -67,6 +67,16 @@ def in_graph(volume: Tensor, pixel_mm: tuple[float, float] | None, module: Whole
         return module(volume.movedim(-1, 0).float(), torch.tensor(pixel_mm or (0.0, 0.0)))[:, 0]
 
 
+@pytest.mark.parametrize(("mirror", "turn"), [(False, 10.0), (True, 15.0)])
+@pytest.mark.parametrize("size", [64, None])
+def test_slices_are_turned_as_in_python(size: int | None, mirror: bool, turn: float) -> None:
+    net = network()
+    volume = head(70, 50)
+    module = WholeStudy(net, size, 0, mirror=mirror, temperature=1.5, turn=turn)
+    wanted = in_python(volume, None, net, size=size, mirror=mirror, temperature=1.5, turn=turn)
+    torch.testing.assert_close(in_graph(volume, None, module), wanted, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("pixel_mm", PIXELS)
 @pytest.mark.parametrize("shape", [(96, 96), (64, 48), (40, 90), (130, 101)])
 def test_slices_of_any_size_and_scale_are_outlined_as_in_python(
@@ -147,8 +157,12 @@ def test_a_file_of_a_whole_study_is_evaluated_as_the_run_is(
     if name.endswith("xml") and importlib.util.find_spec("openvino") is None:
         pytest.skip("OpenVINO is not installed")
     form = "onnx" if name.endswith("onnx") else "openvino"
-    export_model(smoke_run, form, tmp_path / name, whole_study=True)
-    evaluate_command(phantom_data, tmp_path / "run", model=smoke_run, device="cpu")
+    turning = Path(shutil.copytree(smoke_run, tmp_path / "turning"))
+    config = json.loads((turning / "configs" / "inference.json").read_text(encoding="utf-8"))
+    views = {**config, "mirror": True, "turn": 15}
+    (turning / "configs" / "inference.json").write_text(json.dumps(views), encoding="utf-8")
+    export_model(turning, form, tmp_path / name, whole_study=True)
+    evaluate_command(phantom_data, tmp_path / "run", model=turning, device="cpu")
     evaluate_command(phantom_data, tmp_path / "file", model=tmp_path / name, device="cpu")
     run, file = (pd.read_csv(tmp_path / place / "per_patient.csv") for place in ("run", "file"))
     np.testing.assert_allclose(file["dice"], run["dice"], atol=1e-3)
