@@ -488,6 +488,21 @@ def going_on(filled: Any, place: Any) -> Any:
 
 
 @pytest.mark.slow
+def test_a_run_may_be_asked_in_a_way_that_is_younger_than_it(filled: Any, place: Any, tmp_path: Path) -> None:
+    filled(TINY)
+    run = Path(shutil.copytree(run_of(place, TINY), tmp_path / "older"))
+    path = run / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["turn"], config["inferer"]["turn"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert measure.segmenter_of(run, {"mirror": True}).inferer.turn == 0
+    segmenter = measure.segmenter_of(run, {"turn": 10, "mirror": True})
+    assert (segmenter.inferer.turn, segmenter.inferer.mirror) == (10, True)
+    with pytest.raises(InputError, match="has no id 'twist'"):
+        measure.segmenter_of(run, {"twist": 10})
+
+
+@pytest.mark.slow
 def test_a_recipe_goes_on_from_the_weights_of_another_and_says_so(going_on: Any) -> None:
     cell = cells.cell_named("fold0:resnext26_unet_tiny:more", going_on.recipes)
     path = runner.run_cell(cell, going_on)
@@ -944,6 +959,7 @@ PLAN = {
     "short": {"folds": ["peer:seed"], "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
     "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
     "left_out": ["ours:base"],
+    "left_out_pairs": [["ours:turn", "ours:base"]],
     "ablations": [
         {"network": "ours", "recipe": "base", "protocol": "fold0"},
         {"network": "later", "recipe": "base", "protocol": "fold0"},
@@ -988,6 +1004,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
         made_up("seed-slice", "peer:seed", 0.9, 0.9),
         made_up("seed-patient", "peer:seed", 0.8, 0.7),
         made_up("institution-DU", "ours:base", 0.5, 0.5),
+        made_up("institution-DU", "ours:turn", 0.6, 0.5),
         made_up("fold0", "ours:base", 0.80, 0.80),
         made_up("fold0", "ours:mirror", 0.82, 0.80),
         made_up("fold0", "ours:child", 0.5, 0.5, base="parent"),
@@ -1000,6 +1017,10 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     assert "| `absent:seed` |  | not measured |" in text
     assert "The leak in one number: +0.000 of pooled Dice." in text
     assert "| DU | 2 | 0.500 (0.500 to 0.500) |" in text
+    turned = "0.550 (0.500 to 0.600) | 0.500 (0.500 to 0.500) | 2 | +0.050 (+0.000 to +0.100) | 1, 0 | 1 |"
+    assert f"| DU | {turned}" in text
+    assert "| HT |  |  |  | not measured |  |  |" in text
+    assert "| all | 0.550" in text
     assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
     assert "| `child` | what child is | 0.500 | `parent` | not measured |" in text
     assert "`ensemble:last` was evaluated 2 times." in text

@@ -66,7 +66,8 @@ def wanted_cells() -> list[str]:
     plan = read_plan()
     names = [f"{fold}:{row}" for row in plan["rows"] for fold in plan["folds"]]
     names += [f"{plan['leak'][side]}:{plan['leak']['cell']}" for side in ("slice", "patient")]
-    names += [f"{protocol}:{name}" for name in plan["left_out"] for protocol in INSTITUTION_NAMES]
+    left_out = dict.fromkeys([*plan["left_out"], *(name for pair in plan["left_out_pairs"] for name in pair)])
+    names += [f"{protocol}:{name}" for name in left_out for protocol in INSTITUTION_NAMES]
     names += [f"{start['protocol']}:{start['network']}:{start['recipe']}" for start in plan["ablations"]]
     return names
 
@@ -324,7 +325,21 @@ _LEAK_ROWS: Final[tuple[tuple[str, Callable[[CellContent], float | None]], ...]]
 def institutions_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     """Return the tables of institutions left out, beside the same patients in the folds."""
     tables = [_left_out(cells, name, plan["folds"]) for name in plan["left_out"]]
-    return "\n\n".join(["## Leave one institution out", *tables])
+    pairs = [_left_out_pair(cells, *pair) for pair in plan["left_out_pairs"]]
+    return "\n\n".join(["## Leave one institution out", *tables, *pairs])
+
+
+def _left_out_pair(cells: Sequence[CellContent], name: str, less: str) -> str:
+    """Return the comparison of two ways to use the same weights, by the institution that is left out."""
+    protocols = {site: [one] for site, one in zip(INSTITUTIONS, INSTITUTION_NAMES, strict=True)}
+    lines = []
+    for site, of_site in {**protocols, "all": list(INSTITUTION_NAMES)}.items():
+        one, other = (rows_of(cells, [row], of_site)[0] for row in (name, less))
+        means = (_mean(one), _mean(other)) if one.dice.keys() & other.dice.keys() else ("", "")
+        lines.append((site, *means, *_compared(one, other)))
+    head = ("Left out", "this", "that", "patients", "difference", "better, worse", "p (Wilcoxon)")
+    words = f"This, `{name}`, less that, `{less}`, patient by patient, everyone tested from the one left out."
+    return "\n".join([words, "", *table(lines, head)])
 
 
 def _left_out(cells: Sequence[CellContent], name: str, held: Sequence[str]) -> str:
