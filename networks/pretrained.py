@@ -100,10 +100,24 @@ def load_pretrained(network: nn.Module, pretrained: str | os.PathLike[str] | Non
         load_imagenet(find_encoder(network))
         return
     state, origin = read_state(pretrained)
-    if "layer1.0.conv1.weight" in state or "_conv_stem.weight" in state:
+    if _is_encoder(state):
         load_encoder(find_encoder(network), state, origin)
     else:
         fill_network(network, _with_first_convolution(network, state, whole=True), origin)
+
+
+def holds_encoder_alone(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file holds an encoder that was trained on photographs, see ``load_pretrained``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no weights.
+    """
+    return _is_encoder(read_state(path)[0])
+
+
+def _is_encoder(state: State) -> bool:
+    return "layer1.0.conv1.weight" in state or "_conv_stem.weight" in state
 
 
 def find_encoder(network: nn.Module) -> Encoder:

@@ -11,18 +11,17 @@ from typing import Any
 from ..workflows.case_split import SplitOptions, describe
 from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
-from ..workflows.files import InputError
+from ..workflows.files import InputError, safe_name
 from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
 from ..workflows.participants import participants_in, with_told
 from ..workflows.run import TrainOptions, read_train_config, train
-from ..workflows.seen import history_behind
+from ..workflows.seen import Images, hashes_by_patient, history_behind
 from ..workflows.segment import Segmenter
 from ..workflows.slices import person_of
 from ..workflows.studies import Record, whose
 from .fixed_split import Sides, extend_split, read_sides, write_sides
 from .labelled import Pair, cases_of, labelled_persons
-from .studies import safe_name
 from .workspace import FIRST, Workspace, cases_behind
 
 logger = logging.getLogger(__name__)
@@ -65,11 +64,13 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
         InputError: there are too few labels, or a wish or a file cannot be used; nothing has changed then.
     """
     cases = told_in(workspace, cases_of(pairs))
-    sides = place_patients(workspace, cases, wishes.validation_share)
+    files = hash_files(cases, _root_of(workspace))
+    images = hashes_by_patient(cases, _root_of(workspace), files)
+    sides = place_patients(workspace, cases, wishes.validation_share, images)
     run = workspace.next_run()
     options = options_of(workspace, run, wishes)
     device = str(options.settings["device"])
-    datalist = datalist_of(cases, sides, workspace)
+    datalist = datalist_of(cases, sides, workspace, files)
     before = _score(Segmenter.from_name(workspace.model_folder(), device), datalist)
     logger.warning("The served model has Dice %.4f on %d patients.", before, len(datalist["validation"]))
     write_datalist(datalist, run / "datalist.json")
@@ -82,8 +83,16 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
     return outcome
 
 
-def place_patients(workspace: Workspace, cases: list[Record], share: float) -> Sides:
+def place_patients(
+    workspace: Workspace, cases: list[Record], share: float, images: Images | None = None
+) -> Sides:
     """Return the sides of last time with the patients that are new placed; nothing is written.
+
+    Args:
+        workspace: of the project.
+        cases: that are labelled.
+        share: of the persons that validates.
+        images: hashes of the files of each patient; with them a scan is known whatever it is called.
 
     Raises:
         InputError: there are too few labelled patients.
@@ -97,7 +106,7 @@ def place_patients(workspace: Workspace, cases: list[Record], share: float) -> S
         for person in persons
     }
     seen = {person for person, own in names.items() if own & trained}
-    met = history_behind(workspace.root / FIRST).meetings(cases)  # marks of a bundle tell, where no list does
+    met = history_behind(workspace.root / FIRST).meetings(cases, images)  # marks tell where no list does
     seen |= {
         whose(case) for case in cases if any(one.section == "training" for one in met[str(case["patient"])])
     }
@@ -138,19 +147,23 @@ def _alike(patient: str) -> str:
     return person_of(safe_name(patient)).replace("-", "_").lower()
 
 
-def datalist_of(cases: list[Record], sides: Sides, workspace: Workspace) -> dict[str, Any]:
+def _root_of(workspace: Workspace) -> str:
+    return str(workspace.studies.absolute())
+
+
+def datalist_of(
+    cases: list[Record], sides: Sides, workspace: Workspace, files: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the datalist of a retraining, with the hash of every file."""
-    root = str(workspace.studies.absolute())
-    files = hash_files(cases, root)
     sections = {side: [case for case in cases if whose(case) in names] for side, names in sides.items()}
     split = describe(SplitOptions(method="file", split_file=workspace.split.name))
     return {
         "format": FORMAT,
-        "root": root,
+        "root": _root_of(workspace),
         "split": split,
         **sections,
         "test": [],
-        "files": files,
+        "files": dict(files),
         "sha256": hash_of_all(files),
     }
 

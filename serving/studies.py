@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from ..transforms.space import AFFINE_TOLERANCE_MM, check_axial
 from ..workflows import files
 from ..workflows.causes import root_cause
 from ..workflows.dicom_folder import REFUSED
-from ..workflows.files import InputError
+from ..workflows.files import InputError, safe_name
 from ..workflows.findings import amount
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
 from ..workflows.masks import load_label
@@ -99,16 +98,6 @@ def _remember_told(record: Record, table: Participants | None, done: Prepared) -
     told = Told(record.get("person") or said.person, own or said.institution)
     if told != Told():
         done.told[safe_name(patient)] = told
-
-
-def safe_name(name: str) -> str:
-    """Return a name that is one file on any system and one word in an address.
-
-    Example:
-        >>> safe_name("Müller, A / 3")
-        'M_ller_A_3'
-    """
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", name).strip("._") or "study"
 
 
 def study_file(store: Path, name: str) -> Path | None:

@@ -13,10 +13,11 @@ from typing import Any
 
 from ..workflows import files
 from ..workflows.bundle_configs import bundle_configs
-from ..workflows.bundle_metadata import package_metadata, seen_by
+from ..workflows.bundle_metadata import OF_DATA, OTHER_DATA, package_metadata, read_run, seen_by
+from ..workflows.datalist_file import write_datalist
 from ..workflows.files import InputError, sha256_of
 from ..workflows.models import Model, open_model, refuse_export
-from ..workflows.seen import history_behind
+from ..workflows.seen import history_behind, readable_datalist
 from ..workflows.studies import Record
 
 logger = logging.getLogger(__name__)
@@ -169,10 +170,14 @@ def copy_model(model: Model, folder: Path) -> None:
     configs = bundle_configs(model)
     for name in ("inference", "train"):
         files.write_json(folder / "configs" / f"{name}.json", configs[name])
-    files.write_json(folder / "configs" / "metadata.json", {**package_metadata(), **seen_by(model)})
+    told = read_run(model).metadata
+    data = {name: told.get(name, OTHER_DATA) for name in OF_DATA}
+    files.write_json(folder / "configs" / "metadata.json", {**package_metadata(), **data, **seen_by(model)})
     trained_with = model.weights.resolve().parent.parent / "datalist.json"
     if trained_with.is_file() and trained_with.parent == model.config.resolve().parent.parent:
-        files.write_text(folder / "datalist.json", trained_with.read_text(encoding="utf-8"))
+        datalist = readable_datalist(trained_with)
+        if datalist is not None:
+            write_datalist(datalist, folder / "datalist.json")
     with files.replace_atomically(folder / "models" / "model.pt") as temporary:
         shutil.copyfile(model.weights, temporary)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from .graphs import PIXEL_MM, PROBABILITY, VOLUME
 from .models import Model, configs_folder
 from .seen import KEY, NOT_ALL, history_behind
 from .slices import is_tcga
+
+logger = logging.getLogger(__name__)
 
 SIDE = "32*n"
 """Height and width that the network takes; any size from 32 up works, the Model Zoo tests with 32."""
@@ -193,5 +196,10 @@ def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return content
+    """Return what a file says, nothing where there is none or it is damaged: a model is whole without it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        logger.warning("Not read: %s (%s)", path, error)
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -137,10 +138,11 @@ def require_same_patients(runs: Sequence[Evaluated], common: bool = False) -> li
 
 
 def _with_persons(runs: Sequence[Evaluated]) -> list[Evaluated]:
-    """Let all runs know whose the studies are, if one of them does."""
-    told = next((run.table["person"] for run in runs if "person" in run.table.columns), None)
-    if told is None:
+    """Let all runs know whose the studies are, as far as one of them does; the first that does counts."""
+    columns = [run.table["person"] for run in runs if "person" in run.table.columns]
+    if not columns:
         return list(runs)
+    told = functools.reduce(lambda first, later: first.combine_first(later), columns)
     return [replace(run, table=run.table.assign(person=told)) for run in runs]
 
 

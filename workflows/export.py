@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,8 +15,10 @@ from .bundle_code import modules_for, required_packages
 from .bundle_configs import bundle_configs
 from .bundle_metadata import bundle_metadata, read_run, seen_by, study_format
 from .bundle_names import named_code
+from .causes import root_cause
 from .files import InputError
-from .graphs import WHOLE, weights_of_openvino
+from .graphs import NEEDED, WELCOME, WHOLE, weights_of_openvino
+from .limits import is_expression
 from .models import Model, configs_folder, open_model, refuse_export
 from .onnx_file import of_study, write_onnx
 from .openvino_file import write_openvino
@@ -93,7 +96,7 @@ def _export_file(model: Model, output: Path, form: str, whole_study: bool) -> No
     run = read_run(model)
     seen = seen_by(model)
     info = bundle_metadata(configs["inference"], packages, run.metrics, seen, run.datalist, run.metadata)
-    inference = configs["inference"]
+    inference = _worked_out(configs["inference"])
     network, called = load_network(model), inference["network_name"]
     if not whole_study:
         write(output, network, called, info, inference)
@@ -112,15 +115,42 @@ def _require_own_preparation(inference: Mapping[str, Any]) -> None:
         InputError: its transforms are others than those that ``whole_study`` repeats.
     """
     package = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
-    own, ours = (
-        [one.get("_target_") for one in config["preprocessing"]["transforms"]]
-        for config in (inference, package)
-    )
+    own, ours = (_transforms_of(config.get("preprocessing")) for config in (inference, package))
     if own != ours:
+        names = ", ".join(str(one.get("_target_")) for one in own or ())
         raise InputError(
             "A graph of a whole study repeats the preparation of the package, but this model has "
-            f"{', '.join(map(str, own))}; leave --whole-study out, or take --to bundle."
+            f"{names or 'another'}, or other arguments; leave --whole-study out, or take --to bundle."
         )
+
+
+def _transforms_of(preparation: Any) -> list[dict[str, Any]] | None:
+    """Return the transforms that a config writes down one by one, without arguments that say nothing."""
+    listed = preparation.get("transforms") if isinstance(preparation, Mapping) else None
+    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
+        return None
+    silent = (None, False)
+    return [{name: value for name, value in one.items() if value not in silent} for one in listed]
+
+
+def _worked_out(inference: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an inference config with the numbers that a file holds: they may be expressions.
+
+    Raises:
+        InputError: one of them cannot be worked out.
+    """
+    parser = ConfigParser(deepcopy(dict(inference)))
+    try:
+        found = {
+            name: parser.get_parsed_content(name)
+            for name in (*NEEDED, *WELCOME)
+            if is_expression(inference.get(name))
+        }
+    except Exception as error:  # an expression may raise anything
+        raise InputError(
+            f"A number of the inference config cannot be worked out: {root_cause(error)}"
+        ) from error
+    return {**inference, **found}
 
 
 SHOWN: Final[dict[str, Any]] = {"neighbours": 0, "mirror": False, "turn": 0.0, "temperature": 1.0}

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -157,6 +158,16 @@ def save_tensors(path: str | os.PathLike[str], state: Any, keep: Path | None = N
             _save_to(stream, state)
         if keep is not None and Path(path).exists():
             Path(path).replace(keep)
+
+
+def safe_name(name: str) -> str:
+    """Return a name that is one file on any system and one word in an address.
+
+    Example:
+        >>> safe_name("Müller, A / 3")
+        'M_ller_A_3'
+    """
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", name).strip("._") or "study"
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -90,14 +90,16 @@ def find_studies_to_predict(
 
 def _once(records: Sequence[Record]) -> list[Record]:
     """Leave out, and mention, a study that is named twice."""
-    seen: set[tuple[str, ...]] = set()
+    seen: dict[tuple[str, ...], str] = {}
     kept: list[Record] = []
     for record in records:
         files = tuple(sorted(os.path.abspath(path) for path in image_files(record)))  # noqa: PTH100
-        if files in seen:
-            logger.warning("Named twice, and taken once: %s", place_of(record))
+        name = str(record[keys.PATIENT])
+        if (first := seen.get(files)) is not None:
+            two = "" if first == name else f", as {first} and not as {name}"
+            logger.warning("Named twice, and taken once%s: %s", two, place_of(record))
             continue
-        seen.add(files)
+        seen[files] = name
         kept.append(record)
     return kept
 
@@ -108,17 +110,18 @@ def _told_apart(records: Sequence[Record]) -> list[Record]:
     One such pair in a large archive keeps nobody else from being outlined.
     """
     taken = {str(record[keys.PATIENT]) for record in records}
-    seen: set[str] = set()
+    counts: dict[str, Iterator[int]] = {}
     named: list[Record] = []
     for record in records:
         name = str(record[keys.PATIENT])
-        if name in seen:
-            free = next(one for count in itertools.count(2) if (one := f"{name}_{count}") not in taken)
+        if name in counts:
+            free = next(one for count in counts[name] if (one := f"{name}_{count}") not in taken)
             note = f"Called {free}, since another study is called {name}."
             logger.warning("%s: %s", place_of(record), note)
             record = {**record, keys.PATIENT: free, NOTES: [*record.get(NOTES, ()), note]}
             taken.add(free)
-        seen.add(name)
+        else:
+            counts[name] = itertools.count(2)
         named.append(record)
     return named
 

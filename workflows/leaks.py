@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from .metrics import CaseFigures
-from .seen import History, Images, hashes_by_patient
+from .seen import BEFORE, NOT_ALL, History, Images, hashes_by_patient
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ FILLED: Final = (
 )
 
 _SHOWN: Final = 3
+_BEGINNING: Final = re.compile(
+    re.escape(BEGAN_WITH).replace(r"\{count\}", r"\d+").replace(r"\{total\}", r"\d+")
+)
 
 Cases = Iterable[Mapping[str, Any]]
 
@@ -155,6 +159,18 @@ def warning_of_beginning(datalist: Mapping[str, Any], history: History) -> str |
     warning = BEGAN_WITH.format(total=total, count=len(trained))
     logger.warning("%s They are %s; the weights are those of %s.", warning, _some(trained), history.name)
     return warning
+
+
+def without_past(datalist: dict[str, Any]) -> dict[str, Any]:
+    """Return a datalist without what was said of the weights that another run on it began from."""
+    split = datalist["split"]
+    words = _BEGINNING.sub("", str(split.get("warning") or "")).strip()
+    if words:
+        split = {**split, "warning": words}
+    elif "warning" in split:
+        split = {name: value for name, value in split.items() if name != "warning"}
+    kept = {name: value for name, value in datalist.items() if name not in (BEFORE, NOT_ALL)}
+    return {**kept, "split": split}
 
 
 def _who_trained(cases: Cases, history: History, images: Images | None) -> tuple[int, list[str]]:

@@ -158,14 +158,15 @@ def participants_in(root: Path) -> Participants | None:
 
 
 def _columns_of(path: Path) -> set[str]:
-    """Return the words of the first line of a table, whatever it is encoded in."""
+    """Return the words of the first line of a table, whatever it is encoded in and separated by."""
     try:
         with path.open(encoding="latin-1") as stream:
             head = stream.readline(100_000)
     except OSError:
         return set()
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    return {re.sub(r"[^a-z_]", "", name.lower()) for name in head.split(separator)}
+    names = re.split(r"[,;\t]", head)  # with the wrong one the table is refused, but not passed over
+    names = names if len(names) > 1 else head.split()
+    return {re.sub(r"[^a-z_]", "", name.lower()) for name in names}
 
 
 def write_participants(told: Mapping[str, Told], root: Path) -> Path:
@@ -191,8 +192,13 @@ def write_participants(told: Mapping[str, Told], root: Path) -> Path:
     return path
 
 
-def with_participants(studies: Sequence[Study], root: Path) -> list[Study]:
+def with_participants(studies: Sequence[Study], root: Path, *, beside: bool = False) -> list[Study]:
     """Return the studies found in a folder with what its table of participants says of them.
+
+    Args:
+        studies: that were found.
+        root: the folder.
+        beside: they stand in a list there, and the table may be of others; if it is, the log says so.
 
     Raises:
         InputError: see ``participants_in``; or a table of persons names none of the studies.
@@ -203,7 +209,7 @@ def with_participants(studies: Sequence[Study], root: Path) -> list[Study]:
     try:
         told = table.of_all([study.patient for study in studies])
     except InputError as error:
-        if "person" in table.columns:
+        if "person" in table.columns and not beside:
             raise
         logger.warning("Not read: %s", error)
         return list(studies)

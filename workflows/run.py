@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from ..networks.pretrained import holds_encoder_alone
 from . import files
 from .budget import epochs_within
 from .bundle_metadata import bundle_metadata, package_metadata
@@ -30,12 +31,12 @@ from .files import InputError, sha256_of
 from .findings import format_findings, raise_on_errors
 from .fingerprints import Stamp, stamp
 from .inferers import pick_device
-from .leaks import note_on_changes, warning_of_beginning
+from .leaks import note_on_changes, warning_of_beginning, without_past
 from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, configs_folder
 from .occupied import only_worker_in
 from .overrides import all_ids, apply_settings, refuse_hash
-from .seen import BEFORE, NOT_ALL, history_behind, images_of
+from .seen import BEFORE, NOBODY_KNOWN, NOT_ALL, history_behind, images_of
 from .segment import Segmenter
 from .tuning import tune_run
 
@@ -237,9 +238,9 @@ def _shares_files(listing: Path, own: Mapping[str, Any]) -> bool:
         other, known = load_datalist(listing), _all_images(own)
         images = [images_of(case, other) for _, case in cases_of(other)]
         return any(2 * len(one & known) > len(one) for one in images)  # a blank slice is in many
-    named = {file for case in find_cases(listing) for file in files_of(case)}
-    kept = {file for _, case in cases_of(dict(own)) for file in files_of(case)}
-    return any(Path(file).resolve() in {Path(one).resolve() for one in kept} for file in named)
+    named = {Path(file).resolve() for case in find_cases(listing) for file in files_of(case)}
+    kept = {Path(file).resolve() for _, case in cases_of(dict(own)) for file in files_of(case)}
+    return not named.isdisjoint(kept)
 
 
 def _all_images(datalist: Mapping[str, Any]) -> set[str]:
@@ -480,8 +481,8 @@ def prepare_folder(
     named = (path if resumed else options.data).suffix == ".json"
     if named and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
-    if not resumed or not (_has_checkpoint(options.output) or BEFORE in datalist):
-        datalist = _with_beginning(datalist, parser.get("pretrained"))
+    if not resumed or not _has_checkpoint(options.output):
+        datalist = _with_beginning(without_past(datalist), parser.get("pretrained"))
         write_datalist(datalist, path)
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
@@ -500,8 +501,10 @@ def _with_beginning(datalist: dict[str, Any], pretrained: Any) -> dict[str, Any]
     if not isinstance(pretrained, str | Path) or not Path(pretrained).is_file():
         return datalist
     history = history_behind(pretrained)
-    if not history.seen:
-        return datalist
+    if not history.seen and not history.unknown:
+        if _holds_encoder_alone(pretrained):
+            return datalist
+        history = replace(history, unknown=NOBODY_KNOWN.format(name=pretrained))
     datalist = {**datalist, BEFORE: history.records(sha256_of(pretrained))}
     if history.unknown:
         logger.warning("The run begins from weights of others: %s", history.unknown)
@@ -511,6 +514,13 @@ def _with_beginning(datalist: dict[str, Any], pretrained: Any) -> dict[str, Any]
         return datalist
     words = " ".join(filter(None, (datalist["split"].get("warning"), warning)))
     return {**datalist, "split": {**datalist["split"], "warning": words}}
+
+
+def _holds_encoder_alone(weights: str | Path) -> bool:
+    try:
+        return holds_encoder_alone(weights)
+    except (OSError, ValueError):  # said when they are loaded
+        return True
 
 
 def check_before_training(source: Path, resize: int | None = None, goes_on: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,12 +15,14 @@ from typing import Any, Final, NamedTuple, Protocol
 from ..networks.checkpoint import form_of
 from ..transforms import keys
 from .datalist_file import Datalist, cases_of, load_datalist, relative_to
-from .files import sha256_of
+from .files import InputError, safe_name, sha256_of
 from .graphs import text_inside
 from .models import CROSS_VALIDATION, default_folder
 from .slices import person_of
 from .split import SECTIONS
 from .studies import image_files, whose
+
+logger = logging.getLogger(__name__)
 
 FORMAT: Final = "gliomaseg-seen/1"
 """What the marks say they are, with the version of their form."""
@@ -44,6 +47,7 @@ FURTHER: Final = (
     "that training with --split-file."
 )
 OTHERS: Final = "{name} has been trained by others too, and nobody here knows who they are."
+NOBODY_KNOWN: Final = "{name} does not say who has trained it."
 ELSEWHERE: Final = (
     "{name} is a site of a federation, and nobody here knows who has trained its weights at the other sites."
 )
@@ -126,12 +130,16 @@ class SeenByName:
         return places
 
     def record(self, salt: str) -> Record:
-        """Return marks of them: of each study's name and person, and of the files of each scan."""
+        """Return marks of them: of each study's name and person, and of the files of each scan.
+
+        A labelling project has studies under names that are files anywhere; these have marks too.
+        """
         persons: dict[str, list[str]] = {}
         scans: dict[str, list[str]] = {}
         for section in SECTIONS:
             listed = self.datalist.get(section, ())
             names = {name for case in listed for name in (_name_of(case), whose(case))}
+            names |= {safe_name(name) for name in names}
             persons[section] = sorted({mark_of_name(name, salt) for name in names})
             marks = {mark_of_scan(images_of(case, self.datalist)) for case in listed}
             scans[section] = sorted(mark for mark in marks if mark)
@@ -235,7 +243,10 @@ def history_behind(model: str | Path | None) -> History:
     if inside or folder is None:
         return History(str(path), inside, OTHERS.format(name=path) if told.get(NOT_ALL) else "")
     if (found := folder / "datalist.json").is_file():
-        history = history_of(_with_folds(load_datalist(found), folder), str(found))
+        datalist = readable_datalist(found)
+        if datalist is None:
+            return History(str(found), (), NOBODY_KNOWN.format(name=found))
+        history = history_of(_with_folds(datalist, folder), str(found))
         return replace(history, unknown=ELSEWHERE.format(name=folder)) if _is_site(folder) else history
     if not (folder / "configs" / "metadata.json").is_file():
         return History(str(path))
@@ -245,6 +256,18 @@ def history_behind(model: str | Path | None) -> History:
     others = OTHERS.format(name=path) if metadata.get(NOT_ALL) else ""
     unknown = FURTHER.format(name=path) if further else others
     return History(str(path), _read_records(metadata.get(KEY)), unknown)
+
+
+def readable_datalist(path: Path) -> Datalist | None:
+    """Return the datalist beside a model; None, and the log says why, where it cannot be read.
+
+    A model can be used without it, such as one from elsewhere that lists data which are not here.
+    """
+    try:
+        return load_datalist(path)
+    except InputError as error:
+        logger.warning("Not read, so nobody knows who trained the model beside it: %s", error)
+        return None
 
 
 def _with_folds(datalist: Datalist, folder: Path) -> Datalist:
@@ -318,7 +341,7 @@ def persons_of_all(cases: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         {'K1_A': 'K1', 'P7_day2': 'P7'}
     """
     every = list(cases)
-    told = {_name_of(case): str(case["person"]) for case in every if case.get("person")}
+    told = {_name_of(case): whose(case) for case in every if case.get("person")}
     return {_name_of(case): told.get(_name_of(case)) or whose(case) for case in every}
 
 

@@ -72,12 +72,16 @@ _NO_AGENT = frozenset(
 _ENTITY = re.compile(r"_(?P<name>[a-z]+)-(?P<value>[A-Za-z0-9]+)")
 """A part of a name of BIDS, with what it says."""
 
-_AGENT = re.compile(
-    r"(?:t1w?|mp2?rage|f?spgr|bravo|vibe|tfe|tse|se|3d|ax|sag|cor|tra|iso|with|post)*"
-    r"(?:post|gd|gad|gadolinium|contrast|km|ce|t1c)\d*",
-    re.IGNORECASE,
+_HOW = (
+    r"t1w?|(?:me)?mp2?r(?:age)?|f?spgr|bravo|vibe|t?fl[23]d|tfl|tfe|ffe|space|cube|vista|tse|se|gre|[23]d|axial|"
+    r"ax|sagittal|sag|coronal|cor|transverse|tra|iso|hires|fatsat|fs|with|mit|after|enhanced|mm|\d"
 )
-"""What ``acq-``, ``rec-`` or ``desc-`` say of a T1 with contrast agent."""
+"""What else ``acq-``, ``rec-`` or ``desc-`` say of such a T1; digits one by one, so that there is one way."""
+
+_WITH = r"post|gadolinium|gadovist|gado|gad|gd|dotarem|contrast|km|ce|t1c"
+
+_AGENT = re.compile(rf"(?:{_HOW}|{_WITH})*(?:{_WITH})(?:{_HOW}|{_WITH})*", re.IGNORECASE)
+"""What ``acq-``, ``rec-`` or ``desc-`` say of a T1 with contrast agent, and nothing else, such as non."""
 
 _NO_PICTURE = frozenset(("phase", "imag", "real"))
 """Values of ``part-`` that are no picture of tissue by themselves."""

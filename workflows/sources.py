@@ -37,7 +37,7 @@ def find_studies(root: PathLike, without: Path | None = None, *, told: bool = Tr
     path = Path(root).absolute()
     if path.is_file() and path.suffix.lower() == ".csv":
         listed = read_path_table(path)
-        return with_participants(listed, path.parent) if told else listed
+        return with_participants(listed, path.parent, beside=True) if told else listed
     if not path.is_dir():
         raise _no_folder(path)
     decathlon = (path / "imagesTr").is_dir()

@@ -17,10 +17,13 @@ from gliomaseg.serving.labelled import cases_of
 from gliomaseg.serving.retraining import Wishes, datalist_of, options_of, place_patients, retrain, told_in
 from gliomaseg.serving.studies import prepare_studies
 from gliomaseg.serving.workspace import Workspace
+from gliomaseg.workflows.datalist_file import hash_files
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.participants import Told, write_participants
+from gliomaseg.workflows.seen import History, SeenByMark, SeenByName, hashes_by_patient
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.studies import whose
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +91,7 @@ def test_studies_of_a_person_who_trained_never_validate_where_a_table_tells(work
     sides = place_patients(workspace, cases, 0.9)
     assert "Bo" in sides["training"]
     assert new.rpartition("_")[0] not in sides["validation"]
-    datalist = datalist_of(cases, sides, workspace)
+    datalist = datalist_of(cases, sides, workspace, hash_files(cases, str(workspace.studies)))
     assert {seen, new} <= {case["patient"] for case in datalist["training"]}
 
 
@@ -115,6 +118,31 @@ def test_a_project_of_a_bundle_knows_who_trained_that_by_its_marks(
     validated = {case["patient"].rpartition("_")[0] for case in content["validation"]}
     sides = place_patients(project, cases_of(pairs(project)), 0.9)
     assert set(sides["validation"]) == validated
+
+
+def test_a_scan_that_has_trained_does_not_validate_whatever_it_is_called(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace.root / "model/datalist.json").unlink()
+    cases, root = cases_of(pairs(workspace)), str(workspace.studies.absolute())
+    files = hash_files(cases, root)
+    trained = [{**case, "patient": f"A {number}"} for number, case in enumerate(cases[1:])]
+    listed = {"root": root, "files": files, "split": {}, "training": trained}
+    marks = SeenByMark(SeenByName(listed).record("salt"))
+    monkeypatch.setattr(retraining, "history_behind", lambda _: History("a bundle", [marks]))
+    sides = place_patients(workspace, cases, 0.9, hashes_by_patient(cases, root, files))
+    assert sides["validation"] == [whose(cases[0])]
+
+
+def test_a_retraining_looks_at_the_scans(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(project: Workspace, cases: list[Any], share: float, images: Any = None) -> Any:
+        assert images.keys() == {case["patient"] for case in cases}
+        assert all(len(one) >= 1 for one in images.values())
+        raise InputError("seen")
+
+    monkeypatch.setattr(retraining, "place_patients", look)
+    with pytest.raises(InputError, match="seen"):
+        retrain(workspace, pairs(workspace), Wishes())
 
 
 def test_who_has_trained_under_another_name_does_not_validate_under_a_new_one(workspace: Workspace) -> None:

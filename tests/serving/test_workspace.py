@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gliomaseg.serving.refusals import UnknownError, require_known
 from gliomaseg.serving.workspace import Workspace, cases_behind
+from gliomaseg.workflows.datalist_file import load_datalist
+from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError, sha256_of
 from gliomaseg.workflows.models import open_model
+from gliomaseg.workflows.seen import history_behind
 from gliomaseg.workflows.segment import Segmenter
 
 pytestmark = pytest.mark.slow
@@ -140,3 +144,46 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
         require_known("model", "c", ["a", "b"])
     with pytest.raises(UnknownError, match="There is no strategy None; there is none"):
         require_known("strategy", None, [])
+
+
+def test_a_project_says_of_the_data_what_its_model_said(smoke_run: Path, tmp_path: Path) -> None:
+    export_model(smoke_run, "bundle", bundle := tmp_path / "bundle")
+    path = bundle / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    path.write_text(json.dumps({**metadata, "data_source": "of the clinic"}))
+    for name, source in (
+        ("bundle", "of the clinic"),
+        ("w.pt", "not recorded: data of the person who trained"),
+    ):
+        if name == "w.pt":
+            shutil.copyfile(bundle / "models" / "model.pt", tmp_path / name)
+        project = Workspace(tmp_path / f"project of {name}")
+        project.adopt(tmp_path / name)
+        told = json.loads((project.root / "model/configs/metadata.json").read_text())
+        assert told["data_source"].startswith(source)
+
+
+def test_a_list_of_paths_below_the_model_is_known_in_the_project_too(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    for name in ("a.nii.gz", "b.nii.gz"):
+        (run / name).write_bytes(b"not looked into")
+    listed = {"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}], "validation": []}
+    (run / "datalist.json").write_text(json.dumps(listed))
+    project = Workspace(tmp_path / "project")
+    project.adopt(run)
+    (case,) = load_datalist(project.root / "model" / "datalist.json")["training"]
+    assert case["image"] == str(run / "a.nii.gz")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"training": [{"image": "gone.nii.gz"}], "validation": []}'])
+def test_a_model_with_a_list_that_cannot_be_read_is_served_and_that_is_said(
+    text: str, smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    (run / "datalist.json").write_text(text)
+    project = Workspace(tmp_path / "project")
+    project.adopt(run)
+    assert "Not read, so nobody knows who trained the model beside it: " in caplog.text
+    assert not (project.root / "model" / "datalist.json").exists()
+    assert history_behind(run).unknown == f"{run / 'datalist.json'} does not say who has trained it."
+    assert "has been trained by others too" in history_behind(project.root / "model").unknown

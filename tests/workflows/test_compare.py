@@ -11,7 +11,7 @@ from scipy import stats
 
 from gliomaseg.workflows.compare import LIMIT, compare_runs, holm, in_words
 from gliomaseg.workflows.comparison import paired_difference
-from gliomaseg.workflows.evaluated import read_evaluated, together
+from gliomaseg.workflows.evaluated import Evaluated, _with_persons, read_evaluated, together
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.metrics import CaseFigures, case_figures
 from gliomaseg.workflows.per_patient import per_patient_table
@@ -359,3 +359,14 @@ def test_a_file_in_the_place_of_the_output_is_refused_first(tmp_path: Path) -> N
 
 def test_a_table_may_be_named_itself(two: list[str]) -> None:
     assert compare_runs([f"{two[0]}/per_patient.csv"])["patients"] == 6
+
+
+def test_whose_studies_are_is_put_together_from_all_runs(tmp_path: Path) -> None:
+    names = ("a1", "a2", "b1", "b2")
+    told = ((None, None, "b", "b"), ("a", "a", "other", "b"))
+    runs = [Evaluated("x", table_of(names, persons), [{}], frozenset()) for persons in told]
+    assert [run.persons for run in _with_persons(runs)] == [["a", "a", "b", "b"]] * 2
+
+
+def table_of(names: Sequence[str], persons: Sequence[str | None]) -> pd.DataFrame:
+    return pd.DataFrame({"dice": 0.5, "person": persons}, index=pd.Index(names, name="patient"))

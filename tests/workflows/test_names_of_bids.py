@@ -68,6 +68,44 @@ def told(root: Path) -> dict[str, tuple[list[str], str | None]]:
         ("sub-01_acq-postRT_T1w", PRE),
         ("sub-01_acq-withGd_T1w", POST),
         ("sub-01_acq-mprage_T1w", PRE),
+        *(
+            (f"sub-01_acq-{word}_T1w", POST)
+            for word in (
+                "GdMPRAGE",
+                "Gd3D",
+                "GdT1",
+                "contrastEnhanced",
+                "postT1",
+                "T1cMPRAGE",
+                "postContrastMPRAGE",
+                "mprGd",
+                "spaceGd",
+                "fl3dGd",
+                "memprageGd",
+                "mprage1mmGd",
+                "hiresGd",
+                "mitKM",
+                "gadovist",
+                "ce3D",
+                "Gd2",
+            )
+        ),
+        *(
+            (f"sub-01_acq-{word}_T1w", PRE)
+            for word in (
+                "space",
+                "mprNonGd",
+                "noCE",
+                "preGdMPRAGE",
+                "unenhanced",
+                "enhanced",
+                "1mm",
+                "lowcontrastMPRAGE",
+                "mprageWithoutGd",
+                "3d",
+                "postRT1",
+            )
+        ),
         ("sub-01_part-phase_T1w", OTHER),
         ("sub-01_part-phase_FLAIR", OTHER),
         ("sub-01_part-mag_T1w", PRE),
@@ -123,6 +161,11 @@ def test_a_person_before_and_after_stays_on_one_side(names: tuple[str, ...], tmp
 @pytest.mark.parametrize("name", ["P1_post1", "P1_post-2", "P1_pre", "P1_pre3"])
 def test_before_and_after_may_be_counted(name: str) -> None:
     assert person_of(name) == "P1"
+
+
+@pytest.mark.parametrize("visit", ["post", "post1", "post2", "pre1", "postop1"])
+def test_a_person_without_a_number_has_visits_too(visit: str) -> None:
+    assert person_of(f"anna_{visit}") == "anna"
 
 
 @pytest.mark.parametrize("name", ["gbm_post_01", "cohort_pre_01", "HGG post 12"])

@@ -169,6 +169,32 @@ def test_a_table_of_persons_that_is_no_text_is_refused(hospital: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "head", "words"),
+    [
+        ("csv", "patient;person", "separated by commas, but its first line has semicolons"),
+        ("csv", "patient\tperson", "separated by commas, but its first line has tabs"),
+        ("csv", "patient person", "but .* has patient person; add them to its first line"),
+        ("tsv", "patient,person", "separated by tabs, but its first line has commas"),
+    ],
+)
+def test_a_table_of_persons_with_other_separators_is_not_passed_over(
+    name: str, head: str, words: str, hospital: Path
+) -> None:
+    write(hospital / f"participants.{name}", f"{head}\nK1_A{head[7]}K1\n")
+    with pytest.raises(InputError, match=words):
+        find_cases(hospital)
+
+
+def test_a_list_beside_the_table_of_others_goes_without_it(
+    hospital: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(hospital / "participants.csv", "patient,person\nx1,x\n")
+    listed = write(hospital / "list.csv", "patient,image,label\nK1_A,K1_A.nii.gz,K1_A_mask.nii.gz\n")
+    assert [case["patient"] for case in find_cases(listed)] == ["K1_A"]
+    assert "Not read: " in caplog.text
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"participant_id\tsite\nx1\tLund\n", "none of its names fits one"),

@@ -177,6 +177,19 @@ def test_a_study_that_is_named_twice_is_taken_once(
     assert f"Named twice, and taken once: {tmp_path}/anna" in caplog.text
 
 
+def test_a_scan_that_a_list_has_under_two_names_is_told_with_both(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = np.arange(3 * 32**2, dtype=np.int16).reshape(32, 32, 3)
+    write_nifti(tmp_path / "s.nii.gz", values, np.diag([4.0, 4, 5, 1]))
+    (tmp_path / "l.csv").write_text(
+        "patient,image,label\nanna,s.nii.gz,\nberta,s.nii.gz,\n", encoding="utf-8"
+    )
+    (row,) = predict([tmp_path / "l.csv"], tmp_path / "out")
+    assert row["patient"] == "anna"
+    assert f"Named twice, and taken once, as anna and not as berta: {tmp_path}/s.nii.gz" in caplog.text
+
+
 def test_studies_of_one_name_that_no_folder_tells_apart_are_numbered(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

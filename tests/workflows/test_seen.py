@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from PIL import Image
+from torchvision.models import resnext50_32x4d
 
 from gliomaseg.workflows import cross_validate as cross
 from gliomaseg.workflows.compare import compare_runs
@@ -20,14 +22,25 @@ from gliomaseg.workflows.cross_validate import CrossOptions, cross_validate, dea
 from gliomaseg.workflows.datalist import build_datalist, load_cases, load_datalist, write_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice, warning_of_beginning
-from gliomaseg.workflows.run import TrainOptions, report_run, train
+from gliomaseg.workflows.files import InputError, safe_name
+from gliomaseg.workflows.leaks import (
+    BEGAN_WITH,
+    leak_of,
+    method_of,
+    note_on_choice,
+    warning_of_beginning,
+    without_past,
+)
+from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.run import TrainOptions, prepare_folder, report_run, train
 from gliomaseg.workflows.seen import (
     BEFORE,
     KEY,
+    NOT_ALL,
     History,
+    Met,
     SeenByMark,
+    SeenByName,
     hashes_by_patient,
     history_behind,
     history_of,
@@ -288,6 +301,20 @@ def test_a_cross_validation_does_not_go_on_with_other_files(
         cross_validate(again, lambda _: None)
 
 
+def test_a_cross_validation_goes_on_whatever_is_wrong_with_those_who_are_new(
+    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Path(shutil.copytree(phantom_data, tmp_path / "data"))
+    options = CrossOptions(data, tmp_path / "cv", folds=2, settings=STEP)
+    deal_out(options)
+    first = sorted(data.iterdir())[0]
+    stranger = Path(shutil.copytree(first, data / "stranger"))
+    next(stranger.glob("*_mask.tif")).unlink()
+    with caplog.at_level("INFO"):
+        cross._require_unchanged(dataclasses.replace(options, resume=True))
+    assert "Not looked for new patients: " in caplog.text
+
+
 def test_the_same_images_under_two_names_are_told_when_they_are_split(
     phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -454,18 +481,97 @@ def test_a_cross_validation_from_weights_that_know_its_patients_warns(
     assert len(history_behind(output).seen) == 2
 
 
-def test_a_seed_checkpoint_of_somebody_is_no_reason_to_warn(smoke_run: Path, tmp_path: Path) -> None:
-    state = torch.load(smoke_run / "models" / "model.pt", weights_only=True)
-    (tmp_path / "x").mkdir()
-    torch.save(state, tmp_path / "x" / "theirs.pt")
+def test_a_checkpoint_of_somebody_is_no_reason_to_warn_but_its_past_is_not_known(
+    smoke_run: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "x" / "theirs.pt"
+    weights.parent.mkdir()
+    torch.save(torch.load(smoke_run / "models" / "model.pt", weights_only=True), weights)
+    write_datalist(load_datalist(smoke_run / "datalist.json"), tmp_path / "list.json")
     output = tmp_path / "run"
-    source = load_datalist(smoke_run / "datalist.json")
-    write_datalist(source, tmp_path / "list.json")
-    train(
-        TrainOptions(
-            tmp_path / "list.json", output, settings={**STEP, "pretrained": str(tmp_path / "x" / "theirs.pt")}
-        )
-    )
+    train(TrainOptions(tmp_path / "list.json", output, settings={**STEP, "pretrained": str(weights)}))
     datalist = load_datalist(output / "datalist.json")
-    assert BEFORE not in datalist
+    assert not datalist[BEFORE]
     assert not datalist["split"].get("warning")
+    history = history_behind(output)
+    assert history.unknown == (
+        f"{output / 'datalist.json'} has been trained by others too, and nobody here knows who they are."
+    )
+
+
+def test_an_encoder_of_photographs_has_no_past(tmp_path: Path, phantom_data: Path) -> None:
+    state = resnext50_32x4d(weights=None).state_dict()
+    torch.save(state, tmp_path / "resnext50.pth")
+    options = TrainOptions(phantom_data, tmp_path / "run")
+    datalist = prepare_folder(options, config(pretrained=str(tmp_path / "resnext50.pth")))
+    assert BEFORE not in datalist
+    assert NOT_ALL not in datalist
+
+
+def config(**more: Any) -> ConfigParser:
+    """Return the training config with some ids of it set."""
+    return ConfigParser({**ConfigParser.load_config_file(str(configs_folder() / "train.yaml")), **more})
+
+
+def test_a_new_run_on_the_list_of_another_does_not_inherit_its_past(second_run: Path, tmp_path: Path) -> None:
+    source = second_run / "datalist.json"
+    assert load_datalist(source)[BEFORE]
+    datalist = prepare_folder(TrainOptions(source, tmp_path / "new"), config())
+    assert BEFORE not in datalist
+    assert "begins from weights" not in str(datalist["split"].get("warning"))
+
+
+def test_what_else_a_split_warns_of_stays_where_the_past_is_left_out() -> None:
+    words = "Split by slice."
+    beginning = BEGAN_WITH.format(count=3, total=12)
+    listed = {BEFORE: [1], NOT_ALL: True, "split": {"method": "slice", "warning": f"{words} {beginning}"}}
+    assert without_past(listed) == {"split": {"method": "slice", "warning": words}}
+    alone = {"split": {"method": "patient", "warning": beginning}}
+    assert without_past(alone) == {"split": {"method": "patient"}}
+
+
+def test_a_run_without_a_checkpoint_is_resumed_with_the_past_of_its_weights_of_now(
+    second_run: Path, smoke_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(second_run, tmp_path / "run"))
+    shutil.rmtree(run / "checkpoints")
+    options = TrainOptions(run / "datalist.json", run, resume=True)
+    assert BEFORE not in prepare_folder(options, config())
+    again = prepare_folder(options, config(pretrained=str(smoke_run / "models" / "model.pt")))
+    assert len(again[BEFORE]) == 1
+
+
+# --- told and named -----------------------------------------------------------------------------------
+
+
+def test_a_code_that_was_told_is_a_person_however_it_is_written(smoke_run: Path) -> None:
+    (name, *_) = patients_of(smoke_run, "training")
+    code = name.rpartition("_")[0].replace("_", "-")
+    for history in (history_behind(smoke_run), History("", [SeenByMark(marks_of(smoke_run))])):
+        met = history.meetings([{"patient": "x1", "person": code}])
+        assert {one.section for one in met["x1"]} == {"training"}
+
+
+def marks_of(run: Path) -> dict[str, Any]:
+    return SeenByName(load_datalist(run / "datalist.json")).record("salt")
+
+
+@pytest.mark.parametrize("name", ["Doe Jane", "Müller, Max", "plain"])
+def test_marks_know_studies_by_the_names_of_a_labelling_project(name: str) -> None:
+    listed = {"root": "/", "split": {}, "training": [{"patient": name, "image": "/a.nii.gz"}]}
+    marks = SeenByMark(SeenByName(listed).record("salt"))
+    for called in (name, safe_name(name)):
+        assert marks.meetings([{"patient": called}], {})[called] == {Met("training", False)}
+
+
+def test_a_named_datalist_does_not_hide_that_others_have_trained(smoke_run: Path, tmp_path: Path) -> None:
+    listed = {**load_datalist(smoke_run / "datalist.json"), NOT_ALL: True}
+    write_datalist(listed, tmp_path / "not-all.json")
+    evaluate_command(
+        smoke_run / "datalist.json",
+        tmp_path / "out",
+        model=smoke_run,
+        split_file=tmp_path / "not-all.json",
+        device="cpu",
+    )
+    assert "has been trained by others too" in protocol_in(tmp_path / "out")["note"]

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +22,7 @@ from gliomaseg.transforms.intensity import foreground_statistics, normalized
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.graphs import settings_inside
 from gliomaseg.workflows.inferers import StudyInferer
 from gliomaseg.workflows.onnx_file import of_study
 from gliomaseg.workflows.segment import Segmenter
@@ -217,16 +219,78 @@ def test_an_answer_that_is_no_probability_is_refused(bright_segmenter: Segmenter
         segmenter({"image": str(tmp_path / "flair.nii.gz")})
 
 
-def test_a_model_that_prepares_a_study_in_its_own_way_is_refused(smoke_run: Path, tmp_path: Path) -> None:
+def more(config: dict[str, Any]) -> None:
+    config["preprocessing"]["transforms"].append({"_target_": "ScaleIntensityd", "keys": "image"})
+
+
+def less(config: dict[str, Any]) -> None:
+    config["preprocessing"]["transforms"][-1]["_disabled_"] = True
+
+
+def other_axes(config: dict[str, Any]) -> None:
+    config["preprocessing"]["transforms"][2]["axcodes"] = "RAS"
+
+
+def elsewhere(config: dict[str, Any]) -> None:
+    config |= {"prepared": config["preprocessing"], "preprocessing": "@prepared"}
+
+
+def in_words(config: dict[str, Any]) -> None:
+    config["preprocessing"]["transforms"][0] = "$None"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (more, "gliomaseg.*ScaleIntensityd, or other arguments"),
+        (less, "NormalizeForegroundd, or other arguments"),
+        (other_axes, "Orientationd.*, or other arguments"),
+        (elsewhere, "has another, or other arguments"),
+        (in_words, "has another, or other arguments"),
+    ],
+)
+def test_a_model_that_prepares_a_study_in_its_own_way_is_refused(
+    change: Callable[[dict[str, Any]], None], named: str, smoke_run: Path, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
     path = run / "configs" / "inference.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["preprocessing"]["transforms"].append({"_target_": "ScaleIntensityd", "keys": "image"})
+    change(config)
     path.write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(
-        InputError, match=r"repeats the preparation of the package, but this model has .*ScaleInt"
+        InputError, match=rf"repeats the preparation of the package, but this model .*{named}; leave --whole"
     ):
         export_model(run, "onnx", tmp_path / "study.onnx", whole_study=True)
+
+
+@pytest.mark.slow
+def test_numbers_that_are_worked_out_are_what_the_file_holds(smoke_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "mirror": "$False", "size": "$32 + 32"}), encoding="utf-8")
+    for name, whole in (("network.onnx", False), ("study.onnx", True)):
+        export_model(run, "onnx", tmp_path / name, whole_study=whole)
+        inside = settings_inside(tmp_path / name, "onnx")
+        assert (inside["mirror"], inside["size"]) == (False, 64)
+    volume = head(64, 64)
+    nib.save(nib.Nifti1Image(volume[1].numpy(), np.diag([3.0, 3, 5, 1])), tmp_path / "flair.nii.gz")
+    run_says, file_says = (
+        Segmenter.from_name(model, "cpu")({"image": str(tmp_path / "flair.nii.gz")}).probability
+        for model in (run, tmp_path / "study.onnx")
+    )
+    np.testing.assert_allclose(run_says, file_says, atol=1e-4)
+
+
+def test_a_number_that_cannot_be_worked_out_is_said(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs" / "inference.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "temperature": "$1 / 0"}), encoding="utf-8")
+    with pytest.raises(InputError, match="A number of the inference config cannot be worked out: "):
+        export_model(run, "torchscript", tmp_path / "model.ts")
 
 
 def test_examples_of_the_signature_are_of_several_sizes() -> None:
