@@ -488,21 +488,6 @@ def going_on(filled: Any, place: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_a_run_may_be_asked_in_a_way_that_is_younger_than_it(filled: Any, place: Any, tmp_path: Path) -> None:
-    filled(TINY)
-    run = Path(shutil.copytree(run_of(place, TINY), tmp_path / "older"))
-    path = run / "configs" / "inference.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    del config["turn"], config["inferer"]["turn"]
-    path.write_text(json.dumps(config), encoding="utf-8")
-    assert measure.segmenter_of(run, {"mirror": True}).inferer.turn == 0
-    segmenter = measure.segmenter_of(run, {"turn": 10, "mirror": True})
-    assert (segmenter.inferer.turn, segmenter.inferer.mirror) == (10, True)
-    with pytest.raises(InputError, match="has no id 'twist'"):
-        measure.segmenter_of(run, {"twist": 10})
-
-
-@pytest.mark.slow
 def test_a_recipe_goes_on_from_the_weights_of_another_and_says_so(going_on: Any) -> None:
     cell = cells.cell_named("fold0:resnext26_unet_tiny:more", going_on.recipes)
     path = runner.run_cell(cell, going_on)

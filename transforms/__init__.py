@@ -22,6 +22,7 @@ from .resize import ResizeStudyd
 from .sample import RandSlicesd, SliceIndicesd
 from .shrink import ShrinkStudyd
 from .square import LayInSquared, PadOrCropToSquared, PadToSquared
+from .write import NameByPatientd
 
 __all__ = [
     "ClipForegroundd",
@@ -31,6 +32,7 @@ __all__ = [
     "LargestSliced",
     "LayInSquared",
     "LoadStudyd",
+    "NameByPatientd",
     "NeighboursAsChannelsd",
     "NormalizeForegroundd",
     "PadOrCropToSquared",

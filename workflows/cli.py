@@ -74,6 +74,14 @@ Post = Annotated[
 KeepFinished = Annotated[
     bool, typer.Option("--resume", help="Keep the studies that an earlier call has finished there.")
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Use the model otherwise, ID=VALUE, such as threshold=0.4. Repeatable.",
+        show_default=False,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override any id of the config, ID=VALUE. Repeatable.", show_default=False),
@@ -330,6 +338,7 @@ def evaluate(
     resize: Annotated[
         bool, typer.Option("--resize", help="Accept masks of another size than the scan.")
     ] = False,
+    settings: Changes = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Take over what an evaluation cut off there has measured.")
     ] = False,
@@ -352,6 +361,7 @@ def evaluate(
             device=device,
             resize=resize,
             resume=resume,
+            settings=_changes(settings),
         )
     except KeyboardInterrupt as stop:
         raise _with_resume("What is measured is kept.") from stop
@@ -389,6 +399,7 @@ def predict(
     ] = None,
     pre: Pre = None,
     post: Post = None,
+    settings: Changes = None,
     resume: KeepFinished = False,
     shard: Annotated[
         str | None,
@@ -413,14 +424,13 @@ def predict(
     part = None if shard is None else parse_shard(shard)
     wanted = wanted_series(pre, flair, post)
     _name_default(model)
-    segmenter = open_segmenter(model, device)
+    segmenter = open_segmenter(model, device, _changes(settings))
     asked = {
         "probabilities": probabilities,
         "dicom_seg": dicom_seg,
         **({"rtstruct": True} if rtstruct else {}),
     }
-    settings = {**settings_of(segmenter), **asked}
-    finished = Finished(output, settings, resume)
+    finished = Finished(output, {**settings_of(segmenter), **asked}, resume)
     try:
         rows = predict_studies(
             inputs or [],
@@ -732,6 +742,13 @@ def _settings(
     asked = dict(parse_setting(setting) for setting in settings or [])
     named = {"network_name": network, "pretrained": pretrained, "device": device, "resize": resize}
     return asked | {name: value for name, value in named.items() if value is not None}
+
+
+def _changes(settings: list[str] | None) -> dict[str, Any]:
+    """Return what was set, by id of the inference config."""
+    from .overrides import parse_setting
+
+    return dict(parse_setting(setting) for setting in settings or [])
 
 
 def _name_default(model: Path | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -95,18 +96,21 @@ class Ensemble:
         )
 
 
-def open_segmenter(name: str | Path | None = None, device: str = "auto") -> Segmenter | Ensemble:
+def open_segmenter(
+    name: str | Path | None = None, device: str = "auto", settings: Mapping[str, Any] = MappingProxyType({})
+) -> Segmenter | Ensemble:
     """Build the Segmenter of a model; the folds of a cross-validation answer together.
 
     Args:
         name: see ``models.open_model``; or the folder of a cross-validation all folds of which are trained.
         device: see ``pick_device``.
+        settings: see ``models.with_settings``; each fold has them.
 
     Raises:
         InputError: there is no such model, or a fold is missing.
     """
     if name is None or not (Path(name) / CROSS_VALIDATION).is_file():
-        return Segmenter.from_name(name, device)
+        return Segmenter.from_name(name, device, settings)
     folders = folds_in(Path(name))
     missing = next((folder for folder in folders if not is_done(folder)), None)
     if missing is not None:
@@ -114,7 +118,7 @@ def open_segmenter(name: str | Path | None = None, device: str = "auto") -> Segm
             f"The folds of a cross-validation answer together when all of them are trained and tested, but "
             f"{missing} is not; finish it with --resume, or name the run of one fold."
         )
-    members = [Segmenter.from_name(folder, device) for folder in folders]
+    members = [Segmenter.from_name(folder, device, settings) for folder in folders]
     return Ensemble(members, fmean(member.threshold for member in members))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tqdm import tqdm
@@ -64,6 +66,7 @@ def evaluate_command(
     resize: bool = False,
     resume: bool = False,
     missing_as_empty: bool = False,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Evaluation:
     """Evaluate a model, or a folder of masks, on the cases of a data set and write figures and report.
 
@@ -79,11 +82,14 @@ def evaluate_command(
         resize: accept a truth of another size than its scan; the protocol then says so.
         resume: take over what an evaluation that was cut off has measured, see ``measured.Measurements``.
         missing_as_empty: of ``predictions``: where a scan or slice has no mask, nothing was found in it.
+        settings: of a model, see ``models.with_settings``; the protocol tells them.
 
     Raises:
         InputError: something named cannot be used.
     """
     _check_options(model, predictions, missing_as_empty)
+    if settings and predictions is not None:
+        raise InputError("--set changes how a model is used, but --predictions names masks; leave it out.")
     _check_output(output)
     datalist = _datalist_of(data, section)
     cases = load_cases(data, section)
@@ -94,8 +100,9 @@ def evaluate_command(
     if predictions is not None:
         predict, protocol = _predictions_of(predictions, cases, sha256, missing_as_empty)
     else:
-        segmenter = open_segmenter(model, device)
+        segmenter = open_segmenter(model, device, settings)
         predict, protocol = segmenter, protocol_of(segmenter, "given", sha256)
+        protocol |= {"settings": dict(settings)} if settings else {}
     if datalist:
         protocol["section"] = section
     history = _history(model, predictions, split_file)
@@ -129,6 +136,7 @@ def evaluate_command(
             split_file=split_file,
             device=None if device == "auto" else device,
             resize=resize,
+            set=[f"{name}={json.dumps(value)}" for name, value in settings.items()] or None,
         ),
     )
     kept.clear()
@@ -300,7 +308,8 @@ def _command(data: Path, output: Path, **options: Any) -> str:
     """Return the words that repeat an evaluation; an option of None or False was not given."""
     words = ["gliomaseg", "evaluate", str(data), "--output", str(output)]
     for name, value in options.items():
-        if value is not None and value is not False:
-            words.append(f"--{name.replace('_', '-')}")
-            words += [] if value is True else [str(value)]
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and one is not False:
+                words.append(f"--{name.replace('_', '-')}")
+                words += [] if one is True else [str(one)]
     return shlex.join(words)

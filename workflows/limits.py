@@ -86,6 +86,8 @@ RECIPE = {
     "cleanup_peak": SHARE,
     "cleanup_mean": SHARE,
     "turn": Limits(high=45.0),
+    "temperature": Limits(above=True),
+    "check_below": SHARE,
     "resize": Limits(low=1, whole=True, none=True),
     "validation_share": Limits(high=1.0, above=True, below=True),
     "fold": Limits(whole=True),

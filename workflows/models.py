@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,9 @@ from ..networks.checkpoint import form_of, names_like, read_state
 from . import files
 from .bundle_names import INSTALLED, rename
 from .files import InputError
-from .graphs import settings_inside, sha256_of_graph
+from .graphs import WHOLE, settings_inside, sha256_of_graph
+from .limits import check_recipe
+from .overrides import apply_settings
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,60 @@ class Model:
         if device is not None:
             parser["device"] = str(device)
         return parser
+
+
+CHANGEABLE: Final = (
+    "threshold",
+    "mirror",
+    "turn",
+    "cleanup_share",
+    "cleanup_peak",
+    "cleanup_mean",
+    "cleanup_largest",
+    "size",
+    "temperature",
+    "check_below",
+    "precision",
+)
+"""Ids of an inference config that may be others than those that weights were trained or fitted with."""
+
+INSIDE_A_GRAPH: Final = ("mirror", "turn", "size", "temperature", "precision")
+"""Those of them that a file has inside which prepares a study itself."""
+
+
+def with_settings(model: Model, settings: Mapping[str, Any]) -> Model:
+    """Return a model with other numbers than its inference config has.
+
+    Where an id is younger than the model, its inferer is wired as that of the package.
+
+    Args:
+        model: from ``open_model``; its files are left alone.
+        settings: of ``CHANGEABLE``, id -> value.
+
+    Raises:
+        InputError: an id that belongs to the weights, or a value that cannot be.
+    """
+    if not settings:
+        return model
+    for name in settings:
+        if name not in CHANGEABLE:
+            raise InputError(
+                f"Of a finished model {', '.join(CHANGEABLE[:-1])} and {CHANGEABLE[-1]} can be set, but "
+                f"{name} was; leave it out, or train with it."
+            )
+        if model.settings.get(WHOLE) and name in INSIDE_A_GRAPH:
+            raise InputError(
+                f"{model.weights.name} prepares a study itself and has {name} inside; name the run that it "
+                "was made from, or set it in the run's inference.json and export again."
+            )
+    check_recipe(settings)
+    known = model.parser()
+    package = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
+    younger = [name for name in settings if name not in known]
+    wiring = {name: package[name] for name in (*younger, "inferer")} if younger else {}
+    changed = replace(model, settings={**model.settings, **wiring})
+    apply_settings(changed.parser(), settings, str(model.config), CHANGEABLE)
+    return replace(changed, settings={**changed.settings, **settings})
 
 
 def refuse_export(name: str | Path | None) -> None:

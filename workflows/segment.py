@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from .causes import not_located, root_cause
 from .files import InputError
 from .graphs import WHOLE, open_graph
 from .inferers import pick_device
-from .models import Model, open_model
+from .models import Model, open_model, with_settings
 from .negatives import is_negative
 from .volume_values import values_of_mask
 
@@ -123,14 +124,20 @@ class Segmenter:
         return network.eval()
 
     @classmethod
-    def from_name(cls, name: str | Path | None = None, device: str = "auto") -> Segmenter:
+    def from_name(
+        cls,
+        name: str | Path | None = None,
+        device: str = "auto",
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Segmenter:
         """Build the Segmenter of a run folder, a bundle, a weights file or an export.
 
         Args:
             name: see ``open_model``.
             device: see ``pick_device``.
+            settings: see ``with_settings``.
         """
-        return cls(open_model(name), pick_device(device))
+        return cls(with_settings(open_model(name), settings), pick_device(device))
 
     @property
     def sha256(self) -> str:

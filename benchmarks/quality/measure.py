@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.bundle import ConfigParser
 from scipy import stats
 
 from gliomaseg.networks.measure import count_gflop, count_parameters
@@ -25,8 +24,7 @@ from gliomaseg.workflows.evaluate import Predict, evaluate_cases
 from gliomaseg.workflows.inferers import pick_device
 from gliomaseg.workflows.masks import load_label
 from gliomaseg.workflows.metrics import dice_score
-from gliomaseg.workflows.models import configs_folder, open_model
-from gliomaseg.workflows.overrides import apply_settings
+from gliomaseg.workflows.models import open_model, with_settings
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.summary import SEED_BATCH
 from gliomaseg.workflows.tuned import Tuned
@@ -56,18 +54,10 @@ class Fitted:
 def segmenter_of(run: Path, inference: Mapping[str, Any]) -> Segmenter:
     """Build the Segmenter of a run with other ids of its inference config.
 
-    Of an id that is younger than the run, its inferer is wired as the package's is.
-
     Raises:
-        InputError: neither config has such an id.
+        InputError: see ``with_settings``.
     """
-    model = open_model(run)
-    package = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
-    if younger := [name for name in inference if name in package and name not in model.parser()]:
-        wiring = {name: package[name] for name in (*younger, "inferer")}
-        model = replace(model, settings={**model.settings, **wiring})
-    apply_settings(model.parser(), inference, str(model.config))
-    return Segmenter(replace(model, settings={**model.settings, **inference}), pick_device())
+    return Segmenter(with_settings(open_model(run), inference), pick_device())
 
 
 def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validation: Cases) -> Fitted:

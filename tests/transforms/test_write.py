@@ -1,6 +1,7 @@
 """A mask is written on the grid that it lies on, whatever axes that has."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
 
-from gliomaseg.transforms.write import ExactNiftiWriter
+from gliomaseg.transforms.write import ExactNiftiWriter, NameByPatientd
 
 SAGITTAL = [[0, 0, 2, -60], [0, 1, 0, -60], [3, 0, 0, 0], [0, 0, 0, 1]]
 AXIAL = [[2, 0, 0, -60], [0, 1, 0, -60], [0, 0, 3, 0], [0, 0, 0, 1]]
@@ -33,6 +34,40 @@ def test_values_and_affine_come_back_as_they_were(affine: list[list[float]], tmp
     assert written.get_data_dtype() == np.uint8
     assert np.array_equal(np.asarray(written.dataobj), mask[0].numpy())
     assert np.allclose(written.affine, affine)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 5, 1), (1, 4, 1, 1), (1, 4, 5, 6)])
+def test_an_array_keeps_all_of_its_axes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    save = SaveImage(
+        output_dir=tmp_path,
+        resample=False,
+        writer="gliomaseg.transforms.write.ExactNiftiWriter",
+        print_log=False,
+    )
+    save(MetaTensor(torch.ones(shape)), filename=str(tmp_path / "mask"))
+    assert nib.load(tmp_path / "mask.nii.gz").shape == shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"patient": "anna"}, "anna.nii.gz"),
+        ({"patient": "anna", "slices": [7, 8]}, "anna_7.nii.gz"),
+        ({"patient": "anna", "slices": []}, "anna.nii.gz"),
+        ({"patient": "../Roe/Rick"}, "_Roe_Rick.nii.gz"),
+        ({}, "FLAIR.nii.gz"),
+    ],
+)
+def test_an_array_is_called_after_its_patient(record: dict[str, Any], name: str) -> None:
+    image = MetaTensor(torch.ones(1, 2, 2, 2), meta={"filename_or_obj": "FLAIR.nii.gz"})
+    named = NameByPatientd()({**record, "pred": image, "image": image})
+    assert named["pred"].meta["filename_or_obj"] == name
+    assert named["image"].meta["filename_or_obj"] == image.meta["filename_or_obj"] == "FLAIR.nii.gz"
+
+
+def test_an_array_without_metadata_is_left_alone() -> None:
+    plain = torch.ones(1, 2, 2, 2)
+    assert NameByPatientd()({"patient": "anna", "pred": plain})["pred"] is plain
 
 
 def test_an_array_without_affine_lies_at_the_origin() -> None:

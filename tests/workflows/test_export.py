@@ -483,6 +483,20 @@ def test_the_bundle_evaluates_to_the_figures_of_the_run(
 
 
 @pytest.mark.slow
+def test_the_bundle_keeps_the_masks_of_patients_whose_files_have_one_name(
+    run_bundle: Path, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(0, 99, (40, 40, 3)).astype(np.int16)
+    for patient, slices in (("P1", 3), ("P2", 1)):
+        (tmp_path / "data" / patient).mkdir(parents=True)
+        image = nib.Nifti1Image(values[..., :slices], np.diag([4.0, 4, 5, 1]))
+        nib.save(image, tmp_path / "data" / patient / "FLAIR.nii.gz")
+    launch(tmp_path, run_bundle, ["inference"], "--dataset_dir", tmp_path / "data", "--output_dir", "masks")
+    shapes = {path.name: nib.load(path).shape for path in tmp_path.rglob("*_mask.nii.gz")}
+    assert shapes == {"P1_mask.nii.gz": (40, 40, 3), "P2_mask.nii.gz": (40, 40, 1)}
+
+
+@pytest.mark.slow
 def test_the_bundle_outlines_as_the_run_does(
     run_bundle: Path, smoke_run: Path, phantom_data: Path, tmp_path: Path
 ) -> None:
@@ -491,7 +505,7 @@ def test_the_bundle_outlines_as_the_run_does(
     words = ("--dataset_dir", phantom_data, "--output_dir", tmp_path / "masks", "--threshold", threshold)
     launch(tmp_path, run_bundle, ["inference"], *words)
     for case in cases:
-        (path,) = (tmp_path / "masks").glob(f"{case['patient']}_*_mask.nii.gz")
+        path = tmp_path / "masks" / f"{case['patient']}_{case['slices'][0]}_mask.nii.gz"
         mask = np.asarray(nib.load(path).dataobj)
         assert np.array_equal(mask, segmenter(case).probability >= threshold), path.name
         assert mask.any()

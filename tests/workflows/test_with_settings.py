@@ -1,0 +1,115 @@
+"""A finished model may be used otherwise than its config says, and whoever reads the result sees it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from gliomaseg.workflows.cli import app
+from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.export import export_model
+from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.models import CHANGEABLE, open_model, with_settings
+from gliomaseg.workflows.segment import Segmenter
+
+
+def content(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_model_is_used_as_it_is_asked_for_and_its_files_stay(smoke_run: Path) -> None:
+    before = (smoke_run / "configs" / "inference.json").read_bytes()
+    settings = {"threshold": 0.3, "mirror": True, "turn": 5, "size": 96, "cleanup_largest": True}
+    segmenter = Segmenter.from_name(smoke_run, "cpu", settings)
+    assert (segmenter.threshold, segmenter.size, segmenter.inferer.size) == (0.3, 96, 96)
+    assert (segmenter.inferer.mirror, segmenter.inferer.turn) == (True, 5)
+    assert segmenter.cleanup.largest_only
+    assert (smoke_run / "configs" / "inference.json").read_bytes() == before
+
+
+def test_ids_that_are_younger_than_a_run_are_known_all_the_same(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "older"))
+    path = run / "configs" / "inference.json"
+    config = content(path)
+    del config["turn"], config["inferer"]["turn"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert Segmenter.from_name(run, "cpu", {"mirror": True}).inferer.turn == 0
+    segmenter = Segmenter.from_name(run, "cpu", {"turn": 10, "mirror": True})
+    assert (segmenter.inferer.turn, segmenter.inferer.mirror) == (10, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"network_name": "unet"},
+            "check_below and precision can be set, but network_name was; leave it out",
+        ),
+        ({"neighbours": 1}, "can be set, but neighbours was; leave it out, or train with it"),
+        ({"twist": 1}, "can be set, but twist was"),
+        ({"turn": 90}, "`turn` is a number from 0 to 45; got 90"),
+        ({"mirror": 1}, "`mirror` is true or false; got 1"),
+        ({"temperature": 0}, "`temperature` is a number above 0; got 0"),
+        ({"check_below": 2}, "`check_below` is a number from 0 to 1; got 2"),
+        ({"precision": "fp8"}, "`precision` is one of auto, bf16, fp32; got 'fp8'"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings: dict[str, Any], words: str, smoke_run: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        Segmenter.from_name(smoke_run, "cpu", settings)
+
+
+def test_everything_that_may_be_set_is_in_the_config_of_the_package() -> None:
+    known = open_model(None).parser()
+    assert all(name in known for name in CHANGEABLE)
+
+
+@pytest.mark.slow
+def test_a_network_that_was_exported_can_be_used_otherwise(exported: Callable[[str], Path]) -> None:
+    segmenter = Segmenter.from_name(exported("torchscript"), "cpu", {"turn": 5, "threshold": 0.2})
+    assert (segmenter.inferer.turn, segmenter.threshold) == (5, 0.2)
+
+
+@pytest.mark.slow
+def test_what_is_inside_a_file_of_a_whole_study_cannot_be_set(smoke_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export_model(smoke_run, "onnx", tmp_path / "study.onnx", whole_study=True)
+    model = open_model(tmp_path / "study.onnx")
+    assert Segmenter.from_name(tmp_path / "study.onnx", "cpu", {"threshold": 0.2}).threshold == 0.2
+    with pytest.raises(
+        InputError, match=r"study\.onnx prepares a study itself and has turn inside; name the run"
+    ):
+        with_settings(model, {"turn": 5})
+
+
+def test_an_evaluation_tells_what_was_set(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> None:
+    settings = {"threshold": 0.01, "cleanup_largest": True}
+    evaluate_command(phantom_data, tmp_path / "out", model=smoke_run, device="cpu", settings=settings)
+    protocol = content(tmp_path / "out" / "metrics.json")["protocol"]
+    assert protocol["settings"] == settings
+    assert protocol["threshold"] == 0.01
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "--set threshold=0.01 --set cleanup_largest=true" in page
+    with pytest.raises(InputError, match="--set changes how a model is used, but --predictions names masks"):
+        evaluate_command(phantom_data, tmp_path / "o", predictions=tmp_path, settings=settings)
+
+
+def test_studies_are_outlined_anew_when_something_else_is_set(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    scan = sorted(phantom_data.iterdir())[0]
+    voxels = []
+    for threshold in ("0.999", "0.001"):
+        words = ["predict", str(scan), "--output", str(tmp_path / "out"), "--model", str(smoke_run)]
+        words += ["--device", "cpu", "--set", f"threshold={threshold}", "--resume"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        (row,) = content(tmp_path / "out" / "results.json")["studies"]
+        voxels.append(row["volume_voxels"])
+    assert voxels[0] < voxels[1]
