@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import re
 import secrets
 import shutil
@@ -102,9 +103,19 @@ def require_size(headers: Mapping[str, str], settings: ServeSettings) -> None:
         raise LengthUnknownError("An upload says in Content-Length how large it is, but this one does not.")
     if int(length) > settings.upload_bytes:
         raise TooLargeError(
-            f"An upload has at most {settings.upload_mb:g} MiB, but this one has {int(length) / 2**20:.0f}; "
-            "send fewer studies at once, or start the server with a larger --upload-mb."
+            f"An upload has at most {settings.upload_mb:g} MiB, but this one has {_mib(int(length))}; "
+            "send fewer or smaller studies at once, or start the server with a larger --upload-mb."
         )
+
+
+def _mib(size: int) -> str:
+    """Say how large something is that is too large: rounded up, or it would look as if it were not.
+
+    Example:
+        >>> _mib(2**20 + 1), _mib(300_000), _mib(5 * 2**30)
+        ('1.1', '0.3', '5120')
+    """
+    return f"{math.ceil(size / 2**20 * 10) / 10:.1f}".removesuffix(".0")
 
 
 def save_uploads(

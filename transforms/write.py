@@ -20,8 +20,8 @@ FILE_NAME = "filename_or_obj"
 class NameByPatientd(MapTransform):  # type: ignore[misc]
     """Call an array after its patient, so that ``SaveImaged`` does: names of scans may be those of others.
 
-    Of a stack of slices, the number of the first is in the name too: there may be others of it. An array without a patient, or
-    without metadata, is left alone.
+    Of a stack of slices, the number of the first is in the name too: there may be others of it. An array
+    without a patient, or without metadata, is left alone.
     """
 
     def __init__(self, keys: KeysCollection = "pred") -> None:

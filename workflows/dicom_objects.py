@@ -25,7 +25,8 @@ class Kind:
     """A kind of DICOM object that masks of DICOM studies are written as.
 
     Attributes:
-        option: asks for it.
+        option: asks for it on the command line.
+        field: asks for it in an upload.
         what: it is.
         ending: of its files, behind the name of the study.
         make: of a record, what was found in it, and what has found it.
@@ -33,6 +34,7 @@ class Kind:
     """
 
     option: str
+    field: str
     what: str
     ending: str
     make: Make
@@ -58,13 +60,14 @@ class Kind:
         self.load()
         if not any(map(is_dicom_study, studies)):
             raise InputError(
-                f"{self.what}s ({self.option}) are made of the masks of DICOM studies, but no input is "
-                "DICOM; leave it out: the masks come in the format of the scans."
+                f"{self.what}s ({self.option}; {self.field} of an upload) are made of the masks of DICOM "
+                "studies, but no input is DICOM; leave it out: the masks come in the format of the scans."
             )
 
 
 SEGMENTATION: Final = Kind(
     "--dicom-seg",
+    "dicom_seg",
     dicom_seg.WHAT,
     "_mask.seg.dcm",
     lambda case, found, by: make_dicom_seg(case, found.mask, by.network_name, by.sha256),
@@ -72,6 +75,7 @@ SEGMENTATION: Final = Kind(
 )
 STRUCTURE_SET: Final = Kind(
     "--rtstruct",
+    "rtstruct",
     dicom_rtstruct.WHAT,
     "_mask.rtstruct.dcm",
     lambda case, found, by: make_rtstruct(case, found.mask, found.affine, by.network_name, by.sha256),

@@ -133,10 +133,23 @@ class CaseFigures:
     @property
     def volume_error_ml(self) -> float | None:
         """The volume error in millilitres, None without spacing."""
+        return self._in_ml(self.volume_error_voxels)
+
+    @property
+    def volume_true_ml(self) -> float | None:
+        """Volume of the truth in millilitres, None without spacing."""
+        return self._in_ml(self.voxels[2])
+
+    @property
+    def volume_pred_ml(self) -> float | None:
+        """Volume of the prediction in millilitres, None without spacing."""
+        return self._in_ml(self.voxels[1])
+
+    def _in_ml(self, voxels: int) -> float | None:
         if self.spacing_mm is None:
             return None
         voxel = float(np.prod(self.spacing_mm)) if self.voxel_mm3 is None else self.voxel_mm3
-        return self.volume_error_voxels * voxel / 1000.0
+        return voxels * voxel / 1000.0
 
     @property
     def lesion_slices(self) -> int:

@@ -46,8 +46,8 @@ def per_patient_table(cases: Iterable[CaseFigures]) -> pd.DataFrame:
     """Return one row per patient, sorted naturally: the content of per_patient.csv.
 
     What has no value (HD95 without two outlines, millilitres without spacing) is missing in the frame and an
-    empty field in a CSV file. The columns `person`, `institution`, `hd95_mm`, `confidence` and
-    `check_by_hand` are there when any case has one.
+    empty field in a CSV file. The columns `person`, `institution`, `hd95_mm`, `volume_true_ml`,
+    `volume_pred_ml`, `confidence` and `check_by_hand` are there when any case has one.
     """
     table = pd.DataFrame([_row(case) for case in merge_cases([cases])], columns=list(_COLUMNS))
     table = table.astype(dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_LESIONS, "Int64"))
@@ -58,9 +58,17 @@ def per_patient_table(cases: Iterable[CaseFigures]) -> pd.DataFrame:
 
 _LESIONS = ("lesions_true", "lesions_found", "lesions_predicted", "lesions_false")
 
-_NUMBERS = ("hd95_px", "hd95_mm", "volume_error_ml", "confidence")
+_NUMBERS = ("hd95_px", "hd95_mm", "volume_error_ml", "volume_true_ml", "volume_pred_ml", "confidence")
 
-_OPTIONAL = ("person", "institution", "hd95_mm", "confidence", "check_by_hand")
+_OPTIONAL = (
+    "person",
+    "institution",
+    "hd95_mm",
+    "volume_true_ml",
+    "volume_pred_ml",
+    "confidence",
+    "check_by_hand",
+)
 
 _COLUMNS = (
     "patient",
@@ -78,6 +86,8 @@ _COLUMNS = (
     "volume_pred_voxels",
     "volume_error_voxels",
     "volume_error_ml",
+    "volume_true_ml",
+    "volume_pred_ml",
     "false_positive_slices",
     *_LESIONS,
     "missed",

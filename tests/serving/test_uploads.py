@@ -316,7 +316,9 @@ def test_an_upload_up_to_the_limit_is_taken(length: str) -> None:
 
 
 def test_a_larger_one_is_refused_before_it_is_read() -> None:
-    words = "at most 1 MiB, but this one has 3; send fewer studies at once, or .* a larger --upload-mb"
+    words = (
+        "at most 1 MiB, but this one has 3; send fewer or smaller studies at once, or .* a larger --upload-mb"
+    )
     with pytest.raises(TooLargeError, match=words):
         require_size({"content-length": "3145728"}, ServeSettings(upload_mb=1))
 

@@ -130,7 +130,9 @@ def test_what_cannot_be_made_is_said_when_all_else_is_done(tmp_path: Path) -> No
 
 def test_it_is_not_asked_of_what_is_no_dicom(tmp_path: Path) -> None:
     scan = write_nifti(tmp_path / "scan.nii.gz", values(), AXIAL)
-    with pytest.raises(InputError, match=r"RT Structure Sets \(--rtstruct\) are made of the masks of DICOM"):
+    with pytest.raises(
+        InputError, match=r"RT Structure Sets \(--rtstruct; rtstruct of an upload\) are made of"
+    ):
         predict_studies([scan], tmp_path / "out", BrightIsAbnormal(), rtstruct=True)
 
 

@@ -118,6 +118,12 @@ def test_the_table_has_a_row_for_each_patient():
         "missed",
     ]
     assert table["patient"].tolist() == ["P1", "P10"]
+    measured = case_figures(MIDDLE, LEFT, "P11", spacing_mm=(1.0, 2.0, 5.0))
+    in_ml = per_patient_table([*cases, measured]).set_index("patient")
+    (_, predicted, true), row = measured.voxels, in_ml.loc["P11"]
+    assert (row["volume_true_ml"], row["volume_pred_ml"]) == (true * 0.01, predicted * 0.01)
+    assert row["volume_error_ml"] == pytest.approx(row["volume_pred_ml"] - row["volume_true_ml"])
+    assert in_ml.loc[["P1", "P10"], ["volume_true_ml", "volume_pred_ml"]].isna().all(axis=None)
     first = table.iloc[0]
     assert (first["slices"], first["lesion_slices"], first["false_positive_slices"]) == (3, 2, 1)
     assert (first["volume_true_voxels"], first["volume_pred_voxels"], first["volume_error_voxels"]) == (
@@ -132,7 +138,7 @@ def test_what_has_no_value_is_an_empty_field():
     table = per_patient_table([case_figures(EMPTY, LEFT, "P1", spacing_mm=(1, 1, 5), institution="CS")])
     text = table.to_csv(index=False)
     back = pd.read_csv(io.StringIO(text))
-    assert text.splitlines()[1] == "P1,CS,1,1,0.0,0.0,0.0,0.0,,4,0,-4,-0.02,0,1,0,0,0,True"
+    assert text.splitlines()[1] == "P1,CS,1,1,0.0,0.0,0.0,0.0,,4,0,-4,-0.02,0.02,0.0,0,1,0,0,0,True"
     assert pd.isna(back.loc[0, "hd95_px"])
 
 
