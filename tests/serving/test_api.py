@@ -377,9 +377,8 @@ def test_segmentations_of_what_is_not_dicom_are_refused(
 ) -> None:
     part = volume(head.scan[..., 1], head.affine, tmp_path / "flair.nii.gz")
     job = done(client, [part], {"dicom_seg": "true"})
-    assert job["error"].startswith(
-        "DICOM Segmentations (--dicom-seg; dicom_seg of an upload) are made of the masks of DICOM studies, but"
-    )
+    words = "DICOM Segmentations (--dicom-seg; dicom_seg of an upload) are made of the masks of DICOM studies"
+    assert job["error"].startswith(f"{words}, but no input is DICOM")
     assert done(client, [part], {"dicom_seg": "false"})["error"] is None
 
 
