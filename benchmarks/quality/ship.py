@@ -207,7 +207,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "network": inference["network_name"],
-        "size": inference["size"],
+        "size": cell["inference"].get("size", inference["size"]),
         "threshold": cell["fitted"]["threshold"],
         "temperature": cell["fitted"]["temperature"],
         "parameters": cell["parameters"],
