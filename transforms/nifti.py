@@ -75,9 +75,15 @@ def read_nifti_geometry(name: str) -> tuple[Affine, bool]:
 
 
 def in_mm(image: Any) -> float:
-    """Return how many mm a unit of length in the header of a nibabel image is; 1 where it tells none."""
+    """Return how many mm a unit of length in the header of a nibabel image is; 1 where it tells none.
+
+    So it is with codes that the standard does not know: other programs take them for mm too.
+    """
     units = getattr(image.header, "get_xyzt_units", None)
-    return MM[units()[0]] if units else 1.0
+    try:
+        return MM[units()[0]] if units else 1.0
+    except KeyError:
+        return 1.0
 
 
 def _geometry(image: Any) -> tuple[Affine, bool]:

@@ -189,3 +189,14 @@ def test_a_slice_of_two_axes_does_not_tell_its_thickness(tmp_path: Path) -> None
         )
         assert read_nifti(str(tmp_path / "a.nii")).spacing_known == known
         assert read_nifti_geometry(str(tmp_path / "a.nii"))[1] == known
+
+
+@pytest.mark.parametrize("code", [0, 4, 5, 7])
+def test_units_that_the_standard_does_not_know_are_mm(tmp_path: Path, code: int) -> None:
+    image = nib.Nifti1Image(np.ones((3, 4, 5), np.int16), np.diag([2.0, 2, 5, 1]))
+    image.header["xyzt_units"] = code
+    nib.save(image, tmp_path / "a.nii.gz")
+    affine, known = read_nifti_geometry(str(tmp_path / "a.nii.gz"))
+    assert known
+    assert np.array_equal(affine, np.diag([2.0, 2, 5, 1]))
+    assert read_nifti(str(tmp_path / "a.nii.gz")).values.shape == (1, 3, 4, 5)
