@@ -51,7 +51,10 @@ def read_run(model: Model) -> RunRecord:
     names = ("metrics", "datalist", "environment", "timing")
     recipe = _read(folder / "configs" / "train.json")
     told = _read(folder / "configs" / "metadata.json")
-    return RunRecord(**{name: _read(folder / f"{name}.json") for name in names}, recipe=recipe, metadata=told)
+    found = {name: _read(folder / f"{name}.json") for name in names}
+    if not str(found["datalist"].get("format", "")).startswith("gliomaseg-"):
+        found["datalist"] = {}  # in whose form nobody knows what stands in it
+    return RunRecord(**found, recipe=recipe, metadata=told)
 
 
 OTHER_DATA = "not recorded: data of the person who trained it"

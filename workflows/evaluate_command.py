@@ -37,7 +37,7 @@ from .leaks import NOT_KNOWN, leak_of, note_on_changes, note_on_choice, note_on_
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
-from .seen import FURTHER, History, Images, hashes_by_patient, history_behind, history_of
+from .seen import FURTHER, NOBODY_KNOWN, History, Images, hashes_by_patient, history_behind, history_of
 from .sources import and_more
 from .turned_masks import FITS, note_on_turns
 
@@ -243,8 +243,8 @@ def _history(model: Path | None, predictions: Path | None, split_file: Path | No
         return own
     given = history_of(load_datalist(split_file), str(split_file))
     both = f"{split_file} and {own.name}" if own.seen else str(split_file)
-    further = own.unknown == FURTHER.format(name=own.name)  # the datalist that is named tells of that
-    unknown = " ".join(filter(None, (given.unknown, "" if further else own.unknown)))
+    answered = {words.format(name=own.name) for words in (FURTHER, NOBODY_KNOWN)}  # by what is named
+    unknown = " ".join(filter(None, (given.unknown, "" if own.unknown in answered else own.unknown)))
     return History(both, (*given.seen, *own.seen), unknown)
 
 

@@ -19,8 +19,8 @@ from . import files
 from .bundle_names import INSTALLED, rename
 from .files import InputError
 from .graphs import WHOLE, settings_inside, sha256_of_graph
-from .limits import check_recipe
-from .overrides import apply_settings
+from .limits import check_recipe, is_expression
+from .overrides import apply_settings, references_in
 
 logger = logging.getLogger(__name__)
 
@@ -78,10 +78,17 @@ INSIDE_A_GRAPH: Final = ("mirror", "turn", "size", "temperature", "precision")
 """Those of them that a file has inside which prepares a study itself."""
 
 
+PARTS: Final = {
+    **dict.fromkeys(("mirror", "turn", "size", "temperature", "precision"), "inferer"),
+    **dict.fromkeys(("cleanup_share", "cleanup_peak", "cleanup_mean", "cleanup_largest"), "cleanup"),
+}
+"""Which part of an inference config has to refer to an id; the others are read by programs."""
+
+
 def with_settings(model: Model, settings: Mapping[str, Any]) -> Model:
     """Return a model with other numbers than its inference config has.
 
-    Where an id is younger than the model, its inferer is wired as that of the package.
+    Where an id is younger than the model, what uses it is taken from the package.
 
     Args:
         model: from ``open_model``; its files are left alone.
@@ -103,14 +110,36 @@ def with_settings(model: Model, settings: Mapping[str, Any]) -> Model:
                 f"{model.weights.name} prepares a study itself and has {name} inside; name the run that it "
                 "was made from, or set it in the run's inference.json and export again."
             )
+    for name, value in settings.items():
+        if is_expression(value):
+            raise InputError(f"A finished model takes plain values, but {name} is {value!r}; work it out.")
     check_recipe(settings)
-    known = model.parser()
+    wired = replace(model, settings={**model.settings, **_wiring_for(model, settings)})
+    apply_settings(wired.parser(), settings, str(model.config), CHANGEABLE)
+    return replace(wired, settings={**wired.settings, **settings})
+
+
+def _wiring_for(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of the package's config without which a younger id would do nothing in a model's.
+
+    Raises:
+        InputError: a part of the model's config is somebody's own and does not refer to an id.
+    """
+    own = model.parser().get()
     package = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
-    younger = [name for name in settings if name not in known]
-    wiring = {name: package[name] for name in (*younger, "inferer")} if younger else {}
-    changed = replace(model, settings={**model.settings, **wiring})
-    apply_settings(changed.parser(), settings, str(model.config), CHANGEABLE)
-    return replace(changed, settings={**changed.settings, **settings})
+    wiring: dict[str, Any] = {name: package[name] for name in settings if name not in own}
+    for name in settings:
+        part = PARTS.get(name)
+        if part is None or name in references_in(own.get(part)):
+            continue
+        if any(package[part].get(key) != value for key, value in (own.get(part) or {}).items()):
+            raise InputError(
+                f"Nothing would come of {name}: `{part}` in {model.config} does not refer to it; write "
+                f"'@{name}' there, as in the package's configs/inference.yaml."
+            )
+        wiring[part] = package[part]
+    needed = references_in([wiring[part] for part in set(PARTS.values()) & wiring.keys()])
+    return {name: package[name] for name in sorted(needed) if name not in own} | wiring
 
 
 def refuse_export(name: str | Path | None) -> None:

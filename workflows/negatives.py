@@ -10,8 +10,11 @@ import numpy.typing as npt
 RIM: Final = 0.04
 """Share of the height and width, on each side, that is air around a head as it is usually scanned."""
 
-BRIGHTER: Final = 0.05
-"""Share of the middle of the pictures that is clearly brighter than the air of a negative, at most."""
+BRIGHTER: Final = 0.01
+"""Share of the middle of the pictures that is brighter than the air of a negative, at most."""
+
+NOISE: Final = 0.04
+"""By which share of the range of values it may be, without counting."""
 
 DARKER: Final = 0.2
 """Share of the middle that is clearly darker than the air of a negative, at least: the head."""
@@ -41,7 +44,8 @@ def is_negative(slices: npt.NDArray[Any]) -> bool:
     rim = [slices[:across], slices[-across:], slices[:, :along], slices[:, -along:]]
     air = float(np.median(np.concatenate([part.ravel() for part in rim])))
     middle = slices[height // 4 : height - height // 4, width // 4 : width - width // 4].astype(np.float64)
-    step = CLEARLY * (float(slices.max()) - float(slices.min()))
-    if step <= 0:
+    span = float(slices.max()) - float(slices.min())
+    if span <= 0:
         return False
-    return bool(np.mean(middle > air + step) < BRIGHTER and np.mean(middle < air - step) > DARKER)
+    brighter, darker = np.mean(middle > air + NOISE * span), np.mean(middle < air - CLEARLY * span)
+    return bool(brighter < BRIGHTER and darker > DARKER)

@@ -164,8 +164,9 @@ def _columns_of(path: Path) -> set[str]:
             head = stream.readline(100_000)
     except OSError:
         return set()
-    names = re.split(r"[,;\t]", head)  # with the wrong one the table is refused, but not passed over
-    names = names if len(names) > 1 else head.split()
+    names = head.split("\t" if path.suffix.lower() == ".tsv" else ",")
+    if len(names) == 1:  # with another separator the table is refused, and not passed over
+        names = re.split(r"[,;\t]" if re.search(r"[,;\t]", head) else r"\s+", head)
     return {re.sub(r"[^a-z_]", "", name.lower()) for name in names}
 
 

@@ -478,11 +478,13 @@ def prepare_folder(
     path = options.output / "datalist.json"
     resumed = options.resume and path.is_file()
     datalist = _checked_datalist(options, parser) if datalist is None else datalist
+    goes_on = resumed and _has_checkpoint(options.output)
+    datalist = datalist if goes_on else without_past(datalist)
     named = (path if resumed else options.data).suffix == ".json"
     if named and (warning := datalist["split"].get("warning")):  # else it was said
         logger.warning("%s", warning)
-    if not resumed or not _has_checkpoint(options.output):
-        datalist = _with_beginning(without_past(datalist), parser.get("pretrained"))
+    if not goes_on:
+        datalist = _with_beginning(datalist, parser.get("pretrained"))
         write_datalist(datalist, path)
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())

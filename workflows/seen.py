@@ -139,7 +139,7 @@ class SeenByName:
         for section in SECTIONS:
             listed = self.datalist.get(section, ())
             names = {name for case in listed for name in (_name_of(case), whose(case))}
-            names |= {safe_name(name) for name in names}
+            names |= {safe_name(name) for name in names if name.isascii()}  # of others too little is left
             persons[section] = sorted({mark_of_name(name, salt) for name in names})
             marks = {mark_of_scan(images_of(case, self.datalist)) for case in listed}
             scans[section] = sorted(mark for mark in marks if mark)
@@ -242,12 +242,19 @@ def history_behind(model: str | Path | None) -> History:
     folder = _run_of(path)
     if inside or folder is None:
         return History(str(path), inside, OTHERS.format(name=path) if told.get(NOT_ALL) else "")
-    if (found := folder / "datalist.json").is_file():
-        datalist = readable_datalist(found)
-        if datalist is None:
-            return History(str(found), (), NOBODY_KNOWN.format(name=found))
+    found = folder / "datalist.json"
+    datalist = readable_datalist(found) if found.is_file() else None
+    if datalist is not None:
         history = history_of(_with_folds(datalist, folder), str(found))
         return replace(history, unknown=ELSEWHERE.format(name=folder)) if _is_site(folder) else history
+    by_marks = _history_by_marks(path, folder)
+    if found.is_file() and not by_marks.seen:
+        return History(str(found), (), NOBODY_KNOWN.format(name=found))
+    return by_marks
+
+
+def _history_by_marks(path: Path, folder: Path) -> History:
+    """Return whom a bundle has seen, as the marks in its metadata tell."""
     if not (folder / "configs" / "metadata.json").is_file():
         return History(str(path))
     metadata = _read((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))

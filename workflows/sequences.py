@@ -73,7 +73,7 @@ _ENTITY = re.compile(r"_(?P<name>[a-z]+)-(?P<value>[A-Za-z0-9]+)")
 """A part of a name of BIDS, with what it says."""
 
 _HOW = (
-    r"t1w?|(?:me)?mp2?r(?:age)?|f?spgr|bravo|vibe|t?fl[23]d|tfl|tfe|ffe|space|cube|vista|tse|se|gre|[23]d|axial|"
+    r"t1w?|(?:me)?mp2?r(?:age)?|f?spgr|bravo|vibe|t?fl|tfe|ffe|space|cube|vista|tse|se|gre|[23]d|axial|"
     r"ax|sagittal|sag|coronal|cor|transverse|tra|iso|hires|fatsat|fs|with|mit|after|enhanced|mm|\d"
 )
 """What else ``acq-``, ``rec-`` or ``desc-`` say of such a T1; digits one by one, so that there is one way."""

@@ -27,7 +27,7 @@ _AROUND = r"(?:pre|post)(?:[-_ ]?\d{1,2})?"
 
 _IS_VISIT = re.compile(rf"{_NAMED}|{_AROUND}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
-    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|(?:pre|post)\d{{0,2}})"
+    rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|(?:pre|post)[1-3]?)"
     r"|(?P<counted>.*\d.*?)[-_. ]+(?:pre|post)[-_ ]\d{1,2}"
     r"|(?P<numbered>.*\d.*?)[-_. ]+v\d{3}",
     re.IGNORECASE,

@@ -116,6 +116,11 @@ def test_parts_of_a_name_tell_of_contrast_and_of_what_is_no_picture(name: str, s
     assert sequence_of_name(name)[1] == shown
 
 
+def test_no_name_takes_long() -> None:
+    for word in ("tfl3d", "fl3d", "1mm", "t1", "post", "gd", "ce", "mp2rage", "fspgr", "axsag"):
+        assert sequence_of_name(f"sub-01_acq-{word * 40}x_T1w")[1] == PRE  # with two ways, years
+
+
 def test_a_t1_with_contrast_agent_and_a_run_is_trained_and_outlined_as_one(tmp_path: Path) -> None:
     folder = "sub-01/anat/sub-01"
     make(
@@ -168,7 +173,9 @@ def test_a_person_without_a_number_has_visits_too(visit: str) -> None:
     assert person_of(f"anna_{visit}") == "anna"
 
 
-@pytest.mark.parametrize("name", ["gbm_post_01", "cohort_pre_01", "HGG post 12"])
+@pytest.mark.parametrize(
+    "name", ["gbm_post_01", "cohort_pre_01", "HGG post 12", "glioma_pre01", "HGG-pre4", "control_pre12"]
+)
 def test_a_word_for_a_disease_is_no_person(name: str) -> None:
     assert person_of(name) == name
 

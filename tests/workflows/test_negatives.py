@@ -22,6 +22,23 @@ def test_a_negative_is_known_and_the_scan_itself_is_none(dtype: type):
     assert is_negative((250 - head(np.int16)).astype(dtype))
 
 
+def brain(size: int = 96) -> np.ndarray:
+    """Return a round brain of 110 with a dark cavity of 30 in the middle, noise, and nothing around it."""
+    rows, columns = np.mgrid[:size, :size]
+    radius = np.hypot((rows - size / 2) / (size * 0.42), (columns - size / 2) / (size * 0.36))[..., None]
+    inside = (radius < 1) & np.ones(8, bool)
+    noise = np.random.default_rng(0).normal(0, 8, inside.shape)
+    return np.where(inside, np.where(radius < 0.3, 30, 110) + noise, 0)
+
+
+def test_a_dark_cavity_in_the_middle_is_no_negative() -> None:
+    whole = brain()
+    assert not is_negative(whole)
+    assert not is_negative(whole[26:-26, 26:-26])  # brain to the edge
+    assert not is_negative(np.where(whole == 0, 0, (whole - 118) / 12))  # around 0 on 0
+    assert is_negative(whole.max() - whole)
+
+
 @pytest.mark.parametrize(
     "scan",
     [

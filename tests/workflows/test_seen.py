@@ -513,12 +513,15 @@ def config(**more: Any) -> ConfigParser:
     return ConfigParser({**ConfigParser.load_config_file(str(configs_folder() / "train.yaml")), **more})
 
 
-def test_a_new_run_on_the_list_of_another_does_not_inherit_its_past(second_run: Path, tmp_path: Path) -> None:
+def test_a_new_run_on_the_list_of_another_does_not_inherit_its_past(
+    second_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = second_run / "datalist.json"
     assert load_datalist(source)[BEFORE]
     datalist = prepare_folder(TrainOptions(source, tmp_path / "new"), config())
     assert BEFORE not in datalist
     assert "begins from weights" not in str(datalist["split"].get("warning"))
+    assert "begins from weights" not in caplog.text
 
 
 def test_what_else_a_split_warns_of_stays_where_the_past_is_left_out() -> None:
@@ -556,12 +559,21 @@ def marks_of(run: Path) -> dict[str, Any]:
     return SeenByName(load_datalist(run / "datalist.json")).record("salt")
 
 
-@pytest.mark.parametrize("name", ["Doe Jane", "Müller, Max", "plain"])
-def test_marks_know_studies_by_the_names_of_a_labelling_project(name: str) -> None:
+def marks_of_one(name: str) -> SeenByMark:
     listed = {"root": "/", "split": {}, "training": [{"patient": name, "image": "/a.nii.gz"}]}
-    marks = SeenByMark(SeenByName(listed).record("salt"))
+    return SeenByMark(SeenByName(listed).record("salt"))
+
+
+@pytest.mark.parametrize("name", ["Doe Jane", "Roe, Rick", "plain"])
+def test_marks_know_studies_by_the_names_of_a_labelling_project(name: str) -> None:
     for called in (name, safe_name(name)):
-        assert marks.meetings([{"patient": called}], {})[called] == {Met("training", False)}
+        assert marks_of_one(name).meetings([{"patient": called}], {})[called] == {Met("training", False)}
+
+
+@pytest.mark.parametrize(("name", "other"), [("患者1", "1"), ("患者", "study"), ("Müller", "M_ller")])
+def test_marks_accuse_nobody_whose_name_is_what_is_left_of_another(name: str, other: str) -> None:
+    assert marks_of_one(name).meetings([{"patient": name}], {})[name] == {Met("training", False)}
+    assert marks_of_one(name).meetings([{"patient": other}], {})[other] == set()
 
 
 def test_a_named_datalist_does_not_hide_that_others_have_trained(smoke_run: Path, tmp_path: Path) -> None:
@@ -575,3 +587,35 @@ def test_a_named_datalist_does_not_hide_that_others_have_trained(smoke_run: Path
         device="cpu",
     )
     assert "has been trained by others too" in protocol_in(tmp_path / "out")["note"]
+
+
+LISTS = [
+    "{",
+    '{"training": [{"image": "gone/a.nii.gz", "label": "gone/b.nii.gz"}], "validation": []}',
+    '{"training": ["gone/a.nii.gz"], "validation": []}',
+]
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_a_model_beside_a_list_that_cannot_be_read_is_exported_and_evaluated(
+    text: str, smoke_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    (run / "datalist.json").write_text(text, encoding="utf-8")
+    export_model(run, "torchscript", tmp_path / "model.ts")
+    assert "has been trained by others too" in history_behind(tmp_path / "model.ts").unknown
+    data = smoke_run / "datalist.json"
+    evaluate_command(data, tmp_path / "alone", model=run, device="cpu")
+    assert "does not say who" in protocol_in(tmp_path / "alone")["note"]
+    evaluate_command(data, tmp_path / "named", model=run, split_file=data, device="cpu")
+    assert "does not say who" not in str(protocol_in(tmp_path / "named").get("note"))
+
+
+def test_marks_tell_where_the_list_beside_a_bundle_cannot_be_read(
+    exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(exported("bundle"), tmp_path / "bundle"))
+    seen = history_behind(bundle).seen
+    (bundle / "datalist.json").write_text("{", encoding="utf-8")
+    assert seen
+    assert history_behind(bundle).seen == seen

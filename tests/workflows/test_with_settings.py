@@ -44,6 +44,69 @@ def test_ids_that_are_younger_than_a_run_are_known_all_the_same(smoke_run: Path,
     assert (segmenter.inferer.turn, segmenter.inferer.mirror) == (10, True)
 
 
+def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """Return a copy of a run with another inference config."""
+    copy = Path(shutil.copytree(run, folder / "changed"))
+    path = copy / "configs" / "inference.json"
+    config = content(path)
+    change(config)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return copy
+
+
+def without_cleanup(config: dict[str, Any]) -> None:
+    for name in [name for name in config if name.startswith("cleanup")]:
+        del config[name]
+    config["postprocessing"]["transforms"].remove("@cleanup")
+
+
+def without_views(config: dict[str, Any]) -> None:
+    for name in ("mirror", "turn"):
+        del config[name], config["inferer"][name]
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [
+        (without_cleanup, {"cleanup_largest": True}),
+        (without_cleanup, {"cleanup_share": 0.5, "threshold": 0.2}),
+        (lambda config: config.pop("check_below"), {"check_below": 0.3}),
+        (without_views, {"turn": 3}),
+        (without_views, {"mirror": True}),
+        (without_views, {"check_below": 0.3, "temperature": 2.0}),
+    ],
+)
+def test_whatever_is_set_comes_into_effect(
+    change: Callable[[dict[str, Any]], Any], settings: dict[str, Any], smoke_run: Path, tmp_path: Path
+) -> None:
+    segmenter = Segmenter.from_name(changed(smoke_run, tmp_path, change), "cpu", settings)
+    cleanup = segmenter.cleanup
+    found = {
+        "cleanup_largest": cleanup and cleanup.largest_only,
+        "cleanup_share": cleanup and cleanup.share,
+        "threshold": segmenter.threshold,
+        "check_below": segmenter.check_below,
+        "turn": segmenter.inferer.turn,
+        "mirror": segmenter.inferer.mirror,
+        "temperature": segmenter.inferer.temperature,
+    }
+    assert {name: found[name] for name in settings} == settings
+
+
+def test_a_setting_that_nothing_would_come_of_is_refused(smoke_run: Path, tmp_path: Path) -> None:
+    run = changed(smoke_run, tmp_path, lambda config: config["inferer"].update(mirror=False))
+    words = r"Nothing would come of mirror: `inferer` in .* does not refer to it; write '@mirror' there"
+    with pytest.raises(InputError, match=words):
+        Segmenter.from_name(run, "cpu", {"mirror": True})
+    assert Segmenter.from_name(run, "cpu", {"turn": 4}).inferer.turn == 4
+
+
+@pytest.mark.parametrize("value", ["$1 / 0", "@nope", '$"a"'])
+def test_an_expression_is_no_value(value: str, smoke_run: Path) -> None:
+    with pytest.raises(InputError, match="A finished model takes plain values, but threshold is "):
+        Segmenter.from_name(smoke_run, "cpu", {"threshold": value})
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
