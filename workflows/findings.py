@@ -136,7 +136,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "negative": Kind(
         "warning",
         "Scans whose air is brighter than the head",
-        "Look at them; if black and white are exchanged, export them anew or subtract from the largest value.",
+        "Look at them; if black and white are exchanged, export them anew or turn the values round.",
     ),
     "no-masks": Kind(
         "warning", "Patients without any mask", "Add masks, or leave it: the patient is not trained on."
