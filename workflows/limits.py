@@ -86,13 +86,17 @@ RECIPE = {
     "cleanup_peak": SHARE,
     "cleanup_mean": SHARE,
     "turn": Limits(high=45.0),
-    "temperature": Limits(above=True),
-    "check_below": SHARE,
     "resize": Limits(low=1, whole=True, none=True),
     "validation_share": Limits(high=1.0, above=True, below=True),
     "fold": Limits(whole=True),
 }
 """Id -> what it may be."""
+
+AFTERWARDS = {
+    "temperature": Limits(above=True),
+    "check_below": SHARE,
+}
+"""The same of ids that only the config of inference has."""
 
 FIXED = {
     "in_channels": (
@@ -119,7 +123,7 @@ def check_recipe(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: a value is of the wrong kind or out of range; the sentence says what would work.
     """
-    for name, limits in RECIPE.items():
+    for name, limits in (RECIPE | AFTERWARDS).items():
         if name in config and not is_expression(config[name]) and not limits.allow(config[name]):
             raise InputError(
                 f"`{name}` is {limits.words()}; got {config[name]!r}.{_hint(config[name], limits)}"

@@ -16,6 +16,9 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
     config = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))
     check_recipe(config)
     assert {*FIXED, *RECIPE, *SWITCHES, *WORDS, *(name for pair in PAIRS for name in pair)} <= set(config)
+    inference = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
+    check_recipe(inference)
+    assert set(AFTERWARDS) <= set(inference)
 
 
 @pytest.mark.parametrize(
