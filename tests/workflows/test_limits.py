@@ -7,7 +7,16 @@ import pytest
 from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.limits import CHANCES, FIXED, PAIRS, RECIPE, SWITCHES, WORDS, check_recipe
+from gliomaseg.workflows.limits import (
+    AFTERWARDS,
+    CHANCES,
+    FIXED,
+    PAIRS,
+    RECIPE,
+    SWITCHES,
+    WORDS,
+    check_recipe,
+)
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, read_train_config
 
