@@ -59,30 +59,22 @@ class Model:
         return parser
 
 
-CHANGEABLE: Final = (
-    "threshold",
-    "mirror",
-    "turn",
-    "cleanup_share",
-    "cleanup_peak",
-    "cleanup_mean",
-    "cleanup_largest",
-    "size",
-    "temperature",
-    "check_below",
-    "precision",
-)
+CLEANUP: Final = ("cleanup_share", "cleanup_peak", "cleanup_mean", "cleanup_largest")
+"""Ids of the rules by which findings are dropped."""
+
+OF_USE: Final = ("size", "threshold", "mirror", "turn", *CLEANUP, "precision")
+"""Ids that say how weights are used: a run takes them from its training to its inference config."""
+
+CHANGEABLE: Final = (*OF_USE, "temperature", "check_below")
 """Ids of an inference config that may be others than those that weights were trained or fitted with."""
 
-INSIDE_A_GRAPH: Final = ("mirror", "turn", "size", "temperature", "precision")
-"""Those of them that a file has inside which prepares a study itself."""
-
-
 PARTS: Final = {
-    **dict.fromkeys(("mirror", "turn", "size", "temperature", "precision"), "inferer"),
-    **dict.fromkeys(("cleanup_share", "cleanup_peak", "cleanup_mean", "cleanup_largest"), "cleanup"),
+    **dict.fromkeys(("size", "mirror", "turn", "precision", "temperature"), "inferer"),
+    **dict.fromkeys(CLEANUP, "cleanup"),
 }
-"""Which part of an inference config has to refer to an id; the others are read by programs."""
+"""Which part of an inference config has to refer to an id; the others are read by programs.
+
+A file that prepares a study itself has what the inferer does inside."""
 
 
 def with_settings(model: Model, settings: Mapping[str, Any]) -> Model:
@@ -105,7 +97,7 @@ def with_settings(model: Model, settings: Mapping[str, Any]) -> Model:
                 f"Of a finished model {', '.join(CHANGEABLE[:-1])} and {CHANGEABLE[-1]} can be set, but "
                 f"{name} was; leave it out, or train with it."
             )
-        if model.settings.get(WHOLE) and name in INSIDE_A_GRAPH:
+        if model.settings.get(WHOLE) and PARTS.get(name) == "inferer":
             raise InputError(
                 f"{model.weights.name} prepares a study itself and has {name} inside; name the run that it "
                 "was made from, or set it in the run's inference.json and export again."

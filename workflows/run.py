@@ -33,7 +33,7 @@ from .fingerprints import Stamp, stamp
 from .inferers import pick_device
 from .leaks import note_on_changes, warning_of_beginning, without_past
 from .limits import check_recipe, is_expression
-from .models import CROSS_VALIDATION, configs_folder
+from .models import CROSS_VALIDATION, OF_USE, configs_folder
 from .occupied import only_worker_in
 from .overrides import all_ids, apply_settings, refuse_hash
 from .seen import BEFORE, NOBODY_KNOWN, NOT_ALL, history_behind, images_of
@@ -42,22 +42,7 @@ from .tuning import tune_run
 
 logger = logging.getLogger(__name__)
 
-SHARED_IDS = (
-    "network_name",
-    "size",
-    "in_channels",
-    "out_channels",
-    "neighbours",
-    "threshold",
-    "mirror",
-    "turn",
-    "cleanup_share",
-    "cleanup_peak",
-    "cleanup_mean",
-    "cleanup_largest",
-    "precision",
-    "network_def",
-)
+SHARED_IDS = ("network_name", "in_channels", "out_channels", "neighbours", *OF_USE, "network_def")
 """Ids that the inference config of a run takes over from its training config."""
 
 INSIDE: Mapping[str, Any] = {

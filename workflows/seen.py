@@ -273,7 +273,7 @@ def readable_datalist(path: Path) -> Datalist | None:
     try:
         return load_datalist(path)
     except InputError as error:
-        logger.warning("Not read, so nobody knows who trained the model beside it: %s", error)
+        logger.warning("Not read, so it does not tell who trained the model beside it: %s", error)
         return None
 
 

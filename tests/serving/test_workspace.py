@@ -183,7 +183,7 @@ def test_a_model_with_a_list_that_cannot_be_read_is_served_and_that_is_said(
     (run / "datalist.json").write_text(text)
     project = Workspace(tmp_path / "project")
     project.adopt(run)
-    assert "Not read, so nobody knows who trained the model beside it: " in caplog.text
+    assert "Not read, so it does not tell who trained the model beside it: " in caplog.text
     assert not (project.root / "model" / "datalist.json").exists()
     assert history_behind(run).unknown == f"{run / 'datalist.json'} does not say who has trained it."
     assert "has been trained by others too" in history_behind(project.root / "model").unknown

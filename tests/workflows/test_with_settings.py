@@ -112,7 +112,7 @@ def test_an_expression_is_no_value(value: str, smoke_run: Path) -> None:
     [
         (
             {"network_name": "unet"},
-            "check_below and precision can be set, but network_name was; leave it out",
+            "temperature and check_below can be set, but network_name was; leave it out",
         ),
         ({"neighbours": 1}, "can be set, but neighbours was; leave it out, or train with it"),
         ({"twist": 1}, "can be set, but twist was"),
