@@ -42,11 +42,12 @@ ORDER = [
     "metrics", "per_patient", "summary", "comparison",  # and made into figures
     "pictures", "plots", "animation",  # what a person sees
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
-    "distributed", "figures", "tuned",  # parts of the engines
+    "distributed", "tuned",  # parts of the engines
     "history", "pages", "report_words", "report_figures", "report_patients", "report_charts", "report",
     "comparison_page",  # the pages
-    "environment", "overrides", "limits", "bundle_names", "graphs", "models", "seen", "leaks",  # at work
-    "whole_study", "segment", "ensemble", "fingerprints", "masks", "measured", "turned_masks", "evaluate",
+    "environment", "overrides", "limits", "bundle_names", "graphs", "models", "seen", "leaks", "figures",
+    "whole_study", "segment", "ensemble", "fingerprints", "masks", "measured", "turned_masks",  # at work
+    "evaluate",
     "tuning",
     "bundle_code", "bundle_metadata", "budget", "run", "federation",
     "cross_validate", "profiling",  # and where its time goes

@@ -14,7 +14,12 @@ from .bundle_names import INSTALLED, PARTS
 Module = tuple[str, ...]
 """A module by its place below the import name: ``("workflows", "files")``; a package is ``("networks",)``."""
 
-DISTRIBUTIONS: Final = {"PIL": "pillow", "ignite": "pytorch-ignite", "sklearn": "scikit-learn"}
+DISTRIBUTIONS: Final = {
+    "PIL": "pillow",
+    "ignite": "pytorch-ignite",
+    "sklearn": "scikit-learn",
+    "yaml": "PyYAML",
+}
 """Import names whose package on PyPI is called otherwise."""
 
 UNSEEN: Final = ("fire", "nibabel", "tensorboard")

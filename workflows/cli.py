@@ -424,7 +424,8 @@ def predict(
     part = None if shard is None else parse_shard(shard)
     wanted = wanted_series(pre, flair, post)
     _name_default(model)
-    segmenter = open_segmenter(model, device, _changes(settings))
+    changes = _changes(settings)
+    segmenter = open_segmenter(model, device, changes)
     asked = {
         "probabilities": probabilities,
         "dicom_seg": dicom_seg,
@@ -442,6 +443,7 @@ def predict(
             rtstruct=rtstruct,
             finished=finished,
             shard=part,
+            settings=changes,
         )
     except KeyboardInterrupt as stop:
         raise _with_resume("What is finished is kept.") from stop

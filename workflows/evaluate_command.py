@@ -33,11 +33,11 @@ from .evaluate import (
 from .files import InputError, require_folder
 from .findings import amount
 from .fingerprints import settings_of, versions
-from .leaks import NOT_KNOWN, leak_of, note_on_changes, note_on_choice, note_on_masks
+from .leaks import NOT_KNOWN, note_on_changes, note_on_masks, say_who_trained
 from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
-from .seen import FURTHER, NOBODY_KNOWN, History, Images, hashes_by_patient, history_behind, history_of
+from .seen import FURTHER, NOBODY_KNOWN, History, hashes_by_patient, history_behind, history_of
 from .sources import and_more
 from .turned_masks import FITS, note_on_turns
 
@@ -108,7 +108,7 @@ def evaluate_command(
     history = _history(model, predictions, split_file)
     if predictions is None and not history.seen:
         history = replace(history, unknown=NOT_KNOWN.format(name=model))
-    split = _compare(protocol, cases, history, images, changed)
+    split = say_who_trained(protocol, cases, history, images, changed)
     if resize:
         protocol["truth"] = "brought to the scan's size by nearest neighbour"
     ways = versions() if predictions is not None else settings_of(segmenter)
@@ -195,31 +195,6 @@ def _evaluate(
             raise
         known = amount(kept.count, "patient")
         raise InputError(f"{error} What was measured of {known} before is kept for --resume.") from error
-
-
-def _compare(
-    protocol: dict[str, Any],
-    cases: Sequence[Mapping[str, Any]],
-    history: History,
-    images: Images,
-    changed: str | None,
-) -> dict[str, Any] | None:
-    """Write into the protocol how the cases were kept apart from those that a model has seen.
-
-    Returns:
-        The split, with a warning where there is a leak; None where nothing is known.
-    """
-    split = leak_of(cases, history, images)
-    protocol["split"] = split["method"] if split else history.method
-    if split and split["warning"]:
-        logger.warning("%s", split["warning"])
-        protocol["warning"] = split["warning"]
-    if history.unknown:
-        logger.warning("%s", history.unknown)
-    notes = [note_on_choice(cases, history, images), history.unknown, changed]
-    if any(notes):
-        protocol["note"] = " ".join(filter(None, notes))
-    return split
 
 
 def _note_on_predictions(

@@ -129,8 +129,10 @@ def _transforms_of(preparation: Any) -> list[dict[str, Any]] | None:
     listed = preparation.get("transforms") if isinstance(preparation, Mapping) else None
     if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
         return None
-    silent = (None, False)
-    return [{name: value for name, value in one.items() if value not in silent} for one in listed]
+    return [
+        {name: value for name, value in one.items() if value is not None and value is not False}
+        for one in listed
+    ]
 
 
 def _worked_out(inference: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from ..transforms import keys
 from ..transforms.plain import plain
 from ..transforms.space import spacing_of, voxel_volume_mm3
 from . import files
+from .leaks import say_who_trained
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases
+from .seen import NOBODY_KNOWN, hashes_by_patient, history_behind
 from .summary import summarize
 
 
@@ -29,11 +32,21 @@ class Figures:
     Args:
         path: of metrics.json.
         protocol: what was evaluated and how.
+        model: run folder or bundle; whoever trained it and is evaluated is told in the protocol.
+        datalist: whose validation cases are evaluated; needed with ``model``.
     """
 
-    def __init__(self, path: str, protocol: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str,
+        protocol: Mapping[str, Any],
+        model: str | None = None,
+        datalist: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.protocol = dict(protocol)
+        self.model = model
+        self.datalist = datalist
         self._found: list[CaseFigures] = []
 
     def attach(self, engine: Engine) -> None:
@@ -71,7 +84,18 @@ class Figures:
             protocol = dict(self.protocol)
             if weights := protocol.pop("weights", None):
                 protocol["model_sha256"] = files.sha256_of(weights)
+            self._say_who_trained(protocol)
             files.write_json(self.path, summarize(gathered, protocol))
+
+    def _say_who_trained(self, protocol: dict[str, Any]) -> None:
+        if self.model is None or self.datalist is None:
+            return
+        history = history_behind(self.model)
+        if not history.seen and not history.unknown:
+            history = replace(history, unknown=NOBODY_KNOWN.format(name=self.model))
+        cases = self.datalist["validation"]
+        images = hashes_by_patient(cases, str(self.datalist["root"]), self.datalist.get("files", {}))
+        say_who_trained(protocol, cases, history, images)
 
 
 def _spacing_of(volume: Tensor) -> tuple[float, float, float] | None:

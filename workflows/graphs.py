@@ -25,8 +25,8 @@ from .files import InputError, sha256_of
 CONFIG: Final = "inference.json"
 """Name of the inference config inside an exported file."""
 
-LARGEST_TEXT: Final = 1_000_000
-"""Bytes that a text inside a file may have."""
+LARGEST_TEXT: Final = 64 * 2**20
+"""Bytes that a text inside a file may have; one names all who trained a model, with some 100 bytes each."""
 
 INPUT, OUTPUT = "image", "logits"
 """Names of the input and the output of an ONNX or OpenVINO graph."""

@@ -49,6 +49,38 @@ _BEGINNING: Final = re.compile(
 Cases = Iterable[Mapping[str, Any]]
 
 
+def say_who_trained(
+    protocol: dict[str, Any],
+    cases: Sequence[Mapping[str, Any]],
+    history: History,
+    images: Images | None = None,
+    changed: str | None = None,
+) -> dict[str, Any] | None:
+    """Write into a protocol how cases were kept apart from those that a model has seen; the log warns too.
+
+    Args:
+        protocol: of an evaluation; gets ``split``, and where there is something to say ``warning``, ``note``.
+        cases: that are evaluated.
+        history: whom the model has seen.
+        images: hashes of the files of each patient.
+        changed: a sentence on files that are others than the datalist has.
+
+    Returns:
+        The split, with a warning where there is a leak; None where nothing is known.
+    """
+    split = leak_of(cases, history, images)
+    protocol["split"] = split["method"] if split else history.method
+    if split and split["warning"]:
+        logger.warning("%s", split["warning"])
+        protocol["warning"] = split["warning"]
+    if history.unknown:
+        logger.warning("%s", history.unknown)
+    notes = [note_on_choice(cases, history, images), history.unknown, changed]
+    if any(notes):
+        protocol["note"] = " ".join(filter(None, notes))
+    return split
+
+
 def note_on_choice(cases: Cases, history: History, images: Images | None = None) -> str | None:
     """Say how many of the cases have chosen the epoch of a model, and may be outlined a little too well.
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tqdm import tqdm
@@ -65,6 +66,7 @@ def predict_studies(
     within: Path | None = None,
     finished: Finished | None = None,
     shard: Shard | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Segment all studies that the inputs name and write masks, overlays, results.csv and results.json.
 
@@ -84,6 +86,7 @@ def predict_studies(
         finished: knows what an earlier call has finished, and is told what this one has.
         shard: the part of the studies that this call does; all are checked, though, and an output that is not
             below an input may be that of all shards, whose tables then bear their names.
+        settings: what the segmenter does otherwise than its model's config says; results.json tells it.
 
     Returns:
         The rows of results.csv, of the studies that the inputs name, or of the shard's.
@@ -109,7 +112,7 @@ def predict_studies(
     unmade: dict[str, list[tuple[Kind, str]]] = {}
     kind = InputError
     if not studies or (finished and finished.resume and (rows or tables.exists())):
-        write_results(output, _in_order(rows, studies), shard=shard)
+        write_results(output, _in_order(rows, studies), shard=shard, settings=settings)
     quiet = watch is not None or len(studies) < 2
     tell = watch or _tell_nobody
     tell(len(rows), len(studies), None, None)
@@ -132,7 +135,7 @@ def predict_studies(
             if isinstance(stop.said, OurFaultError):
                 kind = OurFaultError
                 logger.error("Study %d of %d:", len(rows) + len(failed), len(studies), exc_info=stop.first)
-        write_results(output, _in_order(rows, studies), failed, shard)
+        write_results(output, _in_order(rows, studies), failed, shard, settings)
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
         raise kind(_some_failed(failed, len(studies), tables))

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nibabel as nib
@@ -161,6 +162,7 @@ def write_results(
     rows: Sequence[Mapping[str, Any]],
     failed: Sequence[Mapping[str, Any]] = (),
     shard: Shard | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write results.csv and results.json, each whole or not at all.
 
@@ -169,12 +171,14 @@ def write_results(
         rows: of ``describe``.
         failed: patient, input and reason of studies that could not be segmented.
         shard: whose tables they are; it goes into their names, so that shards may have one output.
+        settings: ids of the model's config that were given other values for this call.
     """
     results = results_name(shard)
     files.write_text(output / f"{results}.csv", table_of(COLUMNS, rows))
     content = {
         "note": "Not for diagnosis.",
         "versions": versions(),
+        "settings": dict(settings),
         "studies": list(rows),
         "failed": list(failed),
     }

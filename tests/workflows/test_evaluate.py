@@ -54,26 +54,48 @@ def test_masks_written_by_predict_give_the_figures_of_the_model(
     assert first["volume_error_voxels"] == second["volume_error_voxels"]
 
 
-def test_the_bundle_config_gives_the_same_figures_as_the_command(smoke_run: Path, tmp_path: Path) -> None:
+def evaluate_by_config(run: Path, output: Path, **changes: str) -> None:
+    """Evaluate a run by its own config and evaluate.yaml."""
     configs = Path(__file__).parents[2] / "configs"
     if not configs.is_dir():
         pytest.skip("the configs lie inside the installed package here")
     workflow = ConfigWorkflow(
-        config_file=[str(smoke_run / "configs" / "train.json"), str(configs / "evaluate.yaml")],
+        config_file=[str(run / "configs" / "train.json"), str(configs / "evaluate.yaml")],
         meta_file=str(configs / "metadata.json"),
         logging_file=False,
         workflow_type="train",
-        bundle_root=str(smoke_run),
-        output_dir=str(tmp_path),
+        bundle_root=str(run),
+        output_dir=str(output),
         device="cpu",
+        **changes,
     )
     workflow.initialize()
     workflow.run()
     workflow.finalize()
+
+
+def test_the_bundle_config_gives_the_same_figures_as_the_command(smoke_run: Path, tmp_path: Path) -> None:
+    evaluate_by_config(smoke_run, tmp_path)
     ours, theirs = metrics_of(smoke_run), metrics_of(tmp_path)
     for key in ("dice", "iou", "hd95_px", "calibration", "false_positive_slices", "lesions"):
         assert theirs[key] == ours[key], key
     assert theirs["protocol"]["model_sha256"] == ours["protocol"]["model_sha256"]
+    assert theirs["protocol"]["split"] == "patient"
+    assert "warning" not in theirs["protocol"]
+
+
+def test_the_bundle_config_tells_of_patients_who_trained(
+    smoke_run: Path, phantom_data: Path, tmp_path: Path
+) -> None:
+    trained = {str(case["patient"]) for case in load_datalist(smoke_run / "datalist.json")["training"]}
+    cases = [case for case in load_cases(phantom_data) if case["patient"] in trained]
+    folder = tmp_path / "data"
+    for case in cases[:3]:
+        shutil.copytree(phantom_data / case["patient"], folder / case["patient"])
+    evaluate_by_config(smoke_run, tmp_path / "out", dataset_dir=str(folder))
+    protocol = metrics_of(tmp_path / "out")["protocol"]
+    assert protocol["split"] == "given"
+    assert protocol["warning"].startswith("Of 1 evaluated patients, 1 trained the model (")
 
 
 def test_evaluating_on_training_patients_is_said_wherever_the_figures_are(

@@ -173,6 +173,7 @@ def test_studies_are_outlined_anew_when_something_else_is_set(
         words = ["predict", str(scan), "--output", str(tmp_path / "out"), "--model", str(smoke_run)]
         words += ["--device", "cpu", "--set", f"threshold={threshold}", "--resume"]
         assert CliRunner().invoke(app, words).exit_code == 0
-        (row,) = content(tmp_path / "out" / "results.json")["studies"]
-        voxels.append(row["volume_voxels"])
+        results = content(tmp_path / "out" / "results.json")
+        assert results["settings"] == {"threshold": float(threshold)}
+        voxels.append(results["studies"][0]["volume_voxels"])
     assert voxels[0] < voxels[1]
