@@ -47,8 +47,7 @@ ORDER = [
     "comparison_page",  # the pages
     "environment", "overrides", "limits", "bundle_names", "graphs", "models", "seen", "leaks", "figures",
     "whole_study", "segment", "ensemble", "fingerprints", "masks", "measured", "turned_masks",  # at work
-    "evaluate",
-    "tuning",
+    "swapped_masks", "evaluate", "tuning",
     "bundle_code", "bundle_metadata", "budget", "run", "federation",
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",

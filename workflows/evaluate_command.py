@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from ..transforms import LoadStudyd, keys
@@ -38,7 +40,9 @@ from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
 from .seen import FURTHER, NOBODY_KNOWN, History, hashes_by_patient, history_behind, history_of
+from .segment import Segmentation
 from .sources import and_more
+from .swapped_masks import STRANGE, Named, note_on_swaps
 from .turned_masks import FITS, note_on_turns
 
 logger = logging.getLogger(__name__)
@@ -201,14 +205,18 @@ def _note_on_predictions(
     cases: Sequence[Mapping[str, Any]], evaluation: Evaluation, predict: Predict, resize: bool
 ) -> str | None:
     """Say what is odd about masks that somebody gave, if something is."""
-    note = note_on_masks(evaluation.figures)
-    if note or evaluation.metrics["dice"]["pooled"] > FITS:
+    if note := note_on_masks(evaluation.figures):
         return note
-    with_lesion = [case for case in evaluation.figures if case.voxels[2]]
-    low = {case.patient for case in sorted(with_lesion, key=lambda one: one.dice)[:LOOKED_AT]}
-    chosen = (case for case in cases if str(case[keys.PATIENT]) in low)
-    pairs = (with_truth(case, predict, resize) for case in chosen)
-    return note_on_turns((segmentation.mask, truth) for segmentation, truth in pairs)
+    misfit = evaluation.metrics["dice"]["pooled"] <= FITS
+    with_lesion = sorted((case for case in evaluation.figures if case.voxels[2]), key=lambda one: one.dice)
+    low = {case.patient for case in with_lesion[:LOOKED_AT] if misfit or case.dice <= STRANGE}
+    chosen = [case for case in cases if str(case[keys.PATIENT]) in low]
+    pairs = [_named(case, *with_truth(case, predict, resize)) for case in chosen]
+    return note_on_turns((one.mask, one.truth) for one in pairs) or note_on_swaps(pairs)
+
+
+def _named(case: Mapping[str, Any], segmentation: Segmentation, truth: npt.NDArray[np.uint8]) -> Named:
+    return Named(str(case[keys.PATIENT]), segmentation.mask, truth)
 
 
 def _history(model: Path | None, predictions: Path | None, split_file: Path | None) -> History:
