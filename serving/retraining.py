@@ -12,6 +12,7 @@ from ..workflows.case_split import SplitOptions, describe
 from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
 from ..workflows.files import InputError, safe_name
+from ..workflows.inferers import pick_device
 from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
 from ..workflows.participants import participants_in, with_told
@@ -64,7 +65,7 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
         InputError: there are too few labels, or a wish or a file cannot be used; nothing has changed then.
     """
     cases = told_in(workspace, cases_of(pairs))
-    files = hash_files(cases, _root_of(workspace))
+    files = _hashes_of(cases, workspace)
     images = hashes_by_patient(cases, _root_of(workspace), files)
     sides = place_patients(workspace, cases, wishes.validation_share, images)
     run = workspace.next_run()
@@ -81,6 +82,21 @@ def retrain(workspace: Workspace, pairs: Iterable[Pair], wishes: Wishes) -> dict
     workspace.record(outcome, publish=outcome["published"])
     logger.warning("%s", outcome["says"])
     return outcome
+
+
+def _hashes_of(cases: list[Record], workspace: Workspace) -> dict[str, str]:
+    """Return the SHA-256 of every scan and label.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    try:
+        return hash_files(cases, _root_of(workspace))
+    except OSError as error:
+        raise InputError(
+            f"Every scan and label must be readable, but {error.filename} is not ({error.strerror}); bring "
+            "it back, or delete its label in the project."
+        ) from error
 
 
 def place_patients(
@@ -185,7 +201,7 @@ def options_of(workspace: Workspace, run: Path, wishes: Wishes) -> TrainOptions:
         "val_interval": min(int(own.get("val_interval", 1)), wishes.epochs),
         "learning_rate": float(own["learning_rate"]) * FINE_TUNING if rate is None else float(rate),
         "pretrained": str(weights) if wishes.from_served else None,
-        "device": wishes.device,
+        "device": str(pick_device()) if wishes.device == "auto" else wishes.device,
         **wishes.settings,
     }
     for name, value in wishes.settings.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
 
@@ -77,6 +78,13 @@ def test_monai_runs_the_inference_and_evaluation_of_a_run(smoke_run: Path, tmp_p
         case["patient"] for side in ("training", "validation") for case in json.loads(data.read_text())[side]
     }
     assert len(list((tmp_path / "masks").glob("*_mask.nii.gz"))) == len(patients)
+    evaluate_command(data, tmp_path / "by-masks", predictions=tmp_path / "masks")
+    evaluate_command(data, tmp_path / "by-model", model=smoke_run, device="cpu")
+    figures = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["dice"]
+        for name in ("by-masks", "by-model")
+    ]
+    assert figures[0] == figures[1]
 
 
 def test_two_processes_evaluate_to_the_same_figures_as_one(smoke_run: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,30 @@ class NameByPatientd(MapTransform):  # type: ignore[misc]
         result = dict(data)
         if not (patient := str(result.get(keys.PATIENT) or "")):
             return result
-        numbers = result.get("slices")
-        part = f"_{int(numbers[0])}" if numbers is not None and len(numbers) else ""
-        name = re.sub(r"[/\\\0]", "_", patient).lstrip(".") + part
+        name = name_by_patient(patient, result.get("slices"))
         for key in self.key_iterator(result):
             if isinstance(result[key], MetaTensor):
                 array = result[key].clone()
                 array.meta = {**array.meta, FILE_NAME: f"{name}.nii.gz"}
                 result[key] = array
         return result
+
+
+def name_by_patient(patient: str, slices: Sequence[Any] | None = None) -> str:
+    """Return what ``NameByPatientd`` calls a scan, without an ending; two patients never have one name.
+
+    Args:
+        patient: any words.
+        slices: numbers of a stack's.
+
+    Example:
+        >>> name_by_patient("anna"), name_by_patient("TCGA_CS_4941_19960909", [3, 4]), name_by_patient("x/y")
+        ('anna', 'TCGA_CS_4941_19960909_3', 'x_y-bd3c90')
+    """
+    name = re.sub(r"[/\\\0]", "_", patient).lstrip(".")
+    if name != patient:
+        name += f"-{hashlib.sha256(patient.encode()).hexdigest()[:6]}"
+    return f"{name}_{int(slices[0])}" if slices is not None and len(slices) else name
 
 
 class ExactNiftiWriter(NibabelWriter):  # type: ignore[misc]

@@ -18,6 +18,7 @@ from ..transforms import LoadStudyd, keys
 from ..transforms.plain import plain
 from ..transforms.space import AFFINE_TOLERANCE_MM
 from ..transforms.volume_files import laid_like, read_geometry, read_shape
+from ..transforms.write import name_by_patient
 from .files import InputError
 from .sequence_files import volume_of
 
@@ -98,8 +99,9 @@ def _with_empty(folder: Path, case: Mapping[str, Any], shape: Sequence[int]) -> 
 
 def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
     """Return the volume that holds the masks of a record, None where there is none."""
-    whole = _whole(case)
-    stems = [str(case[keys.PATIENT])] + ([_bare(Path(whole).name)] if whole else [])
+    whole, patient = _whole(case), str(case[keys.PATIENT])
+    stems = [patient, name_by_patient(patient, case.get("slices"))]  # the latter by configs and bundles
+    stems += [_bare(Path(whole).name)] if whole else []
     names = [f"{stem}{tail}" for stem in stems for tail in ("", "_mask", "_seg", "_pred")]
     return _first_file(_places(folder, case), names, VOLUME_ENDINGS, case)
 

@@ -20,7 +20,7 @@ from .bundle_names import INSTALLED, rename
 from .files import InputError
 from .graphs import WHOLE, settings_inside, sha256_of_graph
 from .limits import check_recipe, is_expression
-from .overrides import apply_settings, references_in
+from .overrides import apply_settings, references_from, references_in
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,11 @@ def with_settings(model: Model, settings: Mapping[str, Any]) -> Model:
                 f"{model.weights.name} prepares a study itself and has {name} inside; name the run that it "
                 "was made from, or set it in the run's inference.json and export again."
             )
+        if name == "precision" and model.form in ("onnx", "openvino"):
+            raise InputError(
+                f"{model.weights.name} computes as it was exported, whatever precision is; leave it out, or "
+                "name the run that it was made from."
+            )
     for name, value in settings.items():
         if is_expression(value):
             raise InputError(f"A finished model takes plain values, but {name} is {value!r}; work it out.")
@@ -122,9 +127,9 @@ def _wiring_for(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
     wiring: dict[str, Any] = {name: package[name] for name in settings if name not in own}
     for name in settings:
         part = PARTS.get(name)
-        if part is None or name in references_in(own.get(part)):
+        if part is None or name in references_from(own, part):
             continue
-        if any(package[part].get(key) != value for key, value in (own.get(part) or {}).items()):
+        if not _is_of_package(own.get(part) or {}, package[part]):
             raise InputError(
                 f"Nothing would come of {name}: `{part}` in {model.config} does not refer to it; write "
                 f"'@{name}' there, as in the package's configs/inference.yaml."
@@ -132,6 +137,32 @@ def _wiring_for(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
         wiring[part] = package[part]
     needed = references_in([wiring[part] for part in set(PARTS.values()) & wiring.keys()])
     return {name: package[name] for name in sorted(needed) if name not in own} | wiring
+
+
+def _is_of_package(part: Any, ours: Mapping[str, Any]) -> bool:
+    """Tell whether a part of a config is that of the package, or of an older version that had less in it."""
+    return isinstance(part, Mapping) and all(ours.get(key) == value for key, value in part.items())
+
+
+def in_effect(model: Model) -> Model:
+    """Return a model whose config does what it says, where an id in it is younger than its parts.
+
+    Where a part is somebody's own and does not refer to the id, nothing comes of it, and the log says so.
+    """
+    own = model.parser().get()
+    package = ConfigParser.load_config_file(str(configs_folder() / "inference.yaml"))
+    idle = {
+        name: own[name]
+        for name, part in PARTS.items()
+        if name in own and own[name] != package[name] and name not in references_from(own, part)
+    }
+    if not idle:
+        return model
+    try:
+        return replace(model, settings={**model.settings, **_wiring_for(model, idle)})
+    except InputError as error:
+        logger.warning("%s", error)
+        return model
 
 
 def refuse_export(name: str | Path | None) -> None:

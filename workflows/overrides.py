@@ -34,7 +34,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     """
     name, equals, value = setting.partition("=")
     if not equals or not name.strip():
-        raise InputError(f"Expected --set ID=VALUE, got {setting!r}; for instance --set epochs=40.")
+        raise InputError(f"Expected --set ID=VALUE, got {setting!r}; for instance --set threshold=0.4.")
     refuse_hash(name.strip(), value)  # before YAML takes what follows for a comment
     try:
         return name.strip().replace("#", _SEPARATOR), _with_numbers(yaml.safe_load(value))
@@ -80,6 +80,25 @@ def _replaced(settings: Mapping[str, Any], name: str) -> str:
         other for other, value in settings.items() if other != name and isinstance(value, Mapping | list)
     ]
     return " or ".join(others) or "what used it"
+
+
+def references_from(config: Mapping[str, Any], name: str) -> set[str]:
+    """Return the ids that a part of a config refers to, itself or through others.
+
+    Args:
+        config: by id.
+        name: of the part; it may be missing.
+
+    Example:
+        >>> sorted(references_from({"a": "@b", "b": ["@c"], "c": 1, "d": "@a"}, "a"))
+        ['b', 'c']
+    """
+    found: set[str] = set()
+    waiting = references_in(config.get(name))
+    while waiting:
+        found |= waiting
+        waiting = set().union(*(references_in(config.get(one)) for one in waiting)) - found
+    return found
 
 
 def references_in(config: Any) -> set[str]:

@@ -110,11 +110,13 @@ class SeenByName:
         persons = persons_of_all([*(case for _, case in listed), *cases])
         sides: dict[str, set[str]] = {}
         for section, case in listed:
-            sides.setdefault(persons[_name_of(case)], set()).add(section)
+            for one in spellings((persons[_name_of(case)], whose(case))):
+                sides.setdefault(one, set()).add(section)
         found: dict[str, set[Met]] = {}
         for case in cases:
             name = _name_of(case)
-            by_name = sides.get(persons[name], set())
+            said = spellings((persons[name], whose(case)))
+            by_name = {section for one in said for section in sides.get(one, ())}
             by_scan = _same_scans(images.get(name, frozenset()), self._by_file) - by_name
             found[name] = {Met(section, False) for section in by_name}
             found[name] |= {Met(section, True) for section in by_scan}
@@ -138,8 +140,7 @@ class SeenByName:
         scans: dict[str, list[str]] = {}
         for section in SECTIONS:
             listed = self.datalist.get(section, ())
-            names = {name for case in listed for name in (_name_of(case), whose(case))}
-            names |= {safe_name(name) for name in names if name.isascii()}  # of others too little is left
+            names = spellings(name for case in listed for name in (_name_of(case), whose(case)))
             persons[section] = sorted({mark_of_name(name, salt) for name in names})
             marks = {mark_of_scan(images_of(case, self.datalist)) for case in listed}
             scans[section] = sorted(mark for mark in marks if mark)
@@ -163,7 +164,7 @@ class SeenByMark:
         found: dict[str, set[Met]] = {}
         for case in cases:
             name = _name_of(case)
-            said = {name, person_of(name), persons[name]}
+            said = spellings((name, person_of(name), persons[name], whose(case)))
             own = {mark_of_name(one, str(self.marks["salt"])) for one in said}
             by_name = {side for side in SECTIONS if not own.isdisjoint(self.marks["persons"].get(side, ()))}
             scan = mark_of_scan(images.get(name, frozenset()))
@@ -320,6 +321,19 @@ def images_of(case: Mapping[str, Any], datalist: Mapping[str, Any]) -> frozenset
     known = datalist.get("files", {})
     digests = [known.get(relative_to(path, str(datalist["root"]))) for path in image_files(case)]
     return frozenset(digests) if None not in digests else frozenset()
+
+
+def spellings(names: Iterable[str]) -> set[str]:
+    """Return names, and what they are called where they have to be names of files, as in labelling projects.
+
+    Of letters beyond ASCII too little is left: it could be anybody.
+
+    Example:
+        >>> sorted(spellings(["Doe Jane"])), sorted(spellings(["Müller"]))
+        (['Doe Jane', 'Doe_Jane'], ['Müller'])
+    """
+    found = set(names)
+    return found | {safe_name(name) for name in found if name.isascii()}
 
 
 @lru_cache(maxsize=100_000)

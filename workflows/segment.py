@@ -25,7 +25,7 @@ from .causes import not_located, root_cause
 from .files import InputError
 from .graphs import WHOLE, open_graph
 from .inferers import pick_device
-from .models import Model, open_model, with_settings
+from .models import Model, in_effect, open_model, with_settings
 from .negatives import is_negative
 from .volume_values import values_of_mask
 
@@ -90,10 +90,10 @@ class Segmenter:
     """Whether the network is a graph that prepares a study itself, see ``whole_study``."""
 
     def __init__(self, model: Model, device: torch.device | None = None) -> None:
-        self.model = model
+        self.model = in_effect(model)
         self.device = pick_device() if device is None else device
         try:
-            self._build(model.parser(self.device))
+            self._build(self.model.parser(self.device))
         except ModuleNotFoundError as error:
             if "Cannot locate" not in str(error):
                 raise

@@ -18,7 +18,8 @@ _STAGE = r"(?:baseline|follow[-_ ]?up|pre[-_ ]?op(?:erative)?|post[-_ ]?op(?:era
 _COUNTED = r"(?:ses|session|visit|week|wk|month|mo|day|year|yr|timepoint|time|tp|fu|follow[-_ ]?up)"
 _NAMED = (
     rf"(?:{_COUNTED}[-_ ]?v?\d+(?:[-_.:T]\d+)*|v\d{{1,2}}(?:[-_.]\d+)*|t0\d?(?:[-_.]\d+)*"
-    rf"|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?)"
+    rf"|(?:(?:ses|session|visit)[-_ ]?)?{_STAGE}(?:[-_ ]?\d+)?"
+    r"|(?:ses|session|visit)[-_ ]?(?:pre|post)(?:[-_ ]?\d{1,2})?)"
 )
 """With T0 and T01, but not T1 and T2, which are sequences."""
 
@@ -28,7 +29,7 @@ _AROUND = r"(?:pre|post)(?:[-_ ]?\d{1,2})?"
 _IS_VISIT = re.compile(rf"{_NAMED}|{_AROUND}|{_WHEN}", re.IGNORECASE)
 _WITH_VISIT = re.compile(
     rf"(?P<person>.+?)[-_. ]+(?:{_NAMED}|(?:pre|post)[1-3]?)"
-    r"|(?P<counted>.*\d.*?)[-_. ]+(?:pre|post)[-_ ]\d{1,2}"
+    r"|(?P<counted>.*\d.*?)[-_. ]+(?:pre|post)[-_ ]?\d{1,2}"
     r"|(?P<numbered>.*\d.*?)[-_. ]+v\d{3}",
     re.IGNORECASE,
 )
@@ -121,6 +122,8 @@ def named_by_place(name: str, folder: Path, root: Path) -> str:
         'anna_baseline'
         >>> named_by_place("baseline", Path("data/anna/2011-04-30/baseline"), Path("data"))
         'anna_ses-2011-04-30_baseline'
+        >>> named_by_place("post4", Path("data/anna/post4"), Path("data"))
+        'anna_ses-post4'
         >>> named_by_place("bert", Path("data/hospital"), Path("data"))
         'bert'
     """
@@ -148,6 +151,9 @@ def _is_folder_of_visit(name: str) -> bool:
 
 def _joined(person: str, visits: list[str]) -> str:
     """Return a name that tells its person again."""
-    words = [one.replace(" ", "_") for one in visits]
-    marked = [one if is_visit(one) and not _BEGINS_WITH_DATE.match(one) else f"ses-{one}" for one in words]
-    return "_".join((person, *marked))
+    name = person
+    for one in (visit.replace(" ", "_") for visit in visits):
+        known = is_visit(one) and not _BEGINS_WITH_DATE.match(one)
+        told = known and without_visit(f"{name}_{one}") == without_visit(name)
+        name = f"{name}_{one}" if told else f"{name}_ses-{one}"
+    return name

@@ -20,6 +20,7 @@ from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.datalist_file import hash_files
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError, sha256_of
+from gliomaseg.workflows.inferers import pick_device
 from gliomaseg.workflows.participants import Told, write_participants
 from gliomaseg.workflows.seen import History, SeenByMark, SeenByName, hashes_by_patient
 from gliomaseg.workflows.segment import Segmenter
@@ -200,6 +201,20 @@ def test_a_retraining_goes_on_from_the_served_weights_gently(workspace: Workspac
     assert options.settings["pretrained"] == str(workspace.root / "retrained/001/models/model.pt")
     assert options.settings["learning_rate"] == pytest.approx(1e-4)
     assert options.settings["val_interval"] <= 3
+
+
+def test_a_label_that_is_gone_changes_nothing(workspace: Workspace) -> None:
+    listed = pairs(workspace)
+    listed[0] = {**listed[0], "label": str(Path(listed[0]["label"]).with_name("gone.nii.gz"))}
+    words = r"Every scan and label must be readable, but \S+gone\.nii\.gz is not \(No such file"
+    with pytest.raises(InputError, match=words):
+        retrain(workspace, listed, Wishes())
+    assert not workspace.split.exists()
+
+
+def test_a_retraining_finds_a_device_by_itself(workspace: Workspace) -> None:
+    found = options_of(workspace, workspace.root / "retrained/002", Wishes()).settings["device"]
+    assert found == str(pick_device())
 
 
 def test_too_few_labels_change_nothing(workspace: Workspace) -> None:

@@ -306,3 +306,17 @@ def test_a_label_in_metres_lies_where_its_scan_in_millimetres_does(tmp_path: Pat
     image.header.set_xyzt_units("meter")
     nibabel.save(image, tmp_path / "anna.nii.gz")
     assert [one.code for one in check_data(tmp_path).errors] == []
+
+
+@pytest.mark.parametrize("person", ["P1", "anna", "012"])
+def test_numbered_visits_of_a_person_are_on_one_side(person: str, tmp_path: Path) -> None:
+    names = [f"{person}/post{number}" for number in ("01", "02", "4", "12")] + ["bert/post3", "P9/post1"]
+    make(tmp_path, *(f"{name}/{file}" for name in names for file in ("flair", "flair_seg")))
+    cases = find_cases(tmp_path)
+    assert len({case["patient"] for case in cases}) == len(cases) == 6
+    assert {person_of(case["patient"]) for case in cases} == {person, "bert", "P9"}
+
+
+@pytest.mark.parametrize("name", ["P7_post01", "P7_post4", "012_post04", "x_ses-post4"])
+def test_a_numbered_visit_behind_a_person_is_none_of_its_name(name: str) -> None:
+    assert person_of(name) == name.split("_")[0]

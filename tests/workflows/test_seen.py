@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -559,15 +560,30 @@ def marks_of(run: Path) -> dict[str, Any]:
     return SeenByName(load_datalist(run / "datalist.json")).record("salt")
 
 
+def by_name_of_one(name: str) -> SeenByName:
+    return SeenByName(
+        {"root": "/", "split": {}, "training": [{"patient": name, "image": "/a.nii.gz"}], "files": {}}
+    )
+
+
 def marks_of_one(name: str) -> SeenByMark:
-    listed = {"root": "/", "split": {}, "training": [{"patient": name, "image": "/a.nii.gz"}]}
-    return SeenByMark(SeenByName(listed).record("salt"))
+    return SeenByMark(by_name_of_one(name).record("salt"))
 
 
-@pytest.mark.parametrize("name", ["Doe Jane", "Roe, Rick", "plain"])
-def test_marks_know_studies_by_the_names_of_a_labelling_project(name: str) -> None:
-    for called in (name, safe_name(name)):
-        assert marks_of_one(name).meetings([{"patient": called}], {})[called] == {Met("training", False)}
+@pytest.mark.parametrize("name", ["Doe Jane", "Roe, Rick", "plain", "Doe Jane_ses-2"])
+def test_studies_are_known_by_the_names_of_a_labelling_project_and_those_before_it(name: str) -> None:
+    for trained, called in itertools.product((name, safe_name(name)), repeat=2):
+        for seen in (marks_of_one(trained), by_name_of_one(trained)):
+            assert seen.meetings([{"patient": called}], {})[called] == {Met("training", False)}
+
+
+def test_a_person_is_known_whatever_a_table_says_now() -> None:
+    listed = {"root": "/", "split": {}, "training": [{"patient": "s1", "person": "anna", "image": "/a.nii"}]}
+    cases = [{"patient": "s1", "person": "bert"}, {"patient": "s2", "person": "anna"}, {"patient": "s3"}]
+    for seen in (SeenByName(listed), SeenByMark(SeenByName(listed).record("salt"))):
+        met = seen.meetings(cases, {})
+        assert met["s2"] == {Met("training", False)}
+        assert met["s3"] == set()
 
 
 @pytest.mark.parametrize(("name", "other"), [("患者1", "1"), ("患者", "study"), ("Müller", "M_ller")])

@@ -101,6 +101,50 @@ def test_a_setting_that_nothing_would_come_of_is_refused(smoke_run: Path, tmp_pa
     assert Segmenter.from_name(run, "cpu", {"turn": 4}).inferer.turn == 4
 
 
+def test_a_part_that_refers_to_an_id_through_others_is_understood(smoke_run: Path, tmp_path: Path) -> None:
+    def by_reference(config: dict[str, Any]) -> None:
+        config["mine"] = config.pop("inferer")
+        config["inferer"] = "@mine"
+
+    def by_expression(config: dict[str, Any]) -> None:
+        config["inferer"] = "$None"
+
+    segmenter = Segmenter.from_name(changed(smoke_run, tmp_path / "a", by_reference), "cpu", {"mirror": True})
+    assert segmenter.inferer.mirror is True
+    run = changed(smoke_run, tmp_path / "b", by_expression)
+    with pytest.raises(InputError, match="Nothing would come of mirror: `inferer` in "):
+        Segmenter.from_name(run, "cpu", {"mirror": True})
+
+
+def test_a_younger_id_in_the_config_of_an_older_run_comes_into_effect(
+    smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def younger(config: dict[str, Any]) -> None:
+        del config["inferer"]["turn"]
+        config["turn"] = 12
+
+    def ones_own(config: dict[str, Any]) -> None:
+        config["inferer"]["mirror"] = False
+        config["mirror"] = True
+
+    assert Segmenter.from_name(changed(smoke_run, tmp_path / "a", younger), "cpu").inferer.turn == 12
+    assert not caplog.records
+    assert not Segmenter.from_name(changed(smoke_run, tmp_path / "b", ones_own), "cpu").inferer.mirror
+    assert "Nothing would come of mirror: `inferer` in " in caplog.text
+    caplog.clear()
+    Segmenter.from_name(changed(smoke_run, tmp_path / "c", without_views), "cpu")
+    assert not caplog.records
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_an_export_that_others_compute_has_its_own_precision(
+    form: str, exported: Callable[[str], Path]
+) -> None:
+    with pytest.raises(InputError, match="computes as it was exported, whatever precision is; leave it out"):
+        Segmenter.from_name(exported(form), "cpu", {"precision": "bf16"})
+
+
 @pytest.mark.parametrize("value", ["$1 / 0", "@nope", '$"a"'])
 def test_an_expression_is_no_value(value: str, smoke_run: Path) -> None:
     with pytest.raises(InputError, match="A finished model takes plain values, but threshold is "):
