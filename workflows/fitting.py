@@ -100,20 +100,22 @@ def fit_threshold(counts: Sequence[LogitCounts], temperature: float) -> float:
 
 
 def fit_cleaned_threshold(
-    cases: Sequence[tuple[NDArray[Any], NDArray[Any]]], cleanup: RemoveFindingsd, sharper: float = 1.0
+    cases: Iterable[tuple[NDArray[Any], NDArray[Any]]], cleanup: RemoveFindingsd, sharper: float = 1.0
 ) -> float:
     """Return the threshold with the best mean over cases of the volume Dice of masks that are cleaned up.
 
     Args:
-        cases: probability in [0, 1] and truth, 0 or 1, of each case, both ``(H, W, D)`` in any orientation.
+        cases: probability in [0, 1] and truth, 0 or 1, of each case, both ``(H, W, D)`` in any orientation;
+            looked at once, one after the other.
         cleanup: the rules; their threshold is the one that is tried.
         sharper: what logits are multiplied by first, the old temperature over the new one.
 
     Returns:
         One of ``THRESHOLDS``, of several as good the one in the middle, as ``fit_threshold`` takes it.
     """
-    sums = np.zeros(len(THRESHOLDS))
+    sums, count = np.zeros(len(THRESHOLDS)), 0
     for probability, truth in cases:
+        count += 1
         values = np.clip(np.asarray(probability, dtype=np.float64), 1e-12, 1 - 1e-12)
         sharp = 1 / (1 + ((1 - values) / values) ** sharper)
         true = np.asarray(truth) > 0
@@ -121,7 +123,7 @@ def fit_cleaned_threshold(
             mask = (sharp >= limit) & ~cleanup.at(limit).removed(sharp)
             total = int(mask.sum()) + int(true.sum())
             sums[place] += 2 * int((mask & true).sum()) / total if total else 1.0
-    return _middle_of_best(sums / max(len(cases), 1))
+    return _middle_of_best(sums / max(count, 1))
 
 
 def _middle_of_best(means: NDArray[Any]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -44,16 +45,18 @@ def tune(
     cleanup = getattr(predict, "cleanup", None) if threshold is None else None
     if cleanup is not None and cleanup.is_off:
         cleanup = None
-    counts, kept = [], []
-    for case in tqdm(cases, desc="calibrating", unit="patient", dynamic_ncols=True):
-        segmentation = predict(case)
-        truth = _truth(case, segmentation, resize)
-        counts.append(count_logits(segmentation.probability, truth, temperature))
-        if cleanup is not None:  # findings cannot be counted voxel by voxel
-            kept.append((segmentation.probability, truth))
-    fitted = temperature if keep_temperature else fit_temperature(counts)
-    if cleanup is not None:
-        threshold = fit_cleaned_threshold(kept, cleanup, temperature / fitted)
+    counts = []
+    with TemporaryDirectory(prefix="gliomaseg-") as folder:
+        for number, case in enumerate(tqdm(cases, desc="calibrating", unit="patient", dynamic_ncols=True)):
+            segmentation = predict(case)
+            truth = _truth(case, segmentation, resize)
+            counts.append(count_logits(segmentation.probability, truth, temperature))
+            if cleanup is not None:  # findings cannot be counted voxel by voxel, nor all be kept in memory
+                np.savez_compressed(Path(folder) / f"{number}.npz", segmentation.probability, truth)
+        fitted = temperature if keep_temperature else fit_temperature(counts)
+        if cleanup is not None:
+            kept = (_kept(Path(folder) / f"{number}.npz") for number in range(len(cases)))
+            threshold = fit_cleaned_threshold(kept, cleanup, temperature / fitted)
     return Tuned(fitted, fit_threshold(counts, fitted) if threshold is None else threshold)
 
 
@@ -87,6 +90,11 @@ def tune_run(
     )
     write_tuned(folder, tuned)
     return tuned
+
+
+def _kept(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    with np.load(path) as arrays:
+        return arrays["arr_0"], arrays["arr_1"]
 
 
 def _truth(case: Mapping[str, Any], segmentation: Segmentation, resize: bool) -> npt.NDArray[np.uint8]:
