@@ -8,6 +8,7 @@ Ranges and order follow nnU-Net's augmentation (Isensee et al., Nature Methods 2
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Mapping
 from typing import Any, Final
@@ -26,6 +27,7 @@ COLUMNS: Final = (
     *("bias", "c0", "c1", "c2", "c3", "c4", "c5", "noise", "deviation", "noise_seed"),
     *("flair_alone", "drop_first", "drop_last", "paste", "donor", "margin"),
     *("gamma", "g0", "g1", "g2"),
+    *("fade", "faintness"),
 )
 """What the random numbers of a row are for, each uniform in [0, 1)."""
 
@@ -123,6 +125,8 @@ class SliceAugmentation:
         flair_alone: float = 0.15,
         paste: float = 0.0,
         seam: tuple[int, int] = (1, 6),
+        fade: float = 0.0,
+        faintest: float = 0.8,
     ) -> None:
         if strength < 0:
             raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
@@ -138,6 +142,8 @@ class SliceAugmentation:
         self.flair_alone = flair_alone
         self.paste = paste
         self.seam = seam
+        self.fade = fade
+        self.faintest = faintest
 
     def __call__(self, image: Tensor, label: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Return both varied.
@@ -153,6 +159,7 @@ class SliceAugmentation:
         row = {name: drawn[:, column].numpy() for column, name in enumerate(COLUMNS)}
         image, label = self._move(image, label, row)
         self._paste(image, label, row)
+        self._fade(image, label, row)
         self._smooth(image, row)
         self._stretch(image, row)
         self._bend(image, row)
@@ -205,6 +212,13 @@ class SliceAugmentation:
         )
         image[to] = torch.lerp(image[to], image[donor], cover)
         label[to] = torch.lerp(label[to], label[donor], cover)
+
+    def _fade(self, image: Tensor, label: Tensor, row: Mapping[str, Any]) -> None:
+        """Take away a share of what sets a lesion apart from the tissue around it; its texture stays."""
+        lesions = label.amax(dim=(1, 2, 3)).cpu().numpy() >= LESION
+        if (which := np.flatnonzero((row["fade"] < self.fade) & lesions)).size:
+            shares = _column(row["faintness"][which] * self.faintest, image)
+            image[which] -= shares * apart(image[which], label[which])
 
     def _smooth(self, image: Tensor, row: Mapping[str, Any]) -> None:
         if (which := np.flatnonzero(row["smooth"] < self.smooth)).size:
@@ -308,6 +322,27 @@ def faded(label: Tensor, width: int) -> Tensor:
     side = 2 * width + 1
     wide = functional.max_pool2d((label >= LESION).to(label), side, stride=1, padding=width)
     return functional.avg_pool2d(wide, side, stride=1, padding=width, count_include_pad=False)
+
+
+def apart(image: Tensor, label: Tensor, near: int = 11, seam: int = 1) -> Tensor:
+    """Return by how much the lesion nearby differs from the tissue of its slice, under a lesion and its seam.
+
+    Args:
+        image: ``(B, C, H, W)``.
+        label: ``(B, 1, H, W)`` from 0 to 1.
+        near: side of the square, in pixels, that counts as nearby; odd.
+        seam: half width, in pixels, in which it falls to 0.
+
+    Returns:
+        ``(B, C, H, W)``; 0 beyond the seam.
+    """
+    cover = faded(label, seam)
+    mean = functools.partial(functional.avg_pool2d, kernel_size=near, stride=1, padding=near // 2)
+    level = mean(image * cover) / mean(cover).clamp_min(1e-3)
+    air = image.amin(dim=(2, 3), keepdim=True)
+    healthy = image.masked_fill((image < air + 0.5) | (cover > 0), torch.nan)
+    tissue = healthy.flatten(2).nanmedian(dim=2).values[:, :, None, None].nan_to_num()
+    return (level - tissue) * cover
 
 
 def bias_field(weights: Tensor, height: int, width: int) -> Tensor:

@@ -142,7 +142,7 @@ def check_recipe(config: Mapping[str, Any]) -> None:
 
 CHANCES = (
     "flip", "affine", "smooth", "contrast", "brightness", "gamma", "bias", "noise", "missing", "flair_alone",
-    "paste",
+    "paste", "fade",
 )  # fmt: skip
 """Changes of the augmentation that are chances; the others are ranges."""
 
