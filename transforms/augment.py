@@ -64,12 +64,13 @@ class SliceAugmentation:
     """Vary normalised slices in place, grey values and coil; the label follows in place only.
 
     In this order: mirror left-right, rotate, scale, shear and shift (one interpolation for all of them),
-    paste a lesion of another slice of the batch, smooth, contrast, brightness, gamma, bias field, noise,
-    sequences replaced by FLAIR. What a row does not ask for leaves its slice as it is, to the bit.
+    paste a lesion of another slice of the batch, make lesions fainter, smooth, contrast, brightness, gamma,
+    bias field, noise, sequences replaced by FLAIR. What a row does not ask for leaves its slice as it is, to
+    the bit.
 
     Args:
         strength: multiplies ranges and probabilities, but not those of mirroring, of missing sequences, of
-            pasting and of the width of a blur.
+            pasting, of fading and of the width of a blur.
         flip: probability of mirroring.
         affine: probability of rotating, scaling, shearing and shifting.
         rotate: largest angle in radians.
@@ -94,6 +95,9 @@ class SliceAugmentation:
         paste: probability of laying the lesion of another slice of the batch over this one, with its label
             and a seam around it (after CarveMix, Zhang et al., NeuroImage 2023); 0 never does.
         seam: least and greatest half width of the seam, in pixels, in which the other slice fades out.
+        fade: probability of making the lesion of a slice fainter in every sequence, see ``apart``: its large
+            shapes come nearer to the tissue of the slice, its texture stays.
+        faintest: largest share of the difference that is taken away.
 
     Raises:
         ValueError: the strength is negative.
@@ -327,8 +331,11 @@ def faded(label: Tensor, width: int) -> Tensor:
 def apart(image: Tensor, label: Tensor, near: int = 11, seam: int = 1) -> Tensor:
     """Return by how much the lesion nearby differs from the tissue of its slice, under a lesion and its seam.
 
+    Tissue is the median of all that is neither lesion nor air; air is what is within half a deviation of the
+    darkest value of a slice.
+
     Args:
-        image: ``(B, C, H, W)``.
+        image: ``(B, C, H, W)``, normalised.
         label: ``(B, 1, H, W)`` from 0 to 1.
         near: side of the square, in pixels, that counts as nearby; odd.
         seam: half width, in pixels, in which it falls to 0.
@@ -341,7 +348,9 @@ def apart(image: Tensor, label: Tensor, near: int = 11, seam: int = 1) -> Tensor
     level = mean(image * cover) / mean(cover).clamp_min(1e-3)
     air = image.amin(dim=(2, 3), keepdim=True)
     healthy = image.masked_fill((image < air + 0.5) | (cover > 0), torch.nan)
-    tissue = healthy.flatten(2).nanmedian(dim=2).values[:, :, None, None].nan_to_num()
+    # The lower of two middle values, as `nanmedian` gives it, which is not reproducible on a GPU.
+    middle = healthy.flatten(2).nanquantile(0.5, dim=2, interpolation="lower")
+    tissue = middle[:, :, None, None].nan_to_num()
     return (level - tissue) * cover
 
 

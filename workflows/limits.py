@@ -142,9 +142,9 @@ def check_recipe(config: Mapping[str, Any]) -> None:
 
 CHANCES = (
     "flip", "affine", "smooth", "contrast", "brightness", "gamma", "bias", "noise", "missing", "flair_alone",
-    "paste", "fade",
+    "paste", "fade", "faintest",
 )  # fmt: skip
-"""Changes of the augmentation that are chances; the others are ranges."""
+"""Changes of the augmentation that are chances or shares; the others are ranges."""
 
 
 def _check_augmentation(config: Mapping[str, Any]) -> None:

@@ -276,6 +276,59 @@ def test_the_donor_is_drawn_among_the_others_with_lesion() -> None:
         assert sorted(moved[2, 0].unique().tolist())[0] == source + 1.0
 
 
+def faint_scene() -> tuple[Tensor, Tensor]:
+    """Return tissue at 1 in air at -1, with a lesion at 3 that has a stripe at 3.5; and the same without."""
+    image = torch.full((2, 3, SIDE, SIDE), -1.0)
+    image[..., 4:28, 4:28] = 1.0
+    image[0, :, 8:20, 8:20] = 3.0
+    image[0, :, 8:20, 13] = 3.5
+    label = torch.zeros(2, 1, SIDE, SIDE)
+    label[0, :, 8:20, 8:20] = 1.0
+    return image, label
+
+
+@pytest.mark.parametrize(("faintness", "grey"), [(0.0, 3.0), (0.5, 2.3), (1.0, 1.6)])
+def test_a_lesion_comes_nearer_to_the_tissue_and_keeps_its_texture(faintness: float, grey: float) -> None:
+    image, label = faint_scene()
+    drawn = rows(2, fade=0.2, faintness=faintness)
+    moved, moved_label = only(fade=0.3, faintest=0.8)(image.clone(), label.clone(), drawn)
+    inside = moved[0, :, 10:18, 10:18]
+    assert torch.allclose(inside[..., 0], torch.tensor(grey), atol=0.12)  # the seam is nearby too
+    stripe = moved[0, :, 10:18, 13] - (moved[0, :, 10:18, 12] + moved[0, :, 10:18, 14]) / 2
+    assert torch.allclose(stripe, torch.tensor(0.5), atol=0.05)
+    assert torch.equal(moved[0, :, :, 24:], image[0, :, :, 24:])  # beyond it nothing changes
+    assert torch.equal(moved[1], image[1])  # where there is no lesion, nothing
+    assert torch.equal(moved_label, label)
+
+
+def test_a_dark_lesion_becomes_brighter() -> None:
+    image, label = faint_scene()
+    image[0, 0, 8:20, 8:20] = 0.0  # as on a T1
+    moved, _ = only(fade=1.0, faintest=1.0)(image.clone(), label, rows(2, faintness=0.5))
+    assert torch.allclose(moved[0, 0, 10:18, 10:18], torch.tensor(0.45), atol=0.06)
+
+
+def test_a_slice_whose_row_does_not_ask_keeps_its_lesion() -> None:
+    image, label = faint_scene()
+    assert torch.equal(only(fade=0.3)(image.clone(), label, rows(2, fade=0.3))[0], image)
+
+
+def test_a_slice_that_is_all_lesion_stays_finite() -> None:
+    image, label = torch.ones(1, 3, SIDE, SIDE), torch.ones(1, 1, SIDE, SIDE)
+    moved, _ = only(fade=1.0)(image, label, rows(1))
+    assert torch.isfinite(moved).all()
+
+
+def test_a_pasted_lesion_is_made_fainter_too() -> None:
+    image, label = faint_scene()
+    drawn = rows(2, paste=0.9, fade=0.9, donor=0.0, margin=0.0, faintness=1.0)
+    drawn[1, [COLUMNS.index("paste"), COLUMNS.index("fade")]] = 0.0
+    moved, moved_label = only(paste=0.5, fade=0.5, faintest=0.5)(image.clone(), label.clone(), drawn)
+    assert torch.equal(moved_label[1], label[0])
+    assert torch.allclose(moved[1, :, 10:18, 10], torch.tensor(2.1), atol=0.1)
+    assert torch.equal(moved[0], image[0])
+
+
 @pytest.mark.parametrize("lesions", [0, 1])
 def test_nothing_is_pasted_where_no_other_slice_has_a_lesion(lesions: int) -> None:
     image, label = lesions_apart()
