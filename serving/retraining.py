@@ -12,7 +12,6 @@ from ..workflows.case_split import SplitOptions, describe
 from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
 from ..workflows.files import InputError, safe_name
-from ..workflows.inferers import pick_device
 from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
 from ..workflows.participants import participants_in, with_told
@@ -201,7 +200,7 @@ def options_of(workspace: Workspace, run: Path, wishes: Wishes) -> TrainOptions:
         "val_interval": min(int(own.get("val_interval", 1)), wishes.epochs),
         "learning_rate": float(own["learning_rate"]) * FINE_TUNING if rate is None else float(rate),
         "pretrained": str(weights) if wishes.from_served else None,
-        "device": str(pick_device()) if wishes.device == "auto" else wishes.device,
+        "device": wishes.device,
         **wishes.settings,
     }
     for name, value in wishes.settings.items():

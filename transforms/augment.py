@@ -219,8 +219,11 @@ class SliceAugmentation:
 
     def _fade(self, image: Tensor, label: Tensor, row: Mapping[str, Any]) -> None:
         """Take away a share of what sets a lesion apart from the tissue around it; its texture stays."""
+        asked = row["fade"] < self.fade
+        if not asked.any():
+            return
         lesions = label.amax(dim=(1, 2, 3)).cpu().numpy() >= LESION
-        if (which := np.flatnonzero((row["fade"] < self.fade) & lesions)).size:
+        if (which := np.flatnonzero(asked & lesions)).size:
             shares = _column(row["faintness"][which] * self.faintest, image)
             image[which] -= shares * apart(image[which], label[which])
 

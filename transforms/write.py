@@ -51,12 +51,12 @@ def name_by_patient(patient: str, slices: Sequence[Any] | None = None) -> str:
 
     Example:
         >>> name_by_patient("anna"), name_by_patient("TCGA_CS_4941_19960909", [3, 4]), name_by_patient("x/y")
-        ('anna', 'TCGA_CS_4941_19960909_3', 'x_y-bd3c90')
+        ('anna', 'TCGA_CS_4941_19960909_from-3', 'x_y-bd3c90')
     """
     name = re.sub(r"[/\\\0]", "_", patient).lstrip(".")
     if name != patient:
         name += f"-{hashlib.sha256(patient.encode()).hexdigest()[:6]}"
-    return f"{name}_{int(slices[0])}" if slices is not None and len(slices) else name
+    return f"{name}_from-{int(slices[0])}" if slices is not None and len(slices) else name
 
 
 class ExactNiftiWriter(NibabelWriter):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from monai.bundle import ConfigParser
 
 from .bundle_names import INSTALLED, rename
-from .models import Model, configs_folder
+from .models import Model, configs_folder, in_effect
 from .run import SHARED_IDS
 
 Config = dict[str, Any]
@@ -40,6 +40,7 @@ def bundle_configs(model: Model) -> dict[str, Config]:
     Args:
         model: a run, a bundle or weights; without a training config of its own it gets ours.
     """
+    model = in_effect(model)
     inference = {**_read(model.config), **model.settings, **AT_HOME}
     inference["weights"] = "$@bundle_root + '/models/model.pt'"
     train = {**_training_of(model, inference), **deepcopy(AT_HOME), **FOR_TRAINING}

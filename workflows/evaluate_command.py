@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,9 +40,8 @@ from .masks import files_there, require_masks, truths_taken, unclaimed_masks
 from .measured import Measurements
 from .models import CROSS_VALIDATION
 from .seen import FURTHER, NOBODY_KNOWN, History, hashes_by_patient, history_behind, history_of
-from .segment import Segmentation
 from .sources import and_more
-from .swapped_masks import STRANGE, Named, note_on_swaps
+from .swapped_masks import STRANGE, Named, named, note_on_swaps
 from .turned_masks import FITS, note_on_turns
 
 logger = logging.getLogger(__name__)
@@ -211,12 +210,15 @@ def _note_on_predictions(
     with_lesion = sorted((case for case in evaluation.figures if case.voxels[2]), key=lambda one: one.dice)
     low = {case.patient for case in with_lesion[:LOOKED_AT] if misfit or case.dice <= STRANGE}
     chosen = [case for case in cases if str(case[keys.PATIENT]) in low]
-    pairs = [_named(case, *with_truth(case, predict, resize)) for case in chosen]
-    return note_on_turns((one.mask, one.truth) for one in pairs) or note_on_swaps(pairs)
+    compared: list[Named] = []
 
+    def pairs() -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+        for case in chosen:  # one after the other: together they may not fit into memory
+            segmentation, truth = with_truth(case, predict, resize)
+            compared.append(named(str(case[keys.PATIENT]), segmentation.mask, truth))
+            yield segmentation.mask, truth
 
-def _named(case: Mapping[str, Any], segmentation: Segmentation, truth: npt.NDArray[np.uint8]) -> Named:
-    return Named(str(case[keys.PATIENT]), segmentation.mask, truth)
+    return note_on_turns(pairs()) or note_on_swaps(compared)
 
 
 def _history(model: Path | None, predictions: Path | None, split_file: Path | None) -> History:

@@ -32,7 +32,8 @@ class Figures:
     Args:
         path: of metrics.json.
         protocol: what was evaluated and how.
-        model: run folder or bundle; whoever trained it and is evaluated is told in the protocol.
+        model: file of weights, run folder or bundle; whoever trained it and is evaluated is told in the
+            protocol.
         datalist: whose validation cases are evaluated; needed with ``model``.
     """
 
@@ -90,9 +91,10 @@ class Figures:
     def _say_who_trained(self, protocol: dict[str, Any]) -> None:
         if self.model is None or self.datalist is None:
             return
-        history = history_behind(self.model)
+        model = Path(self.model).absolute()
+        history = history_behind(model)
         if not history.seen and not history.unknown:
-            history = replace(history, unknown=NOBODY_KNOWN.format(name=self.model))
+            history = replace(history, unknown=NOBODY_KNOWN.format(name=model))
         cases = self.datalist["validation"]
         images = hashes_by_patient(cases, str(self.datalist["root"]), self.datalist.get("files", {}))
         say_who_trained(protocol, cases, history, images)

@@ -102,7 +102,7 @@ def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
     whole, patient = _whole(case), str(case[keys.PATIENT])
     stems = [patient, name_by_patient(patient, case.get("slices"))]  # the latter by configs and bundles
     stems += [_bare(Path(whole).name)] if whole else []
-    names = [f"{stem}{tail}" for stem in stems for tail in ("", "_mask", "_seg", "_pred")]
+    names = [f"{stem}{tail}" for stem in dict.fromkeys(stems) for tail in ("", "_mask", "_seg", "_pred")]
     return _first_file(_places(folder, case), names, VOLUME_ENDINGS, case)
 
 

@@ -127,9 +127,9 @@ def _wiring_for(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
     wiring: dict[str, Any] = {name: package[name] for name in settings if name not in own}
     for name in settings:
         part = PARTS.get(name)
-        if part is None or name in references_from(own, part):
+        if part is None or _is_used(own, package, name):
             continue
-        if not _is_of_package(own.get(part) or {}, package[part]):
+        if not _is_of_package(own.get(part), package[part]):
             raise InputError(
                 f"Nothing would come of {name}: `{part}` in {model.config} does not refer to it; write "
                 f"'@{name}' there, as in the package's configs/inference.yaml."
@@ -139,8 +139,22 @@ def _wiring_for(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: package[name] for name in sorted(needed) if name not in own} | wiring
 
 
+def _literal(part: Any, name: str) -> Any:
+    return part.get(name) if isinstance(part, Mapping) else None
+
+
+def _is_used(own: Mapping[str, Any], package: Mapping[str, Any], name: str) -> bool:
+    """Tell whether anything comes of an id of ``PARTS``; of somebody's own parts another may refer to it."""
+    part = PARTS[name]
+    if name in references_from(own, part):
+        return True
+    return not _is_of_package(own.get(part), package[part]) and name in references_in(own)
+
+
 def _is_of_package(part: Any, ours: Mapping[str, Any]) -> bool:
     """Tell whether a part of a config is that of the package, or of an older version that had less in it."""
+    if part is None:
+        return True
     return isinstance(part, Mapping) and all(ours.get(key) == value for key, value in part.items())
 
 
@@ -154,7 +168,9 @@ def in_effect(model: Model) -> Model:
     idle = {
         name: own[name]
         for name, part in PARTS.items()
-        if name in own and own[name] != package[name] and name not in references_from(own, part)
+        if name in own
+        and own[name] not in (package[name], _literal(own.get(part), name))
+        and not _is_used(own, package, name)
     }
     if not idle:
         return model

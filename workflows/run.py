@@ -324,6 +324,8 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
     _refuse_places(options.settings)
     apply_settings(parser, options.settings, str(config), SHARED_IDS)
+    if parser.get("device") == "auto":  # words that only the part of the package understands
+        parser["device"] = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))["device"]
     _refuse_circles(parser)
     check_recipe(parser.get())
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):

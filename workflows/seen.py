@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..networks.checkpoint import form_of
@@ -44,7 +45,7 @@ ROUNDS: Final = 5_000
 
 FURTHER: Final = (
     "{name} has been trained further since it was exported, and nobody knows on whom; name the datalist of "
-    "that training with --split-file."
+    "that training with `gliomaseg evaluate --split-file`."
 )
 OTHERS: Final = "{name} has been trained by others too, and nobody here knows who they are."
 NOBODY_KNOWN: Final = "{name} does not say who has trained it."
@@ -110,13 +111,12 @@ class SeenByName:
         persons = persons_of_all([*(case for _, case in listed), *cases])
         sides: dict[str, set[str]] = {}
         for section, case in listed:
-            for one in spellings((persons[_name_of(case)], whose(case))):
+            for one in _said_of(case, persons):
                 sides.setdefault(one, set()).add(section)
         found: dict[str, set[Met]] = {}
         for case in cases:
             name = _name_of(case)
-            said = spellings((persons[name], whose(case)))
-            by_name = {section for one in said for section in sides.get(one, ())}
+            by_name = {section for one in _said_of(case, persons) for section in sides.get(one, ())}
             by_scan = _same_scans(images.get(name, frozenset()), self._by_file) - by_name
             found[name] = {Met(section, False) for section in by_name}
             found[name] |= {Met(section, True) for section in by_scan}
@@ -140,7 +140,7 @@ class SeenByName:
         scans: dict[str, list[str]] = {}
         for section in SECTIONS:
             listed = self.datalist.get(section, ())
-            names = spellings(name for case in listed for name in (_name_of(case), whose(case)))
+            names = {name for case in listed for name in _said_of(case)}
             persons[section] = sorted({mark_of_name(name, salt) for name in names})
             marks = {mark_of_scan(images_of(case, self.datalist)) for case in listed}
             scans[section] = sorted(mark for mark in marks if mark)
@@ -164,7 +164,7 @@ class SeenByMark:
         found: dict[str, set[Met]] = {}
         for case in cases:
             name = _name_of(case)
-            said = spellings((name, person_of(name), persons[name], whose(case)))
+            said = _said_of(case, persons) | {person_of(name)}
             own = {mark_of_name(one, str(self.marks["salt"])) for one in said}
             by_name = {side for side in SECTIONS if not own.isdisjoint(self.marks["persons"].get(side, ()))}
             scan = mark_of_scan(images.get(name, frozenset()))
@@ -260,6 +260,7 @@ def _history_by_marks(path: Path, folder: Path) -> History:
         return History(str(path))
     metadata = _read((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     weights, of = folder / "models" / "model.pt", metadata.get(OF_WEIGHTS)
+    weights = path if path.is_file() else weights
     further = of is not None and weights.is_file() and sha256_of(weights) != of
     others = OTHERS.format(name=path) if metadata.get(NOT_ALL) else ""
     unknown = FURTHER.format(name=path) if further else others
@@ -321,6 +322,12 @@ def images_of(case: Mapping[str, Any], datalist: Mapping[str, Any]) -> frozenset
     known = datalist.get("files", {})
     digests = [known.get(relative_to(path, str(datalist["root"]))) for path in image_files(case)]
     return frozenset(digests) if None not in digests else frozenset()
+
+
+def _said_of(case: Mapping[str, Any], persons: Mapping[str, str] = MappingProxyType({})) -> set[str]:
+    """Return all that a study and its person may be called."""
+    name = _name_of(case)
+    return spellings({name, whose(case), persons.get(name, name)})
 
 
 def spellings(names: Iterable[str]) -> set[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +20,36 @@ NOTE: Final = (
     "{own:.2f}{more}: look whether masks lie under the wrong names."
 )
 
+Voxels = npt.NDArray[np.int64]
+"""Which voxels of an array are not 0, in the order of its memory."""
 
-class Named(NamedTuple):
+
+@dataclass(frozen=True)
+class Named:
     """A mask and a truth that lie under one name.
 
     Attributes:
         name: of the patient.
-        mask: ``(H, W, D)`` of 0 and 1.
-        truth: of the same shape.
+        shape: of both.
+        mask: its voxels.
+        truth: its voxels.
     """
 
     name: str
-    mask: npt.NDArray[np.uint8]
-    truth: npt.NDArray[np.uint8]
+    shape: tuple[int, ...]
+    mask: Voxels
+    truth: Voxels
+
+
+def named(name: str, mask: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Named:
+    """Return what is compared of a patient; it takes far less room than the arrays.
+
+    Args:
+        name: of the patient.
+        mask: ``(H, W, D)`` of 0 and 1.
+        truth: of the same shape.
+    """
+    return Named(name, mask.shape, np.flatnonzero(mask), np.flatnonzero(truth))
 
 
 def note_on_swaps(patients: Sequence[Named]) -> str | None:
@@ -43,15 +61,15 @@ def note_on_swaps(patients: Sequence[Named]) -> str | None:
     Returns:
         A sentence on the best of them; None where there is none.
     """
-    own = [_dice(one.mask, one.truth) for one in patients]
+    own = [_dice(one.mask, one.truth, least=0.0) for one in patients]
     low = [place for place, dice in enumerate(own) if dice <= STRANGE]
     fits = [
         (found, first, second)
         for first in low
         for second in low
         if first != second
-        and patients[first].mask.shape == patients[second].truth.shape
-        and (found := _dice(patients[first].mask, patients[second].truth)) >= FITS
+        and patients[first].shape == patients[second].shape
+        and (found := _dice(patients[first].mask, patients[second].truth, least=FITS)) >= FITS
     ]
     if not fits:
         return None
@@ -62,6 +80,9 @@ def note_on_swaps(patients: Sequence[Named]) -> str | None:
     return NOTE.format(**names, found=found, own=own[first], more=more)
 
 
-def _dice(mask: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> float:
-    counts = (np.count_nonzero(mask & truth), np.count_nonzero(mask), np.count_nonzero(truth))
-    return dice_score(*(int(count) for count in counts))
+def _dice(mask: Voxels, truth: Voxels, least: float) -> float:
+    """Return the Dice, or 0 where their sizes alone keep it below ``least``."""
+    if 2 * min(mask.size, truth.size) < least * (mask.size + truth.size):
+        return 0.0
+    both = np.intersect1d(mask, truth, assume_unique=True)
+    return dice_score(both.size, mask.size, truth.size)

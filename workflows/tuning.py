@@ -52,7 +52,7 @@ def tune(
             truth = _truth(case, segmentation, resize)
             counts.append(count_logits(segmentation.probability, truth, temperature))
             if cleanup is not None:  # findings cannot be counted voxel by voxel, nor all be kept in memory
-                np.savez_compressed(Path(folder) / f"{number}.npz", segmentation.probability, truth)
+                _keep(Path(folder) / f"{number}.npz", segmentation.probability, truth)
         fitted = temperature if keep_temperature else fit_temperature(counts)
         if cleanup is not None:
             kept = (_kept(Path(folder) / f"{number}.npz") for number in range(len(cases)))
@@ -90,6 +90,22 @@ def tune_run(
     )
     write_tuned(folder, tuned)
     return tuned
+
+
+def _keep(path: Path, probability: npt.NDArray[Any], truth: npt.NDArray[Any]) -> None:
+    """Write both.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    try:
+        np.savez(path, probability, truth)
+    except OSError as error:
+        raise InputError(
+            f"To fit the threshold, the probabilities of validation patients are kept in {path.parent}, but "
+            f"they could not be written ({error.strerror or error}); set TMPDIR to a folder with more room "
+            "and go on with --resume."
+        ) from error
 
 
 def _kept(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

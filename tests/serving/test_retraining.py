@@ -20,7 +20,6 @@ from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.datalist_file import hash_files
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError, sha256_of
-from gliomaseg.workflows.inferers import pick_device
 from gliomaseg.workflows.participants import Told, write_participants
 from gliomaseg.workflows.seen import History, SeenByMark, SeenByName, hashes_by_patient
 from gliomaseg.workflows.segment import Segmenter
@@ -188,7 +187,7 @@ def test_an_equal_model_is_not_served(workspace: Workspace) -> None:
 
 def test_a_better_model_is_served(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     scores(monkeypatch, 0.5, 0.51)
-    outcome = retrain(workspace, pairs(workspace), Wishes(1, device="cpu", settings=STEP))
+    outcome = retrain(workspace, pairs(workspace), Wishes(1, settings=STEP))
     assert outcome["published"] is True
     assert "It is better and is served from now on." in outcome["says"]
     assert workspace.model_folder() == workspace.root / outcome["run"]
@@ -210,11 +209,6 @@ def test_a_label_that_is_gone_changes_nothing(workspace: Workspace) -> None:
     with pytest.raises(InputError, match=words):
         retrain(workspace, listed, Wishes())
     assert not workspace.split.exists()
-
-
-def test_a_retraining_finds_a_device_by_itself(workspace: Workspace) -> None:
-    found = options_of(workspace, workspace.root / "retrained/002", Wishes()).settings["device"]
-    assert found == str(pick_device())
 
 
 def test_too_few_labels_change_nothing(workspace: Workspace) -> None:

@@ -52,7 +52,7 @@ def test_an_array_keeps_all_of_its_axes(shape: tuple[int, ...], tmp_path: Path) 
     ("record", "name"),
     [
         ({"patient": "anna"}, "anna.nii.gz"),
-        ({"patient": "anna", "slices": [7, 8]}, "anna_7.nii.gz"),
+        ({"patient": "anna", "slices": [7, 8]}, "anna_from-7.nii.gz"),
         ({"patient": "anna", "slices": []}, "anna.nii.gz"),
         ({"patient": "../Roe/Rick"}, "_Roe_Rick-de5360.nii.gz"),
         ({"patient": "..hid"}, "hid-271c34.nii.gz"),

@@ -98,6 +98,17 @@ def test_the_bundle_config_tells_of_patients_who_trained(
     assert protocol["warning"].startswith("Of 1 evaluated patients, 1 trained the model (")
 
 
+def test_the_bundle_config_asks_who_trained_the_weights_that_it_evaluates(
+    smoke_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    weights = Path(shutil.copy(smoke_run / "models" / "model.pt", tmp_path / "new"))
+    evaluate_by_config(smoke_run, tmp_path / "out", weights=str(weights))
+    protocol = metrics_of(tmp_path / "out")["protocol"]
+    assert protocol["split"] == "given"
+    assert protocol["note"] == f"{weights} does not say who has trained it."
+
+
 def test_evaluating_on_training_patients_is_said_wherever_the_figures_are(
     smoke_run: Path, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

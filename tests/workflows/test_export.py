@@ -505,7 +505,7 @@ def test_the_bundle_outlines_as_the_run_does(
     words = ("--dataset_dir", phantom_data, "--output_dir", tmp_path / "masks", "--threshold", threshold)
     launch(tmp_path, run_bundle, ["inference"], *words)
     for case in cases:
-        path = tmp_path / "masks" / f"{case['patient']}_{case['slices'][0]}_mask.nii.gz"
+        path = tmp_path / "masks" / f"{case['patient']}_from-{case['slices'][0]}_mask.nii.gz"
         mask = np.asarray(nib.load(path).dataobj)
         assert np.array_equal(mask, segmenter(case).probability >= threshold), path.name
         assert mask.any()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.transforms import keys
+from gliomaseg.transforms.write import name_by_patient
 from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.masks import (
     find_slice,
@@ -91,6 +92,18 @@ def test_a_volume_may_hold_the_masks_of_slices(tmp_path: Path) -> None:
     write_volume(tmp_path / f"{PATIENT}.nii.gz", EXPECTED * 7)
     assert np.array_equal(load_prediction(tmp_path, stack()), EXPECTED)
     assert find_volume(tmp_path, stack()) == str(tmp_path / f"{PATIENT}.nii.gz")
+
+
+def test_masks_that_a_bundle_writes_of_slices_are_found_beside_those_of_others(tmp_path: Path) -> None:
+    cases = [{"patient": name, "image": [f"{name}_1.png"], "slices": [1]} for name in ("anna", "anna_1")]
+    for case in cases:
+        (tmp_path / f"{name_by_patient(case['patient'], case['slices'])}_mask.nii.gz").touch()
+    found = [find_volume(tmp_path, case) for case in cases]
+    assert [Path(str(file)).name for file in found] == [
+        "anna_from-1_mask.nii.gz",
+        "anna_1_from-1_mask.nii.gz",
+    ]
+    require_masks(tmp_path, cases)
 
 
 def test_where_there_is_no_volume_none_is_found(tmp_path: Path) -> None:

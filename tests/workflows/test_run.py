@@ -54,6 +54,13 @@ SMOKE = {
 ARGUMENTS = [word for name, value in SMOKE.items() for word in ("--set", f"{name}={value}")]
 
 
+def test_any_device_can_be_asked_for_in_words(phantom_data: Path, smoke_run: Path, tmp_path: Path) -> None:
+    for config in (None, smoke_run / "configs" / "train.json"):
+        options = TrainOptions(phantom_data, tmp_path / "run", config, {"device": "auto"})
+        device = read_train_config(options).get_parsed_content("device")
+        assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "models" / "model.pt", weights_only=True)
 

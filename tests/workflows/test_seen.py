@@ -577,6 +577,17 @@ def test_studies_are_known_by_the_names_of_a_labelling_project_and_those_before_
             assert seen.meetings([{"patient": called}], {})[called] == {Met("training", False)}
 
 
+@pytest.mark.parametrize(("name", "called"), [("Doe Jane", "Doe_Jane"), ("Doe_Jane", "Doe Jane")])
+def test_a_study_is_known_by_its_name_where_a_table_tells_a_person(name: str, called: str) -> None:
+    for listed, case in (
+        ({"patient": name, "person": "K1"}, {"patient": called}),
+        ({"patient": name}, {"patient": called, "person": "K1"}),
+    ):
+        by_name = SeenByName({"root": "/", "split": {}, "training": [{**listed, "image": "/a.nii"}]})
+        for seen in (by_name, SeenByMark(by_name.record("salt"))):
+            assert seen.meetings([case], {})[called] == {Met("training", False)}
+
+
 def test_a_person_is_known_whatever_a_table_says_now() -> None:
     listed = {"root": "/", "split": {}, "training": [{"patient": "s1", "person": "anna", "image": "/a.nii"}]}
     cases = [{"patient": "s1", "person": "bert"}, {"patient": "s2", "person": "anna"}, {"patient": "s3"}]

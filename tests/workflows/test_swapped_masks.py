@@ -11,7 +11,7 @@ import pytest
 
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.swapped_masks import Named, note_on_swaps
+from gliomaseg.workflows.swapped_masks import named, note_on_swaps
 
 
 def box(place: int, shape: tuple[int, int, int] = (8, 30, 4)) -> np.ndarray:
@@ -21,7 +21,7 @@ def box(place: int, shape: tuple[int, int, int] = (8, 30, 4)) -> np.ndarray:
 
 
 def test_masks_under_the_wrong_names_are_told_with_both() -> None:
-    patients = [Named("a", box(0), box(10)), Named("b", box(11), box(0)), Named("c", box(20), box(20))]
+    patients = [named("a", box(0), box(10)), named("b", box(11), box(0)), named("c", box(20), box(20))]
     assert note_on_swaps(patients) == (
         "The mask of a fits the truth of b with a Dice of 1.00, but that of a with 0.00, and so it is with 1 "
         "more: look whether masks lie under the wrong names."
@@ -30,14 +30,14 @@ def test_masks_under_the_wrong_names_are_told_with_both() -> None:
 
 
 def test_a_mask_that_fits_nobody_or_its_own_is_not_told() -> None:
-    good = Named("c", box(0), box(0))
-    lost = Named("a", box(20), box(10))
-    assert note_on_swaps([Named("b", box(0), box(10)), good]) is None  # the truth of c has its own mask
-    assert note_on_swaps([lost, Named("b", box(0), box(15))]) is None
-    other = Named("b", box(0, (8, 31, 4)), box(20, (8, 31, 4)))
+    good = named("c", box(0), box(0))
+    lost = named("a", box(20), box(10))
+    assert note_on_swaps([named("b", box(0), box(10)), good]) is None  # the truth of c has its own mask
+    assert note_on_swaps([lost, named("b", box(0), box(15))]) is None
+    other = named("b", box(0, (8, 31, 4)), box(20, (8, 31, 4)))
     assert note_on_swaps([lost, other]) is None
-    nothing = Named("b", np.zeros_like(box(0)), np.zeros_like(box(0)))
-    assert note_on_swaps([Named("a", np.zeros_like(box(0)), box(0)), nothing]) is None
+    nothing = named("b", np.zeros_like(box(0)), np.zeros_like(box(0)))
+    assert note_on_swaps([named("a", np.zeros_like(box(0)), box(0)), nothing]) is None
 
 
 @pytest.mark.parametrize("swapped", [2, 0])

@@ -121,6 +121,20 @@ def test_a_threshold_is_fitted_when_asked(run: Path) -> None:
     assert Segmenter.from_name(run).threshold == tuned.threshold
 
 
+def test_no_room_for_the_probabilities_is_said(smoke_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    segmenter = Segmenter.from_name(smoke_run, "cpu", {"cleanup_share": 0.1})
+    cases = load_cases(smoke_run / "datalist.json", "validation")
+    before = tune(cases, segmenter, 1.0)
+    assert 0 < before.threshold < 1
+    monkeypatch.setattr(np, "savez", full)
+    words = r"kept in \S+, but they could not be written \(No space left on device\); set TMPDIR to a folder"
+    with pytest.raises(InputError, match=words):
+        tune(cases, segmenter, 1.0)
+
+
 def test_only_the_fitted_ids_are_written(run: Path) -> None:
     before = inference_of(run)
     write_tuned(run, tune_run(run, load_cases(run / "datalist.json", "validation"), threshold=True))

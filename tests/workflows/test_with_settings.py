@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from gliomaseg.workflows.bundle_configs import bundle_configs
 from gliomaseg.workflows.cli import app
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
@@ -132,7 +133,25 @@ def test_a_younger_id_in_the_config_of_an_older_run_comes_into_effect(
     assert not Segmenter.from_name(changed(smoke_run, tmp_path / "b", ones_own), "cpu").inferer.mirror
     assert "Nothing would come of mirror: `inferer` in " in caplog.text
     caplog.clear()
+    bundled = bundle_configs(open_model(changed(smoke_run, tmp_path / "d", younger)))["inference"]
+    assert (bundled["turn"], bundled["inferer"]["turn"]) == (12, "@turn")
     Segmenter.from_name(changed(smoke_run, tmp_path / "c", without_views), "cpu")
+    assert not caplog.records
+
+
+def test_a_part_of_ones_own_may_be_used_elsewhere_or_have_the_value_itself(
+    smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def elsewhere(config: dict[str, Any]) -> None:
+        config["inferer"]["mirror"] = False
+        config["more"] = "$[@mirror]"
+        config["mirror"] = True
+
+    def literal(config: dict[str, Any]) -> None:
+        config["inferer"]["size"] = config["size"] = 96
+
+    for name, change in (("a", elsewhere), ("b", literal)):
+        Segmenter.from_name(changed(smoke_run, tmp_path / name, change), "cpu")
     assert not caplog.records
 
 
