@@ -990,6 +990,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
         made_up("seed-patient", "peer:seed", 0.8, 0.7),
         made_up("institution-DU", "ours:base", 0.5, 0.5),
         made_up("institution-DU", "ours:turn", 0.6, 0.5),
+        made_up("institution-CS", "ours:base", 0.9, 0.9),
         made_up("fold0", "ours:base", 0.80, 0.80),
         made_up("fold0", "ours:mirror", 0.82, 0.80),
         made_up("fold0", "ours:child", 0.5, 0.5, base="parent"),
@@ -1005,7 +1006,7 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     turned = "0.550 (0.500 to 0.600) | 0.500 (0.500 to 0.500) | 2 | +0.050 (+0.000 to +0.100) | 1, 0 | 1 |"
     assert f"| DU | {turned}" in text
     assert "| HT |  |  |  | not measured |  |  |" in text
-    assert "| all | 0.550" in text
+    assert f"| all | {turned}" in text  # CS has been measured with one of them alone
     assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
     assert "| `child` | what child is | 0.500 | `parent` | not measured |" in text
     assert "`ensemble:last` was evaluated 2 times." in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -330,16 +331,25 @@ def institutions_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> 
 
 
 def _left_out_pair(cells: Sequence[CellContent], name: str, less: str) -> str:
-    """Return the comparison of two ways to use the same weights, by the institution that is left out."""
+    """Return the comparison of two rows, by the institution that is left out."""
     protocols = {site: [one] for site, one in zip(INSTITUTIONS, INSTITUTION_NAMES, strict=True)}
     lines = []
     for site, of_site in {**protocols, "all": list(INSTITUTION_NAMES)}.items():
-        one, other = (rows_of(cells, [row], of_site)[0] for row in (name, less))
-        means = (_mean(one), _mean(other)) if one.dice.keys() & other.dice.keys() else ("", "")
+        one, other = _where_both_are(*(rows_of(cells, [row], of_site)[0] for row in (name, less)))
+        means = (_mean(one), _mean(other)) if one.cells else ("", "")
         lines.append((site, *means, *_compared(one, other)))
     head = ("Left out", "this", "that", "patients", "difference", "better, worse", "p (Wilcoxon)")
     words = f"This, `{name}`, less that, `{less}`, patient by patient, everyone tested from the one left out."
     return "\n".join([words, "", *table(lines, head)])
+
+
+def _where_both_are(one: Row, other: Row) -> tuple[Row, Row]:
+    """Return both with the cells of protocols that both have."""
+    both = {cell["protocol"] for cell in one.cells} & {cell["protocol"] for cell in other.cells}
+    return (
+        replace(one, cells=tuple(cell for cell in one.cells if cell["protocol"] in both)),
+        replace(other, cells=tuple(cell for cell in other.cells if cell["protocol"] in both)),
+    )
 
 
 def _left_out(cells: Sequence[CellContent], name: str, held: Sequence[str]) -> str:
