@@ -256,7 +256,8 @@ def test_a_wrong_config_id_is_answered_with_the_nearest(
 
 def test_a_setting_without_a_value_is_refused(gliomaseg, phantom_data: Path, tmp_path: Path) -> None:
     refused(
-        gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs"), "--set epochs=40"
+        gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs"),
+        "--set threshold=0.4",
     )
 
 

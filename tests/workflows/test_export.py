@@ -19,7 +19,7 @@ from monai.data import load_net_with_metadata
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows import bundle_docs, cli
-from gliomaseg.workflows.bundle_code import modules_for
+from gliomaseg.workflows.bundle_code import DISTRIBUTIONS, modules_for
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.files import InputError
@@ -241,7 +241,7 @@ def test_every_import_of_the_code_stays_in_the_bundle(bundle: Path) -> None:
 def test_every_package_that_the_code_imports_is_in_the_metadata(bundle: Path) -> None:
     metadata = content(bundle / "configs" / "metadata.json")
     known = {"torch", "numpy", "monai", *metadata["required_packages_version"]}
-    known |= {"PIL" if name == "pillow" else "ignite" for name in ("pillow", "pytorch-ignite")}
+    known |= {name for name, package in DISTRIBUTIONS.items() if package in known}
     for path, tree in sources(bundle).items():
         for node in tree.body:  # what is imported inside functions may be optional
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -18,6 +18,7 @@ import torch
 
 from gliomaseg.networks.checkpoint import form_of, load_weights
 from gliomaseg.serving.workspace import Workspace
+from gliomaseg.workflows import graphs
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
@@ -116,12 +117,16 @@ def test_no_file_runs_code(place: str, exported: Callable[[str], Path], tmp_path
         lambda config: config.pop("size") and None,
         lambda config: config.update(threshold="half"),
         lambda _: ["a", "list"],
-        lambda config: config.update(padding="x" * 2_000_000),
+        lambda config: config.update(padding="x" * 20_000),
     ],
 )
 def test_a_config_that_is_not_ours_is_refused(
-    change: Callable[[dict[str, Any]], object], exported: Callable[[str], Path], tmp_path: Path
+    change: Callable[[dict[str, Any]], object],
+    exported: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(graphs, "LARGEST_TEXT", 20_000)
     path = with_config(exported("torchscript"), tmp_path / "zoo.ts", change)
     with pytest.raises(InputError, match=r"zoo\.ts is a network that gliomaseg did not export: .*run folder"):
         open_model(path)
