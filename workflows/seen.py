@@ -259,8 +259,8 @@ def _history_by_marks(path: Path, folder: Path) -> History:
     if not (folder / "configs" / "metadata.json").is_file():
         return History(str(path))
     metadata = _read((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    weights, of = folder / "models" / "model.pt", metadata.get(OF_WEIGHTS)
-    weights = path if path.is_file() else weights
+    weights = path if path.is_file() else folder / "models" / "model.pt"
+    of = metadata.get(OF_WEIGHTS)
     further = of is not None and weights.is_file() and sha256_of(weights) != of
     others = OTHERS.format(name=path) if metadata.get(NOT_ALL) else ""
     unknown = FURTHER.format(name=path) if further else others
