@@ -19,7 +19,9 @@ setup(
     package_data={
         "gliomaseg.configs": ["*.yaml", "*.json", "*.conf"],
         "gliomaseg.models": ["default/*", "default/*/*"],
-        "gliomaseg.workflows": ["*.j2", "py.typed"],
+        "gliomaseg.workflows": ["py.typed"],
+        "gliomaseg.workflows.exports": ["*.j2"],
+        "gliomaseg.workflows.reports": ["*.j2"],
         "gliomaseg.networks": ["py.typed"],
         "gliomaseg.serving": ["web/*", "py.typed"],
         "gliomaseg.transforms": ["py.typed"],

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from gliomaseg.workflows import files
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.phantom import make_phantom
+from gliomaseg.workflows.system import files
 
 from . import table
 from .exactness import measure_exactness

@@ -13,7 +13,7 @@ import torch
 
 from gliomaseg.transforms import keys
 from gliomaseg.transforms.plain import plain
-from gliomaseg.workflows.masks import load_label
+from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.segment import Segmenter
 
 from .findings import EXACTNESS, Finding, found

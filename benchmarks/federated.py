@@ -25,18 +25,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows import files
 from gliomaseg.workflows.comparison import difference_of
-from gliomaseg.workflows.datalist_file import write_datalist
 from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.federation import Site, federate, open_site
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.overrides import parse_setting
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.segment import Segmenter
-from gliomaseg.workflows.slices import person_of
+from gliomaseg.workflows.splits.datalist_file import write_datalist
 from gliomaseg.workflows.summary import bootstrap_interval
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 from .marks import between
 from .quality.cells import commit

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows import files
-from gliomaseg.workflows.datalist_file import load_datalist
+from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.masks import load_label
-from gliomaseg.workflows.phantom_study import write_dicom, write_enhanced, write_nifti
+from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_enhanced, write_nifti
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.splits.datalist_file import load_datalist
+from gliomaseg.workflows.system import files
 
 RESULTS = Path(__file__).parent / "results" / "geometry.json"
 

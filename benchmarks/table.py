@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gliomaseg.workflows import files
+from gliomaseg.workflows.system import files
 
 from .findings import AIMS
 from .marks import between

@@ -8,8 +8,8 @@ from PIL import Image
 from scipy import ndimage
 
 from gliomaseg.workflows import pictures
-from gliomaseg.workflows.files import replace_atomically
 from gliomaseg.workflows.phantom import phantom_case
+from gliomaseg.workflows.system.files import replace_atomically
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "phantom.png"
 SEED = 7

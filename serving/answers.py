@@ -13,12 +13,12 @@ from monai.data import ITKWriter
 
 from ..transforms import keys
 from ..transforms.nifti import is_nifti
-from ..workflows.files import InputError
+from ..workflows.folders.slices import ENDINGS as SLICE_ENDINGS
+from ..workflows.folders.studies import Record
 from ..workflows.inputs import find_studies_to_predict
-from ..workflows.results import notes_on, write_masks
+from ..workflows.outputs.results import notes_on, write_masks
 from ..workflows.segment import Segmentation
-from ..workflows.slices import ENDINGS as SLICE_ENDINGS
-from ..workflows.studies import Record
+from ..workflows.system.files import InputError
 
 ITK_ENDINGS: Final = (".nrrd", ".mha", ".nii", ".nii.gz")
 """Endings that a viewer may ask for; 3D Slicer and OHIF ask for ``.nrrd``."""

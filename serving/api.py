@@ -31,11 +31,11 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..workflows.dicom_series import OPTIONS
 from ..workflows.ensemble import Ensemble
 from ..workflows.environment import version_of
-from ..workflows.files import InputError, OurFaultError
+from ..workflows.folders.dicom_series import OPTIONS
 from ..workflows.segment import Segmenter
+from ..workflows.system.files import InputError, OurFaultError
 from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
 from .inference import problem
 from .inference import router as inference

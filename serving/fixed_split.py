@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..workflows import files
-from ..workflows.files import InputError
-from ..workflows.persons import Person, draw_persons
+from ..workflows.folders.persons import Person, draw_persons
+from ..workflows.system import files
+from ..workflows.system.files import InputError
 
 Sides = dict[str, list[str]]
 """``training`` and ``validation``: names of persons, sorted."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ..workflows.causes import is_full, is_last, users_fault
-from ..workflows.files import InputError, OurFaultError
+from ..workflows.system.causes import is_full, is_last, users_fault
+from ..workflows.system.files import InputError, OurFaultError
 from .refusals import UnknownError
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..workflows import files
-from ..workflows.files import InputError
-from ..workflows.participants import write_participants
+from ..workflows.folders.participants import write_participants
+from ..workflows.system import files
+from ..workflows.system.files import InputError
 from .listening import require_free_port
 from .studies import Prepared, prepare_studies
 from .workspace import Workspace

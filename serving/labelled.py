@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..workflows.case_split import count_lesions
-from ..workflows.persons import Person, persons_of
-from ..workflows.slices import institution_of, parse_name
-from ..workflows.studies import Record
-from ..workflows.volume_names import is_volume, stem_of
+from ..workflows.folders.persons import Person, persons_of
+from ..workflows.folders.slices import institution_of, parse_name
+from ..workflows.folders.studies import Record
+from ..workflows.folders.volume_names import is_volume, stem_of
+from ..workflows.splits.case_split import count_lesions
 
 Pair = Mapping[str, str]
 """``image`` and ``label``: paths."""

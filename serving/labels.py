@@ -14,10 +14,10 @@ from PIL import Image
 from ..transforms import LoadStudyd, keys
 from ..transforms.load import turned_like
 from ..transforms.space import AFFINE_TOLERANCE_MM
-from ..workflows import files
-from ..workflows.causes import root_cause
-from ..workflows.files import InputError
-from ..workflows.slices import ENDINGS as SLICE_ENDINGS
+from ..workflows.folders.slices import ENDINGS as SLICE_ENDINGS
+from ..workflows.system import files
+from ..workflows.system.causes import root_cause
+from ..workflows.system.files import InputError
 
 MOST_VALUES: Final = 16
 """A file with more different values is no label: somebody sent the scan, or probabilities."""

@@ -17,7 +17,7 @@ from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
-from ..workflows.files import InputError
+from ..workflows.system.files import InputError
 
 SILENT_SECONDS: Final = 60.0
 """An upload of which nothing comes for so long is given up, so that it keeps nobody else from their turn."""

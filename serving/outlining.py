@@ -13,13 +13,13 @@ import numpy.typing as npt
 from ..transforms import keys
 from ..transforms.space import axial_spacing, to_slices
 from ..workflows import pictures
-from ..workflows.causes import is_last, users_fault
 from ..workflows.ensemble import Ensemble
-from ..workflows.files import InputError, OurFaultError
 from ..workflows.inferers import asking
 from ..workflows.per_patient import natural_key
 from ..workflows.predict import predict_studies, write_results
 from ..workflows.segment import Segmentation, Segmenter
+from ..workflows.system.causes import is_last, users_fault
+from ..workflows.system.files import InputError, OurFaultError
 from .jobs import Goes, Job
 from .refusals import UnknownError, require_known
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..workflows.files import InputError
+from ..workflows.system.files import InputError
 
 
 class UnknownError(InputError):

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..workflows.case_split import SplitOptions, describe
-from ..workflows.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.evaluate import Evaluation, evaluate_cases, protocol_of
-from ..workflows.files import InputError, safe_name
+from ..workflows.folders.participants import participants_in, with_told
+from ..workflows.folders.slices import person_of
+from ..workflows.folders.studies import Record, whose
+from ..workflows.leakage.seen import Images, hashes_by_patient, history_behind
 from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
-from ..workflows.participants import participants_in, with_told
 from ..workflows.run import TrainOptions, read_train_config, train
-from ..workflows.seen import Images, hashes_by_patient, history_behind
 from ..workflows.segment import Segmenter
-from ..workflows.slices import person_of
-from ..workflows.studies import Record, whose
+from ..workflows.splits.case_split import SplitOptions, describe
+from ..workflows.splits.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
+from ..workflows.system.files import InputError, safe_name
 from .fixed_split import Sides, extend_split, read_sides, write_sides
 from .labelled import Pair, cases_of, labelled_persons
 from .workspace import FIRST, Workspace, cases_behind

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..workflows.files import InputError
+from ..workflows.system.files import InputError
 
 NUMBERS = ("upload_mb", "upload_files", "waiting", "keep_minutes")
 """Settings that are numbers above 0."""

@@ -18,16 +18,16 @@ from ..transforms.intensity import require_usable
 from ..transforms.load import turned_like
 from ..transforms.nifti import is_nifti
 from ..transforms.space import AFFINE_TOLERANCE_MM, check_axial
-from ..workflows import files
-from ..workflows.causes import root_cause
-from ..workflows.dicom_folder import REFUSED
-from ..workflows.files import InputError, safe_name
-from ..workflows.findings import amount
+from ..workflows.checking.findings import amount
+from ..workflows.evaluation.masks import load_label
+from ..workflows.folders.dicom_folder import REFUSED
+from ..workflows.folders.participants import Participants, Told, participants_in
+from ..workflows.folders.slices import institution_of
+from ..workflows.folders.studies import Record
 from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
-from ..workflows.masks import load_label
-from ..workflows.participants import Participants, Told, participants_in
-from ..workflows.slices import institution_of
-from ..workflows.studies import Record
+from ..workflows.system import files
+from ..workflows.system.causes import root_cause
+from ..workflows.system.files import InputError, safe_name
 
 FINAL = Path("labels") / "final"
 """Where MONAI Label keeps the labels that people have confirmed."""

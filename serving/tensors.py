@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from ..workflows.files import InputError
+from ..workflows.system.files import InputError
 from .refusals import require_known
 
 TYPES: Final = {

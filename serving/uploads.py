@@ -16,8 +16,8 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Final, Protocol
 
-from ..workflows.files import InputError
-from ..workflows.results import TAKEN
+from ..workflows.outputs.results import TAKEN
+from ..workflows.system.files import InputError
 from .landing import Landed
 from .settings import ServeSettings
 

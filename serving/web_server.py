@@ -17,8 +17,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from ..workflows.ensemble import Ensemble
-from ..workflows.files import InputError
 from ..workflows.segment import Segmenter
+from ..workflows.system.files import InputError
 from .jobs import Jobs
 from .settings import ServeSettings
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..workflows import files
-from ..workflows.bundle_configs import bundle_configs
 from ..workflows.bundle_metadata import OF_DATA, OTHER_DATA, package_metadata, read_run, seen_by
-from ..workflows.datalist_file import write_datalist
-from ..workflows.files import InputError, sha256_of
+from ..workflows.exports.bundle_configs import bundle_configs
+from ..workflows.folders.studies import Record
+from ..workflows.leakage.seen import history_behind, readable_datalist
 from ..workflows.models import Model, open_model, refuse_export
-from ..workflows.seen import history_behind, readable_datalist
-from ..workflows.studies import Record
+from ..workflows.splits.datalist_file import write_datalist
+from ..workflows.system import files
+from ..workflows.system.files import InputError, sha256_of
 
 logger = logging.getLogger(__name__)
 

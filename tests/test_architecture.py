@@ -26,7 +26,8 @@ DOOR = ("workflows", "cli")
 # MONAI Label loads this file by its path, outside any package, where a relative import has nothing to go by.
 LOADED_BY_PATH = ("serving", "label_app", "main")
 
-# The modules of workflows/ in the order a case travels; each may import those before it, none behind it.
+# The modules of workflows/ in the order a case travels, whatever package they lie in; each may import those
+# before it, none behind it.
 # fmt: off
 ORDER = [
     "memory", "files", "occupied", "pool", "machine", "causes",  # reading and writing, and what went wrong
@@ -130,21 +131,44 @@ def test_imports_between_our_parts_are_relative() -> None:
     assert not wrong, wrong
 
 
+WORKFLOWS = [name for name in TREES if name[0] == "workflows" and name[-1] != "__init__"]
+
+
 def test_every_module_of_workflows_has_a_place_in_the_order() -> None:
-    modules = {name[1] for name in TREES if name[0] == "workflows"} - {"__init__"}
-    homeless = sorted(modules - set(ORDER))
+    homeless = sorted({name[-1] for name in WORKFLOWS} - set(ORDER))
     assert not homeless, f"give these a place in ORDER, behind all they import: {', '.join(homeless)}"
 
 
+def test_the_order_names_each_module_once_and_none_that_is_gone() -> None:
+    assert sorted(ORDER) == sorted(name[-1] for name in WORKFLOWS)
+
+
 def test_workflows_imports_only_modules_before_it() -> None:
-    place = {("workflows", module): index for index, module in enumerate(ORDER)}
-    pairs = [(name[:2], found[:2]) for name in TREES if name[:2] in place for found in ours(name)]
-    wrong = [
-        (name, found)
-        for name, found in pairs
-        if found in place and name != found and place[found] > place[name]
-    ]
+    place = {name: ORDER.index(name[-1]) for name in WORKFLOWS}
+    pairs = [(name, found) for name in WORKFLOWS for found in ours(name) if found in place]
+    wrong = [(name, found) for name, found in pairs if name != found and place[found] > place[name]]
     assert not wrong, wrong
+
+
+def test_a_package_of_workflows_imports_nothing_that_imports_it() -> None:
+    def unit(name: Name) -> Name:  # a package counts as one, with all its modules
+        return name[:2]
+
+    imports: dict[Name, set[Name]] = {unit(name): set() for name in WORKFLOWS}
+    for name in WORKFLOWS:
+        imports[unit(name)] |= {unit(found) for found in ours(name) if unit(found) in imports} - {unit(name)}
+    circles = [unit for unit in imports if unit in reached_from(imports[unit], imports)]
+    assert not circles, circles
+
+
+def reached_from(starts: set[Name], imports: dict[Name, set[Name]]) -> set[Name]:
+    """Return what is imported from ``starts`` on, in any number of steps."""
+    reached: set[Name] = set()
+    waiting = set(starts)
+    while waiting:
+        reached |= waiting
+        waiting = {found for name in waiting for found in imports[name]} - reached
+    return reached
 
 
 def test_modules_that_start_at_once_import_nothing_heavy() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.reports.history import read_history
 
 CONFIGS = configs_folder()
 pytestmark = pytest.mark.slow

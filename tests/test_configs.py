@@ -9,9 +9,9 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from gliomaseg.transforms import keys
+from gliomaseg.workflows.folders.sources import find_cases
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.overrides import all_ids
-from gliomaseg.workflows.sources import find_cases
 
 CONFIGS = configs_folder()
 TRAIN = CONFIGS / "train.yaml"

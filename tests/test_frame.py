@@ -69,14 +69,21 @@ def test_every_package_is_shipped(setup_says: dict[str, Any]) -> None:
     "part", ["transforms", "networks", "workflows", "serving", "configs", "models/default"]
 )
 def test_every_data_file_is_shipped(part: str, setup_says: dict[str, Any]) -> None:
-    home = part.split("/")[0]
-    patterns = setup_says["package_data"][f"gliomaseg.{home}"]
+    home = f"gliomaseg.{part.split('/')[0]}"
+    packages = {
+        name: which for name, which in setup_says["package_data"].items() if f"{name}.".startswith(f"{home}.")
+    }
     files = [
         path
         for path in (ROOT / part).rglob("*")
         if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
     ]
-    shipped = {path for pattern in patterns for path in (ROOT / home).glob(pattern)}
+    shipped = {
+        path
+        for name, patterns in packages.items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*name.split(".")[1:]).glob(pattern)
+    }
     assert [path.name for path in files if path not in shipped] == []
 
 

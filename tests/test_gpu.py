@@ -11,8 +11,8 @@ from gliomaseg.transforms import SliceAugmentation, keys
 from gliomaseg.transforms.augment import COLUMNS
 from gliomaseg.workflows.batches import AugmentBatch
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.inferers import BatchInferer, StudyInferer, on_device, pick_device
+from gliomaseg.workflows.reports.history import read_history
 from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 

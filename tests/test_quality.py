@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from gliomaseg.networks import count_parameters
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.persons import Person
+from gliomaseg.workflows.folders.persons import Person
+from gliomaseg.workflows.system.files import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "quality").is_dir():

@@ -19,10 +19,10 @@ import yaml
 from PIL import Image
 
 from gliomaseg.networks import count_gflop, count_parameters, create_network, network_names
-from gliomaseg.workflows import machine
+from gliomaseg.workflows.checking.findings import KINDS
 from gliomaseg.workflows.cli import app
-from gliomaseg.workflows.findings import KINDS
 from gliomaseg.workflows.overrides import all_ids, parse_setting
+from gliomaseg.workflows.system import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

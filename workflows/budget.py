@@ -11,8 +11,8 @@ from typing import Any, Final
 import torch
 from monai.bundle import ConfigParser
 
-from .files import InputError
-from .volume_names import is_volume
+from .folders.volume_names import is_volume
+from .system.files import InputError
 
 WARM_UP, MEASURED = 2, 8
 """Steps before and in the measurement."""

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..transforms import keys
 from .bundle_code import installed_version
+from .folders.slices import is_tcga
 from .graphs import PIXEL_MM, PROBABILITY, VOLUME
+from .leakage.seen import KEY, NOT_ALL, history_behind
 from .models import Model, configs_folder
-from .seen import KEY, NOT_ALL, history_behind
-from .slices import is_tcga
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from . import files
-from .files import InputError
 from .handlers import is_first_process, unwrap
+from .system import files
+from .system.files import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .datalist import find_studies
-from .datalist_file import Datalist, cases_of, changed_files, load_datalist
-from .doubles import conflict_words, set_doubles_aside
-from .files import InputError
-from .findings import (
+from .checking.findings import (
     KINDS,
     DataReport,
     Finding,
@@ -24,13 +20,17 @@ from .findings import (
     in_order,
     raise_on_errors,
 )
-from .given_split import on_both_sides, split_by_file
-from .pool import Progress, in_threads
-from .slice_checks import SliceFacts, inspect_slice, stack_findings
+from .checking.slice_checks import SliceFacts, inspect_slice, stack_findings
+from .checking.volume_checks import inspect_volume
+from .datalist import find_studies
+from .folders.doubles import conflict_words, set_doubles_aside
+from .folders.studies import Record, Slice, Study, broken_links, is_stack, whose
+from .folders.volume_names import stem_of
 from .split import EVERYONE, EVERYONE_WARNING
-from .studies import Record, Slice, Study, broken_links, is_stack, whose
-from .volume_checks import inspect_volume
-from .volume_names import stem_of
+from .splits.datalist_file import Datalist, cases_of, changed_files, load_datalist
+from .splits.given_split import on_both_sides, split_by_file
+from .system.files import InputError
+from .system.pool import Progress, in_threads
 
 __all__ = ["KINDS", "DataReport", "Finding", "Kind", "check_data", "format_findings", "raise_on_errors"]
 
@@ -153,8 +153,8 @@ def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
     """Find volumes that are sequences of one patient by their names, and would be taken as patients."""
     if not volumes:
         return
-    from .sequence_files import channel_count, parts_of_cases  # the transforms bring MONAI along
-    from .sequences import FLAIR
+    from .folders.sequence_files import channel_count, parts_of_cases  # the transforms bring MONAI along
+    from .folders.sequences import FLAIR
 
     folders: dict[str, dict[str, Study]] = {}
     for study in volumes:
@@ -176,8 +176,8 @@ def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
 
 def _named_otherwise(volumes: Iterable[Study]) -> Iterator[Finding]:
     """Find labelled volumes of one channel that are no FLAIR by their names."""
-    from .sequence_files import channel_count  # as above
-    from .sequences import FLAIR, UNKNOWN, sequence_of_name
+    from .folders.sequence_files import channel_count  # as above
+    from .folders.sequences import FLAIR, UNKNOWN, sequence_of_name
 
     for study in volumes:
         file = str(study.volume)
@@ -234,7 +234,7 @@ def _volume_of(patient: str, case: Record, site: str | None) -> Study:
     files = [case["image"]] if isinstance(case["image"], str) else case["image"]
     shown = case.get("sequences", ())
     if len(files) > 1:
-        from .sequence_files import joined_study
+        from .folders.sequence_files import joined_study
 
         return joined_study(patient, dict(zip(shown, files, strict=True)), case.get("label"), site=site)
     folder = str(Path(files[0]).parent)

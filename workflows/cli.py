@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .causes import is_last, users_fault
-from .files import OurFaultError
-from .studies import is_stack, whose
+from .folders.studies import is_stack, whose
+from .system.causes import is_last, users_fault
+from .system.files import OurFaultError
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
-    from .pool import Progress
     from .run import TrainOptions
+    from .system.pool import Progress
 
 NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
 
@@ -183,7 +183,7 @@ def prepare(
     """Find the patients of a data set, split them and write it down with the hash of every file."""
     with _loading():
         from .datalist import build_datalist
-        from .datalist_file import write_beside_earlier
+        from .splits.datalist_file import write_beside_earlier
 
     with _bar() as progress:
         datalist = build_datalist(
@@ -412,14 +412,14 @@ def predict(
 ) -> None:
     """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
     with _loading():
-        from .dicom_series import wanted_series
+        from .checking.findings import amount
         from .ensemble import open_segmenter
-        from .findings import amount
-        from .fingerprints import settings_of
-        from .finished import Finished
+        from .folders.dicom_series import wanted_series
+        from .leakage.fingerprints import settings_of
+        from .outputs.finished import Finished
+        from .outputs.results import results_name
+        from .outputs.shard import parse_shard
         from .predict import predict_studies
-        from .results import results_name
-        from .shard import parse_shard
 
     part = None if shard is None else parse_shard(shard)
     wanted = wanted_series(pre, flair, post)
@@ -482,9 +482,9 @@ def convert(
 ) -> None:
     """Write DICOM studies, and the truth beside them, as NIfTI files to train on and to evaluate with."""
     with _loading():
+        from .checking.findings import amount
         from .convert import PAGE, ConvertOptions, convert_studies
-        from .dicom_series import wanted_series
-        from .findings import amount
+        from .folders.dicom_series import wanted_series
 
     options = ConvertOptions(wanted_series(pre, flair, post), truth, tuple(segment or ()), each_its_own)
     try:
@@ -689,8 +689,8 @@ def doctor(
 
     typer.echo(describe_machine())
     if data is not None:
+        from .checking.findings import format_findings
         from .checks import check_data
-        from .findings import format_findings
 
         with _bar() as progress:
             found = check_data(data, resize=resize, progress=progress)
@@ -807,7 +807,7 @@ def _profile(options: TrainOptions) -> None:
 
 def _tell(evaluation: Evaluation, output: Path) -> None:
     """Print the headline of an evaluation."""
-    from .findings import amount
+    from .checking.findings import amount
 
     metrics = evaluation.metrics
     dice = metrics["dice"]

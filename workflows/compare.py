@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pandas as pd
 
-from . import files
+from .checking.findings import amount
 from .comparison import difference_of
-from .comparison_page import comparison_page
 from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
-from .findings import amount
+from .reports.comparison_page import comparison_page
 from .summary import bootstrap_interval, in_common
+from .system import files
 
 LEVEL: Final = 0.05
 """Of significance. With n patients that differ, Wilcoxon's p cannot be less than 2 / 2**n."""

@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from .files import InputError
 from .metrics import CaseFigures
 from .per_patient import merge_cases
 from .summary import bootstrap_interval
+from .system.files import InputError
 
 
 def paired_difference(

@@ -21,17 +21,18 @@ from ..transforms.dicom import may_be_dicom, read_series
 from ..transforms.dicom_mask import FoundMask
 from ..transforms.space import axial_spacing, check_axial, spacing_of, to_slices, voxel_volume_mm3
 from ..transforms.volume import Volume, on_grid_of
-from . import files, pictures
-from .dicom_folder import DicomStudy, choose, own_folders, sort_dicom
-from .dicom_series import NOBODY, Choice, Wanted
-from .files import InputError, NothingFoundError, require_folder
-from .finished import Finished
-from .pages import page_template, version
-from .report_patients import jpeg_uri
-from .results import table_of
-from .sequences import FLAIR, POST, PRE, sequence_of_name
-from .slices import person_of
-from .studies import walk
+from . import pictures
+from .folders.dicom_folder import DicomStudy, choose, own_folders, sort_dicom
+from .folders.dicom_series import NOBODY, Choice, Wanted
+from .folders.sequences import FLAIR, POST, PRE, sequence_of_name
+from .folders.slices import person_of
+from .folders.studies import walk
+from .outputs.finished import Finished
+from .outputs.results import table_of
+from .reports.pages import page_template, version
+from .reports.report_patients import jpeg_uri
+from .system import files
+from .system.files import InputError, NothingFoundError, require_folder
 from .truths import Truth, choose_truth, read_truth, volumes_in
 
 logger = logging.getLogger(__name__)

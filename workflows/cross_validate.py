@@ -15,20 +15,16 @@ from typing import Any, Final
 
 from monai.bundle import ConfigParser
 
-from . import files
-from .datalist_file import cases_of, changed_files, load_datalist, write_datalist
+from .checking.findings import amount
 from .ensemble import TEST, folder_of, folds_in, is_done
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, pool_evaluations, protocol_of, write_evaluation
-from .files import InputError
-from .findings import amount
-from .fingerprints import settings_of
+from .evaluation.measured import Measurements
+from .folders.sources import labelled_cases
 from .folds import SAYS, datalists_of_folds
 from .inferers import pick_device
-from .measured import Measurements
+from .leakage.fingerprints import settings_of
 from .models import CROSS_VALIDATION
-from .occupied import only_worker_in
-from .pool import Progress
 from .run import (
     TrainOptions,
     check_before_training,
@@ -39,9 +35,13 @@ from .run import (
     train,
 )
 from .segment import Segmenter
-from .sources import labelled_cases
 from .split import SECTIONS
+from .splits.datalist_file import cases_of, changed_files, load_datalist, write_datalist
 from .summary import in_common
+from .system import files
+from .system.files import InputError
+from .system.occupied import only_worker_in
+from .system.pool import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,12 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .case_split import SplitOptions, count_lesions, describe, name_institution, settle, split_cases
-from .datalist_file import (
+from .folders.participants import read_participants, told_by
+from .folders.sources import PathLike, and_more, find_cases, find_studies, labelled_cases
+from .folders.studies import Record, image_files, whose
+from .split import SECTIONS
+from .splits.case_split import SplitOptions, count_lesions, describe, name_institution, settle, split_cases
+from .splits.datalist_file import (
     FORMAT,
     Datalist,
     cases_of,
@@ -18,12 +22,8 @@ from .datalist_file import (
     relative_to,
     write_datalist,
 )
-from .files import InputError
-from .participants import read_participants, told_by
-from .pool import Progress
-from .sources import PathLike, and_more, find_cases, find_studies, labelled_cases
-from .split import SECTIONS
-from .studies import Record, image_files, whose
+from .system.files import InputError
+from .system.pool import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from .datalist_file import load_datalist
 from .evaluate import Evaluation
-from .files import InputError
 from .phantom import make_phantom
 from .run import TrainOptions, train
+from .splits.datalist_file import load_datalist
+from .system.files import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from ignite.engine import Engine, Events
 from monai.data import partition_dataset
 from torch import nn
 
-from .files import InputError
 from .inferers import on_device
+from .system.files import InputError
 
 
 def share_of(cases: Sequence[Any], even: bool = False) -> list[Any]:

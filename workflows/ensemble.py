@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .files import InputError
 from .models import CROSS_VALIDATION
 from .segment import Segmentation, Segmenter, self_agreement
+from .system.files import InputError
 
 TEST: Final = "test"
 """Folder within that of a fold for the figures of the patients it has not met."""

@@ -18,18 +18,20 @@ from ..transforms import keys
 from ..transforms.resize import nearest_mask
 from ..transforms.space import axial_spacing, to_slices, voxel_volume_mm3
 from ..transforms.volume_files import laid_like
-from . import animation, files, pictures
+from . import pictures
 from .ensemble import Ensemble
 from .environment import describe_environment
-from .history import read_history
+from .evaluation.masks import load_label, load_prediction, require_same_place
+from .evaluation.measured import Measured, Measurements
 from .inputs import place_of
-from .masks import load_label, load_prediction, require_same_place
-from .measured import Measured, Measurements
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases, per_patient_table
 from .report import write_report
+from .reports import animation
+from .reports.history import read_history
 from .segment import Segmentation, Segmenter
 from .summary import summarize
+from .system import files
 
 logger = logging.getLogger(__name__)
 

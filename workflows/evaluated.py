@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from .files import InputError
+from .folders.slices import person_of
 from .per_patient import natural_key
-from .slices import person_of
+from .system.files import InputError
 
 METRICS: Final = ("dice", "iou", "sensitivity", "precision")
 """Figures of a patient that are compared, 0 to 1."""

@@ -10,19 +10,19 @@ from typing import Any, Final, Protocol
 from monai.bundle import ConfigParser
 from torch import nn
 
-from .bundle import write_bundle
 from .bundle_code import modules_for, required_packages
-from .bundle_configs import bundle_configs
 from .bundle_metadata import bundle_metadata, read_run, seen_by, study_format
 from .bundle_names import named_code
-from .causes import root_cause
-from .files import InputError
+from .exports.bundle import write_bundle
+from .exports.bundle_configs import bundle_configs
+from .exports.onnx_file import of_study, write_onnx
+from .exports.openvino_file import write_openvino
+from .exports.torchscript import load_network, write_torchscript
 from .graphs import NEEDED, WELCOME, WHOLE, weights_of_openvino
 from .limits import is_expression
 from .models import Model, configs_folder, open_model, refuse_export
-from .onnx_file import of_study, write_onnx
-from .openvino_file import write_openvino
-from .torchscript import load_network, write_torchscript
+from .system.causes import root_cause
+from .system.files import InputError
 from .whole_study import WholeStudy
 
 FORMS: Final = ("bundle", "torchscript", "onnx", "openvino")

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from ..networks import deployed
 from ..networks.checkpoint import fill_network, mean_state
-from . import files
 from .evaluate import Evaluation
-from .files import InputError
 from .memory import keep_freed_memory
 from .models import configs_folder
 from .run import COMMON, TrainOptions, add_minutes, begin, device_of, finish
+from .system import files
+from .system.files import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from ..transforms import keys
 from ..transforms.plain import plain
 from ..transforms.space import spacing_of, voxel_volume_mm3
-from . import files
-from .leaks import say_who_trained
+from .leakage.leaks import say_who_trained
+from .leakage.seen import NOBODY_KNOWN, hashes_by_patient, history_behind
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases
-from .seen import NOBODY_KNOWN, hashes_by_patient, history_behind
 from .summary import summarize
+from .system import files
 
 
 class Figures:

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from .case_split import SplitOptions, count_lesions, describe
 from .datalist import open_data
-from .datalist_file import Datalist, files_of, hash_of_all, relative_to
-from .files import InputError
-from .persons import Person, draw_persons, persons_of
-from .pool import Progress
-from .sources import PathLike
+from .folders.persons import Person, draw_persons, persons_of
+from .folders.sources import PathLike
+from .folders.studies import Record
 from .split import SECTIONS, fold_of_each, leave_institution_out
-from .studies import Record
+from .splits.case_split import SplitOptions, count_lesions, describe
+from .splits.datalist_file import Datalist, files_of, hash_of_all, relative_to
+from .system.files import InputError
+from .system.pool import Progress
 
 SAYS: Final = (
     "Each patient is tested by the network of one fold, which has not met them; other patients chose its "

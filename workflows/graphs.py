@@ -20,7 +20,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from .files import InputError, sha256_of
+from .system.files import InputError, sha256_of
 
 CONFIG: Final = "inference.json"
 """Name of the inference config inside an exported file."""

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..networks import deployed
-from . import files
 from .draws import DrawSampler
+from .system import files
 
 logger = logging.getLogger(__name__)
 

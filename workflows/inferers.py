@@ -18,8 +18,8 @@ from ..transforms.neighbours import check_neighbours, with_neighbours
 from ..transforms.plain import plain
 from ..transforms.square import Square, pixel_mm_of, square_for, square_of
 from ..transforms.turn import check_turn, mean_of_probabilities, turned
-from .files import InputError
-from .machine import fills_gpu
+from .system.files import InputError
+from .system.machine import fills_gpu
 
 logger = logging.getLogger(__name__)
 

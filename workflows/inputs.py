@@ -17,20 +17,20 @@ from typing import Any
 from ..transforms import keys
 from ..transforms.dicom import may_be_dicom
 from .datalist import find_cases, load_cases
-from .dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
-from .dicom_series import NONE, OPTIONS, Wanted
-from .files import InputError, NothingFoundError
-from .label_names import is_label, of_programs, scan_name
-from .sequence_files import channel_count, channels_of_names
-from .sequences import FLAIR, UNKNOWN, cases_of_names, sequence_of_words
-from .sidecars import Described, described_studies
-from .slices import ENDINGS as SLICE_ENDINGS
-from .slices import PICTURE_ENDINGS, parse_name
-from .sources import and_more
-from .studies import Record, find_slice_studies, image_files, walk
-from .visits import named_by_place
-from .volume_folder import find_volume_studies, holds_labels, labels_beside
-from .volume_names import ENDINGS, is_volume, stem_of
+from .folders.dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
+from .folders.dicom_series import NONE, OPTIONS, Wanted
+from .folders.label_names import is_label, of_programs, scan_name
+from .folders.sequence_files import channel_count, channels_of_names
+from .folders.sequences import FLAIR, UNKNOWN, cases_of_names, sequence_of_words
+from .folders.sidecars import Described, described_studies
+from .folders.slices import ENDINGS as SLICE_ENDINGS
+from .folders.slices import PICTURE_ENDINGS, parse_name
+from .folders.sources import and_more
+from .folders.studies import Record, find_slice_studies, image_files, walk
+from .folders.visits import named_by_place
+from .folders.volume_folder import find_volume_studies, holds_labels, labels_beside
+from .folders.volume_names import ENDINGS, is_volume, stem_of
+from .system.files import InputError, NothingFoundError
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from .files import InputError
 from .inferers import PRECISIONS
+from .system.files import InputError
 
 
 class Limits(NamedTuple):

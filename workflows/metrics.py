@@ -14,12 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .calibration import CalibrationCounts, count_calibration
-from .files import InputError
-from .lesions import LesionCounts, count_lesions
-from .mask_checks import Mask, checked_mask, checked_probability, checked_slice_numbers, checked_spacing
-from .studies import whose
-from .surface_distance import hd95_mm, hd95_px
+from .folders.studies import whose
+from .measures.calibration import CalibrationCounts, count_calibration
+from .measures.lesions import LesionCounts, count_lesions
+from .measures.mask_checks import (
+    Mask,
+    checked_mask,
+    checked_probability,
+    checked_slice_numbers,
+    checked_spacing,
+)
+from .measures.surface_distance import hd95_mm, hd95_px
+from .system.files import InputError
 
 
 class Absence(Enum):

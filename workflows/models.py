@@ -15,12 +15,12 @@ from monai.bundle import ConfigParser
 
 from .. import networks
 from ..networks.checkpoint import form_of, names_like, read_state
-from . import files
 from .bundle_names import INSTALLED, rename
-from .files import InputError
 from .graphs import WHOLE, settings_inside, sha256_of_graph
 from .limits import check_recipe, is_expression
 from .overrides import apply_settings, references_from, references_in
+from .system import files
+from .system.files import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
-from .files import InputError
+from .system.files import InputError
 
 _SEPARATOR = "::"
 

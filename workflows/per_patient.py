@@ -7,9 +7,9 @@ from operator import itemgetter
 
 import pandas as pd
 
-from .calibration import add_counts
-from .files import InputError
+from .measures.calibration import add_counts
 from .metrics import CaseFigures
+from .system.files import InputError
 
 
 def merge_cases(parts: Iterable[Iterable[CaseFigures]]) -> list[CaseFigures]:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .files import InputError, replace_atomically, write_text
-from .phantom_scan import PhantomCase, phantom_case
+from .phantoms.phantom_scan import PhantomCase, phantom_case
+from .system.files import InputError, replace_atomically, write_text
 
 __all__ = ["PhantomCase", "make_phantom", "phantom_case", "phantom_name"]
 

@@ -14,19 +14,28 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.space import axial_spacing, to_slices
-from . import animation, pictures
-from .causes import is_last, users_fault
-from .dicom_folder import REFUSED
-from .dicom_objects import Kind, kinds_of, remove_others
-from .dicom_series import Wanted
+from . import pictures
+from .dicom.dicom_objects import Kind, kinds_of, remove_others
 from .ensemble import Ensemble
-from .files import InputError, OurFaultError, require_folder
-from .fingerprints import paths_of
-from .finished import Finished
+from .folders.dicom_folder import REFUSED
+from .folders.dicom_series import Wanted
 from .inputs import LISTS, find_studies_to_predict, is_dicom_study, place_of
-from .results import COLUMNS, TAKEN, describe, places_to_write, results_name, write_masks, write_results
+from .leakage.fingerprints import paths_of
+from .outputs.finished import Finished
+from .outputs.results import (
+    COLUMNS,
+    TAKEN,
+    describe,
+    places_to_write,
+    results_name,
+    write_masks,
+    write_results,
+)
+from .outputs.shard import Shard
+from .reports import animation
 from .segment import Segmentation, Segmenter
-from .shard import Shard
+from .system.causes import is_last, users_fault
+from .system.files import InputError, OurFaultError, require_folder
 
 logger = logging.getLogger(__name__)
 

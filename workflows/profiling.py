@@ -16,9 +16,9 @@ from monai.bundle import ConfigWorkflow
 from monai.engines.utils import IterationEvents
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from . import files
-from .files import InputError
 from .run import TrainOptions, check_network, prepare_folder, read_train_config
+from .system import files
+from .system.files import InputError
 
 PHASES = ("loader", "augmentation", "forward", "loss", "backward", "optimiser", "handlers")
 """Parts of a step, in their order.

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .files import write_text
-from .history import Curve
-from .pages import page_template, version
-from .report_charts import LEGEND, charts
-from .report_figures import (
+from .reports.history import Curve
+from .reports.pages import page_template, version
+from .reports.report_charts import LEGEND, charts
+from .reports.report_figures import (
     all_background,
     averages,
     environment_rows,
@@ -24,7 +23,8 @@ from .report_figures import (
     healthy_words,
     protocol_rows,
 )
-from .report_patients import dots, gallery, patient_records, patient_table
+from .reports.report_patients import dots, gallery, patient_records, patient_table
+from .system.files import write_text
 
 
 def write_report(

@@ -17,27 +17,27 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from ..networks.pretrained import holds_encoder_alone
-from . import files
 from .budget import epochs_within
 from .bundle_metadata import bundle_metadata, package_metadata
-from .causes import not_located, root_cause
+from .checking.findings import format_findings, raise_on_errors
 from .checkpoints import checkpoints_in
 from .checks import check_data
 from .datalist import find_cases, open_data
-from .datalist_file import cases_of, files_of, hash_files, load_datalist, write_datalist
 from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, protocol_of, write_evaluation
-from .files import InputError, sha256_of
-from .findings import format_findings, raise_on_errors
-from .fingerprints import Stamp, stamp
 from .inferers import pick_device
-from .leaks import note_on_changes, warning_of_beginning, without_past
+from .leakage.fingerprints import Stamp, stamp
+from .leakage.leaks import note_on_changes, warning_of_beginning, without_past
+from .leakage.seen import BEFORE, NOBODY_KNOWN, NOT_ALL, history_behind, images_of
 from .limits import check_recipe, is_expression
 from .models import CROSS_VALIDATION, OF_USE, configs_folder
-from .occupied import only_worker_in
 from .overrides import all_ids, apply_settings, refuse_hash
-from .seen import BEFORE, NOBODY_KNOWN, NOT_ALL, history_behind, images_of
 from .segment import Segmenter
+from .splits.datalist_file import cases_of, files_of, hash_files, load_datalist, write_datalist
+from .system import files
+from .system.causes import not_located, root_cause
+from .system.files import InputError, sha256_of
+from .system.occupied import only_worker_in
 from .tuning import tune_run
 
 logger = logging.getLogger(__name__)

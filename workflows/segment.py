@@ -21,13 +21,13 @@ from ..transforms.intensity import channels_of, require_usable
 from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from ..transforms.square import pixel_mm_of
-from .causes import not_located, root_cause
-from .files import InputError
+from .checking.negatives import is_negative
+from .folders.volume_values import values_of_mask
 from .graphs import WHOLE, open_graph
 from .inferers import pick_device
 from .models import Model, in_effect, open_model, with_settings
-from .negatives import is_negative
-from .volume_values import values_of_mask
+from .system.causes import not_located, root_cause
+from .system.files import InputError
 
 LEAST_PIXELS: Final = 32
 """Height or width of a slice under which nothing can be told; networks take no less."""

@@ -13,9 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from .files import InputError
-from .persons import Person, draw_persons, group, share_out, volume_thirds
-from .slices import UNKNOWN
+from .folders.persons import Person, draw_persons, group, share_out, volume_thirds
+from .folders.slices import UNKNOWN
+from .system.files import InputError
 
 logger = logging.getLogger(__name__)
 

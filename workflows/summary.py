@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .averaging import AVERAGING
-from .calibration import add_counts, calibration_figures
-from .files import InputError
-from .lesions import add_lesions, lesion_figures
+from .measures.averaging import AVERAGING
+from .measures.calibration import add_counts, calibration_figures
+from .measures.lesions import add_lesions, lesion_figures
 from .metrics import CaseFigures, dice_score, iou_score, precision_score, sensitivity_score
 from .per_patient import merge_cases
+from .system.files import InputError
 
 SEED_BATCH = 16
 """Slices in a batch of the seed project, whose way of averaging `seed_protocol` repeats."""

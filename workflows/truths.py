@@ -17,14 +17,14 @@ from ..transforms.dicom_mask import SEGMENTATIONS, FoundMask, on_grid, read_segm
 from ..transforms.space import AFFINE_TOLERANCE_MM
 from ..transforms.volume import Volume
 from ..transforms.volume_files import laid_like, read_volume
-from .dicom_folder import CONTOURS, DicomStudy
-from .dicom_series import NONE, Series
-from .files import InputError
-from .label_names import is_brain, is_label, is_of_the_brain
-from .masks import is_graded
-from .sequences import UNKNOWN, sequence_of_name
-from .studies import walk
-from .volume_names import is_volume, stem_of
+from .evaluation.masks import is_graded
+from .folders.dicom_folder import CONTOURS, DicomStudy
+from .folders.dicom_series import NONE, Series
+from .folders.label_names import is_brain, is_label, is_of_the_brain
+from .folders.sequences import UNKNOWN, sequence_of_name
+from .folders.studies import walk
+from .folders.volume_names import is_volume, stem_of
+from .system.files import InputError
 
 OURS: Final = "gliomaseg"
 """Manufacturer of segmentations that are predictions of this project, and no truth."""

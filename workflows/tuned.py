@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import files
+from .system import files
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from .evaluate import Predict, on_grid_of
-from .files import InputError
-from .fitting import count_logits, fit_cleaned_threshold, fit_temperature, fit_threshold
-from .masks import load_label
+from .evaluation.masks import load_label
+from .measures.fitting import count_logits, fit_cleaned_threshold, fit_temperature, fit_threshold
 from .segment import Segmentation, Segmenter
+from .system.files import InputError
 from .tuned import Tuned, write_tuned
 
 

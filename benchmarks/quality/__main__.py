@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.overrides import parse_setting
+from gliomaseg.workflows.system.files import InputError
 
 from . import cells as table
 from . import lock as locking

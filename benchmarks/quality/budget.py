@@ -14,9 +14,9 @@ from typing import Any, Final
 import torch
 from monai.bundle import ConfigParser
 
-from gliomaseg.workflows import files
 from gliomaseg.workflows.budget import VALIDATIONS, fitted, schedule, steps_of_an_epoch
 from gliomaseg.workflows.run import TrainOptions, read_train_config
+from gliomaseg.workflows.system import files
 
 __all__ = ["VALIDATIONS", "Spent", "busy_seconds", "schedule", "schedule_within", "steps_of_an_epoch"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gliomaseg.workflows import files
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 from .networks import known_networks
 from .protocols import NAMES

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows import files
-from gliomaseg.workflows.case_split import count_lesions
 from gliomaseg.workflows.datalist import labelled_cases
-from gliomaseg.workflows.datalist_file import files_of, hash_files, hash_of_all, relative_to
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.persons import Person, persons_of
+from gliomaseg.workflows.folders.persons import Person, persons_of
+from gliomaseg.workflows.splits.case_split import count_lesions
+from gliomaseg.workflows.splits.datalist_file import files_of, hash_files, hash_of_all, relative_to
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 from .lock import Lock
 

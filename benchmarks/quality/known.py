@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from gliomaseg.workflows.evaluate import evaluate_cases
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 from .cells import Cell, write_cell
 from .measure import segmenter_of

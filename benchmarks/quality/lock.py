@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows import files
-from gliomaseg.workflows.case_split import count_lesions
 from gliomaseg.workflows.datalist import labelled_cases
-from gliomaseg.workflows.datalist_file import hash_files, hash_of_all
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.persons import Person, draw_persons, persons_of
-from gliomaseg.workflows.slices import person_of
+from gliomaseg.workflows.folders.persons import Person, draw_persons, persons_of
+from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.split import fold_of_each
+from gliomaseg.workflows.splits.case_split import count_lesions
+from gliomaseg.workflows.splits.datalist_file import hash_files, hash_of_all
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 FORMAT: Final = "gliomaseg-lock/1"
 PATH: Final = Path(__file__).resolve().parent.parent / "results" / "quality" / "lock.json"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.networks.checkpoint import mean_state, read_state
-from gliomaseg.workflows import files
 from gliomaseg.workflows.environment import describe_environment
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 from .cells import Cell, commit
 from .origin import is_finished, mark_finished, read_origin

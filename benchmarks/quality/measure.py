@@ -14,15 +14,15 @@ from scipy import stats
 
 from gliomaseg.networks.measure import count_gflop, count_parameters
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.calibration import (
+from gliomaseg.workflows.evaluate import Predict, evaluate_cases
+from gliomaseg.workflows.evaluation.masks import load_label
+from gliomaseg.workflows.inferers import pick_device
+from gliomaseg.workflows.measures.calibration import (
     CalibrationCounts,
     add_counts,
     calibration_figures,
     count_calibration,
 )
-from gliomaseg.workflows.evaluate import Predict, evaluate_cases
-from gliomaseg.workflows.inferers import pick_device
-from gliomaseg.workflows.masks import load_label
 from gliomaseg.workflows.metrics import dice_score
 from gliomaseg.workflows.models import open_model, with_settings
 from gliomaseg.workflows.segment import Segmentation, Segmenter

@@ -11,7 +11,7 @@ from benchmarks.peers import smp_is_there, smp_lite0_unet, smp_unet
 from gliomaseg.networks import create_network, network_names
 from gliomaseg.networks.padded import Padded
 from gliomaseg.networks.pretrained import IMAGENET
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 BUDA: Final = "buda_unet"
 SMP_UNET: Final = "smp_unet"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.workflows.checkpoints import checkpoints_in
-from gliomaseg.workflows.datalist_file import write_datalist
 from gliomaseg.workflows.run import (
     TrainOptions,
     add_minutes,
@@ -17,6 +16,7 @@ from gliomaseg.workflows.run import (
     read_train_config,
     run_workflow,
 )
+from gliomaseg.workflows.splits.datalist_file import write_datalist
 
 from .budget import Spent, schedule_within, steps_of_an_epoch
 from .cells import Cell

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from benchmarks.marks import between
-from gliomaseg.workflows import files
+from gliomaseg.workflows.system import files
 
 from .cells import FOLDER, ROOT, read_cells
 from .known import KNOWN

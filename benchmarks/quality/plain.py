@@ -21,14 +21,14 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from benchmarks.peers import SliceFiles, bce_and_dice
-from gliomaseg.workflows import files
-from gliomaseg.workflows.datalist_file import write_datalist
 from gliomaseg.workflows.environment import describe_environment
+from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.inferers import pick_device
-from gliomaseg.workflows.masks import load_label
 from gliomaseg.workflows.metrics import dice_score
 from gliomaseg.workflows.models import Model, configs_folder
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.splits.datalist_file import write_datalist
+from gliomaseg.workflows.system import files
 
 from .budget import VALIDATIONS, Spent, busy_seconds
 from .cells import Cell

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.case_split import SplitOptions, split_cases
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.persons import Person, draw_persons
+from gliomaseg.workflows.folders.persons import Person, draw_persons
 from gliomaseg.workflows.split import SLICE_TEST, SLICE_VALIDATION, SLICE_WARNING, split_by_patient
+from gliomaseg.workflows.splits.case_split import SplitOptions, split_cases
+from gliomaseg.workflows.system.files import InputError
 
 from .dataset import Data
 from .lock import FOLDS, SEED, Lock

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 PATH: Final = Path(__file__).resolve().parent / "recipes.yaml"
 KINDS: Final = ("gliomaseg", "plain")

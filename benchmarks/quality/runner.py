@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.split import EVERYONE, EVERYONE_WARNING
+from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.tuned import write_tuned
 
 from . import ours, plain

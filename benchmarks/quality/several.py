@@ -10,7 +10,7 @@ from typing import Any
 
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.ensemble import Ensemble
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.tuned import Tuned
 from gliomaseg.workflows.tuning import tune
 

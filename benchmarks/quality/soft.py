@@ -19,9 +19,9 @@ from tqdm import tqdm
 from gliomaseg.transforms import keys
 from gliomaseg.transforms.shrink import WHOLE, shrink
 from gliomaseg.transforms.space import to_slices
-from gliomaseg.workflows import files
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 from .lock import Lock
 from .measure import Cases, segmenter_of

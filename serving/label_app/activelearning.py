@@ -9,7 +9,7 @@ from typing import Any
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from ...workflows.files import InputError
+from ...workflows.system.files import InputError
 from ..answers import record_of
 from ..refusals import UnknownError
 from ..uncertainty import SCORE, least_sure, uncertainty_of, unscored, waiting_for_score

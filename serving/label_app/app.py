@@ -15,7 +15,7 @@ from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.async_tasks.utils import tasks
 
 from ...workflows.environment import version_of
-from ...workflows.files import InputError
+from ...workflows.system.files import InputError
 from ..labelled import cases_of
 from ..refusals import require_image, require_known
 from ..retraining import options_of, place_patients

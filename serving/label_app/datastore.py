@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore
 
-from ...workflows import files
-from ...workflows.files import InputError
+from ...workflows.system import files
+from ...workflows.system.files import InputError
 from ..labels import standard_label
 from ..refusals import UnknownError
 from ..studies import ENDINGS

@@ -13,8 +13,8 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, name_to_device
 
 from ...transforms import keys
-from ...workflows.files import sha256_of
 from ...workflows.segment import Segmenter
+from ...workflows.system.files import sha256_of
 from ..answers import facts_about, record_of, write_answer
 from ..workspace import Workspace
 

@@ -14,7 +14,7 @@ from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.interfaces.utils.app import app_instance
 
-from ...workflows.files import InputError
+from ...workflows.system.files import InputError
 from ..callers import refusal_of
 from ..refusals import UnknownError
 

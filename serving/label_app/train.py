@@ -8,7 +8,7 @@ from typing import Any
 from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.others.generic import device_list, name_to_device
 
-from ...workflows.files import InputError
+from ...workflows.system.files import InputError
 from ..retraining import Wishes, retrain
 from ..workspace import Workspace
 

@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 
 from gliomaseg.networks import create_network
-from gliomaseg.workflows.phantom_scan import phantom_case
-from gliomaseg.workflows.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
+from gliomaseg.workflows.phantoms.phantom_study import write_nifti
 
 ENVIRONMENT = os.environ.get("GLIOMASEG_LABEL_ENVIRONMENT", "")
 """The environment with MONAI Label; scripts/test_label.sh names it."""
@@ -268,9 +268,9 @@ def plain_flair(flair: np.ndarray, lesion: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    from gliomaseg.workflows import files
     from gliomaseg.workflows.phantom import make_phantom
     from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config
+    from gliomaseg.workflows.system import files
 
     folder = tmp_path_factory.mktemp("made")
     patients = make_phantom(folder / "all", patients=14, size=64, slices=(6, 8), seed=1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gliomaseg.workflows.files import sha256_of
-from gliomaseg.workflows.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.system.files import sha256_of
 
 LOWEST_DICE = 0.85
 """Of the network with the known answer, where it sees the scan smaller than it is."""

@@ -24,10 +24,10 @@ from gliomaseg.serving import api, landing, outlining, uploads, web_server
 from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import Job, Jobs, StoppedError
 from gliomaseg.serving.settings import ServeSettings
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.phantom_study import write_dicom
+from gliomaseg.workflows.folders.slices import parse_name
+from gliomaseg.workflows.phantoms.phantom_study import write_dicom
 from gliomaseg.workflows.segment import Segmenter
-from gliomaseg.workflows.slices import parse_name
+from gliomaseg.workflows.system.files import InputError
 
 ADDRESS = "http://127.0.0.1:8000"
 PATIENCE = 600  # questions that a test asks about a job before it gives up

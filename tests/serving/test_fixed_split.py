@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.serving.fixed_split import EMPTY, extend_split, read_sides, write_sides
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.persons import Person
+from gliomaseg.workflows.folders.persons import Person
+from gliomaseg.workflows.system.files import InputError
 
 
 def people(*names: str) -> list[Person]:

@@ -23,9 +23,9 @@ from gliomaseg.serving import inference, outlining
 from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import OUR_FAULT, Job
 from gliomaseg.serving.settings import ServeSettings
-from gliomaseg.workflows.files import InputError, could_not_write
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError, could_not_write
 
 from .servers import running, serving
 

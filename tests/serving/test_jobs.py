@@ -9,8 +9,8 @@ import pytest
 
 from gliomaseg.serving.jobs import OUR_FAULT, UPLOAD_SECONDS, FullError, Goes, Job, Jobs
 from gliomaseg.serving.refusals import UnknownError
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.machine import said_of
+from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.system.machine import said_of
 
 PATIENCE = 60  # seconds that a test waits for a thread before it gives up
 

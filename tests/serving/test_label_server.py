@@ -24,7 +24,7 @@ from gliomaseg.serving.label_server import (
 )
 from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows.cli import app
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 
 def options(tmp_path: Path, **other: Any) -> LabelOptions:

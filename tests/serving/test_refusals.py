@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gliomaseg.serving.refusals import UnknownError, require_image
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 
 @pytest.fixture

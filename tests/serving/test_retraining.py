@@ -17,13 +17,13 @@ from gliomaseg.serving.labelled import cases_of
 from gliomaseg.serving.retraining import Wishes, datalist_of, options_of, place_patients, retrain, told_in
 from gliomaseg.serving.studies import prepare_studies
 from gliomaseg.serving.workspace import Workspace
-from gliomaseg.workflows.datalist_file import hash_files
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError, sha256_of
-from gliomaseg.workflows.participants import Told, write_participants
-from gliomaseg.workflows.seen import History, SeenByMark, SeenByName, hashes_by_patient
+from gliomaseg.workflows.folders.participants import Told, write_participants
+from gliomaseg.workflows.folders.studies import whose
+from gliomaseg.workflows.leakage.seen import History, SeenByMark, SeenByName, hashes_by_patient
 from gliomaseg.workflows.segment import Segmenter
-from gliomaseg.workflows.studies import whose
+from gliomaseg.workflows.splits.datalist_file import hash_files
+from gliomaseg.workflows.system.files import InputError, sha256_of
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gliomaseg.serving.settings import FROM_ENVIRONMENT, ServeSettings, read_token
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 
 @pytest.mark.parametrize(

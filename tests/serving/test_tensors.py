@@ -11,7 +11,7 @@ import pytest
 from gliomaseg.serving import tensors
 from gliomaseg.serving.refusals import UnknownError
 from gliomaseg.serving.tensors import LENGTH, TYPES, Asked, read_request, write_answer
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 OUTPUTS = ("mask", "probability")
 

@@ -20,7 +20,7 @@ from gliomaseg.serving.uploads import (
     safe_name,
     save_uploads,
 )
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 
 class Sent:

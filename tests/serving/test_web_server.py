@@ -13,7 +13,7 @@ import pytest
 
 from gliomaseg.serving.listening import bound_socket
 from gliomaseg.serving.web_server import PREFIX, locked_folder, sweep_earlier
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 from .servers import TRIES, Server, asked, pause, program, running, serving
 

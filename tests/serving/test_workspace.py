@@ -10,12 +10,12 @@ import pytest
 
 from gliomaseg.serving.refusals import UnknownError, require_known
 from gliomaseg.serving.workspace import Workspace, cases_behind
-from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError, sha256_of
+from gliomaseg.workflows.leakage.seen import history_behind
 from gliomaseg.workflows.models import open_model
-from gliomaseg.workflows.seen import history_behind
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.splits.datalist_file import load_datalist
+from gliomaseg.workflows.system.files import InputError, sha256_of
 
 pytestmark = pytest.mark.slow
 

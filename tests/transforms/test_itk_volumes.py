@@ -14,8 +14,8 @@ from gliomaseg.transforms import LoadStudyd, keys
 from gliomaseg.transforms.itk_volumes import ITK_ENDINGS, is_itk, read_itk, read_itk_header
 from gliomaseg.transforms.nifti import NIFTI_ENDINGS
 from gliomaseg.transforms.volume_files import read_geometry, read_shape, read_volume
-from gliomaseg.workflows import volume_names
-from gliomaseg.workflows.masks import VOLUME_ENDINGS
+from gliomaseg.workflows.evaluation.masks import VOLUME_ENDINGS
+from gliomaseg.workflows.folders import volume_names
 
 LPS = np.array([[0.0, 2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, 20.0], [0.0, 0.0, 5.0, 30.0], [0, 0, 0, 1]])
 """Indices to mm in LPS: the first axis runs to anterior."""

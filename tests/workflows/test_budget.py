@@ -14,8 +14,8 @@ from gliomaseg.workflows import budget, cross_validate, run
 from gliomaseg.workflows.budget import epochs_within, schedule
 from gliomaseg.workflows.cross_validate import CrossOptions, deal_out
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.run import TrainOptions, epochs_for, read_train_config, train
+from gliomaseg.workflows.system.files import InputError
 
 SETTINGS = {
     "network_name": "resnext26_unet_tiny",

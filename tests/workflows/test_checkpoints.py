@@ -20,10 +20,9 @@ from monai.transforms import Compose, RandGaussianNoised, RandScaleIntensityd
 from torch import nn
 
 from gliomaseg.transforms import EndOfCached, keys
-from gliomaseg.workflows import checkpoints, files
+from gliomaseg.workflows import checkpoints
 from gliomaseg.workflows.checkpoints import LAST, PREVIOUS, Resume, RunCheckpoint, SaveEveryEpoch
 from gliomaseg.workflows.draws import DrawDataset, DrawSampler
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.handlers import (
     BestModel,
     Clock,
@@ -32,6 +31,8 @@ from gliomaseg.workflows.handlers import (
     MovingAverage,
     StopOnSignal,
 )
+from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.files import InputError
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda network: torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9),

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from gliomaseg.transforms.nifti import SIZE_UNKNOWN
+from gliomaseg.workflows.checking.findings import KINDS, DataReport, Finding, finding
 from gliomaseg.workflows.checks import check_data, format_findings, raise_on_errors
 from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.findings import KINDS, DataReport, Finding, finding
+from gliomaseg.workflows.system.files import InputError
 
 Write = Callable[..., Path]
 

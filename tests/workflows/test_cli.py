@@ -24,7 +24,7 @@ from gliomaseg.networks import create_network
 from gliomaseg.workflows import cli, cross_validate
 from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.system.files import InputError
 
 COMMANDS = (
     "demo", "convert", "prepare", "train", "cross-validate", "evaluate", "compare", "predict", "report",
@@ -449,7 +449,7 @@ def test_an_interrupt_exits_with_130_and_tells_how_to_go_on(
 def test_an_interrupted_prediction_tells_how_to_go_on_and_goes_on(
     gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = importlib.import_module("gliomaseg.workflows.results").write_masks
+    written = importlib.import_module("gliomaseg.workflows.outputs.results").write_masks
     done: list[str] = []
 
     def two_then_interrupt(case: Mapping[str, Any], *rest: Any) -> Path:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gliomaseg.workflows.comparison import paired_difference
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.metrics import case_figures
+from gliomaseg.workflows.system.files import InputError
 
 TRUTH = np.ones((1, 10, 1), np.uint8)
 

@@ -22,12 +22,12 @@ from gliomaseg.transforms.dicom_mask import on_grid, read_segmentation
 from gliomaseg.workflows import convert
 from gliomaseg.workflows.cli import app
 from gliomaseg.workflows.convert import ConvertOptions, convert_studies
-from gliomaseg.workflows.dicom_seg import make_dicom_seg
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.dicom.dicom_seg import make_dicom_seg
+from gliomaseg.workflows.folders.slices import person_of
+from gliomaseg.workflows.folders.sources import find_cases
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantom_study import write_dicom, write_nifti
-from gliomaseg.workflows.slices import person_of
-from gliomaseg.workflows.sources import find_cases
+from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.system.files import InputError
 
 AXIAL = np.array([[-2, 0, 0, 5], [0, -1, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1]], np.float64)
 LEANING = AXIAL + np.array([[0, 0, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 0], [0, 0, 0, 0]])

@@ -16,19 +16,19 @@ import pytest
 from gliomaseg.workflows import cross_validate as module
 from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult, cross_validate, deal_out, in_words
 from gliomaseg.workflows.datalist import build_datalist, load_cases
-from gliomaseg.workflows.datalist_file import load_datalist, write_datalist
 from gliomaseg.workflows.ensemble import Ensemble, open_segmenter
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.evaluated import read_evaluated
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.fingerprints import settings_of
+from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.folds import datalists_of_folds
-from gliomaseg.workflows.occupied import only_worker_in
+from gliomaseg.workflows.leakage.fingerprints import settings_of
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.segment import Segmenter
-from gliomaseg.workflows.slices import person_of
+from gliomaseg.workflows.splits.datalist_file import load_datalist, write_datalist
+from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.system.occupied import only_worker_in
 
 from .quick import STEP
 

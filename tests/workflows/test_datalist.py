@@ -22,12 +22,12 @@ from gliomaseg.workflows.datalist import (
     write_datalist,
 )
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.folders.sequences import sequence_of_name
+from gliomaseg.workflows.folders.slices import person_of
+from gliomaseg.workflows.folders.visits import is_visit, named_by_place
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.sequences import sequence_of_name
-from gliomaseg.workflows.slices import person_of
 from gliomaseg.workflows.split import SECTIONS, SLICE_WARNING
-from gliomaseg.workflows.visits import is_visit, named_by_place
+from gliomaseg.workflows.system.files import InputError
 
 Write = Callable[..., Path]
 
@@ -348,7 +348,7 @@ def test_a_plain_list_that_is_read_again_is_not_hashed_again(tmp_path: Path, mon
     (tmp_path / "list.json").write_text(json.dumps([{"image": "a.nii.gz"}]), encoding="utf-8")
     first = load_datalist(tmp_path / "list.json")
     with monkeypatch.context() as patched:
-        patched.setattr("gliomaseg.workflows.datalist_file.sha256_of", lambda _: "hashed again")
+        patched.setattr("gliomaseg.workflows.splits.datalist_file.sha256_of", lambda _: "hashed again")
         assert load_datalist(tmp_path / "list.json") == first
     write_volume(tmp_path / "a.nii.gz", value=2)
     assert load_datalist(tmp_path / "list.json")["sha256"] != first["sha256"]

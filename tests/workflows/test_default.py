@@ -13,11 +13,12 @@ import torch
 from monai.bundle import ConfigParser
 from typer.testing import CliRunner
 
-from gliomaseg.workflows import cli, models, seen
+from gliomaseg.workflows import cli, models
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.leakage import seen
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 
 WORDS = "a network made for this test. CC BY-NC-SA 4.0."
 

@@ -10,9 +10,9 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from gliomaseg.workflows.distributed import SameStatistics, replicate, share_of
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.handlers import is_first_process, unwrap
 from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.system.files import InputError
 
 Join = Callable[[int, int], None]
 

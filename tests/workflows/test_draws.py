@@ -14,8 +14,8 @@ from torch.utils.data import Sampler
 
 from gliomaseg.transforms import EndOfCached, keys
 from gliomaseg.workflows.draws import Draw, DrawDataset, DrawSampler, draw_seed
+from gliomaseg.workflows.folders.sources import find_cases
 from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.sources import find_cases
 
 PATIENTS = ("TCGA_CS_0001", "TCGA_DU_0002", "TCGA_HT_0003")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gliomaseg.workflows.ensemble import Ensemble
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.segment import Segmentation
+from gliomaseg.workflows.system.files import InputError
 
 
 class Says:

@@ -18,15 +18,15 @@ from PIL import Image
 from gliomaseg.workflows import evaluate
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, load_cases
-from gliomaseg.workflows.datalist_file import load_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.fingerprints import settings_of
-from gliomaseg.workflows.leaks import leak_of, method_of, note_on_choice
-from gliomaseg.workflows.measured import Measurements
+from gliomaseg.workflows.evaluation.measured import Measurements
+from gliomaseg.workflows.leakage.fingerprints import settings_of
+from gliomaseg.workflows.leakage.leaks import leak_of, method_of, note_on_choice
+from gliomaseg.workflows.leakage.seen import History, history_of
 from gliomaseg.workflows.predict import predict_studies
-from gliomaseg.workflows.seen import History, history_of
 from gliomaseg.workflows.segment import Segmentation, Segmenter
+from gliomaseg.workflows.splits.datalist_file import load_datalist
+from gliomaseg.workflows.system.files import InputError
 
 
 def metrics_of(folder: Path) -> dict:

@@ -18,12 +18,13 @@ import torch
 from monai.data import load_net_with_metadata
 
 from gliomaseg.networks import create_network
-from gliomaseg.workflows import bundle_docs, cli
+from gliomaseg.workflows import cli
 from gliomaseg.workflows.bundle_code import DISTRIBUTIONS, modules_for
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.exports import bundle_docs
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 
 NAME = "glioma_mri_segmentation"
 CODE = "gliomaseg_bundle_0_1_0"

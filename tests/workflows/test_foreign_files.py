@@ -8,9 +8,9 @@ import nibabel
 import pydicom
 import pytest
 
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 
 pytestmark = pytest.mark.slow
 

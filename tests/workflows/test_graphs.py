@@ -22,10 +22,10 @@ from gliomaseg.workflows import graphs
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.graphs import OnnxNetwork, OpenVinoNetwork, open_session
 from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 
 quiet = pytest.mark.filterwarnings("ignore:.*torch.jit.load:FutureWarning")
 FORMS = ("torchscript", "onnx", "openvino")

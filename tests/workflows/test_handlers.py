@@ -17,7 +17,6 @@ from torch import nn
 
 from gliomaseg.workflows import handlers
 from gliomaseg.workflows.draws import DrawSampler
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.handlers import (
     Attached,
     BestModel,
@@ -35,6 +34,7 @@ from gliomaseg.workflows.handlers import (
     unwrap,
     when_over,
 )
+from gliomaseg.workflows.system.files import InputError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -12,7 +12,6 @@ from gliomaseg.transforms import LayInSquared, keys
 from gliomaseg.transforms.plain import plain
 from gliomaseg.transforms.turn import turned
 from gliomaseg.workflows import inferers
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.inferers import (
     BatchInferer,
     StudyInferer,
@@ -21,6 +20,7 @@ from gliomaseg.workflows.inferers import (
     on_device,
     pick_device,
 )
+from gliomaseg.workflows.system.files import InputError
 
 CPU = torch.device("cpu")
 

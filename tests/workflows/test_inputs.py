@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows import dicom_folder
 from gliomaseg.workflows.datalist import find_cases
-from gliomaseg.workflows.dicom_folder import NOTES, REFUSED, find_dicom_studies
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.folders import dicom_folder
+from gliomaseg.workflows.folders.dicom_folder import NOTES, REFUSED, find_dicom_studies
+from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
-from gliomaseg.workflows.phantom_study import write_dicom, write_itk, write_nifti
+from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
-from gliomaseg.workflows.slices import person_of
+from gliomaseg.workflows.system.files import InputError
 
 AFFINE = np.diag([-1.0, -1, 5, 1])
 SAGITTAL = np.array([[0, 0, -5, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])

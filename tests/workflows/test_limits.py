@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.limits import (
     AFTERWARDS,
     CHANCES,
@@ -19,6 +18,7 @@ from gliomaseg.workflows.limits import (
 )
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, read_train_config
+from gliomaseg.workflows.system.files import InputError
 
 
 def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.lesions import LesionCounts
+from gliomaseg.workflows.measures.lesions import LesionCounts
 from gliomaseg.workflows.metrics import (
     ABSENT_CLASS_POLICY,
     Absence,
@@ -15,6 +14,7 @@ from gliomaseg.workflows.metrics import (
     precision_score,
     sensitivity_score,
 )
+from gliomaseg.workflows.system.files import InputError
 
 EMPTY = np.zeros((2, 4, 1), np.uint8)
 LEFT = EMPTY.copy()

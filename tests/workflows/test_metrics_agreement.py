@@ -7,7 +7,7 @@ from monai.metrics import CalibrationErrorMetric, DiceMetric, HausdorffDistanceM
 from scipy import ndimage
 from sklearn import metrics as sklearn_metrics
 
-from gliomaseg.workflows.calibration import calibration_figures
+from gliomaseg.workflows.measures.calibration import calibration_figures
 from gliomaseg.workflows.metrics import case_figures
 from gliomaseg.workflows.summary import summarize
 

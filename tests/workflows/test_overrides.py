@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.overrides import all_ids, apply_settings, parse_setting, refuse_hash
 from gliomaseg.workflows.run import TrainOptions, read_train_config
+from gliomaseg.workflows.system.files import InputError
 
 CONFIG = {
     "epochs": 24,

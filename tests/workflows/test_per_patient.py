@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.metrics import case_figures
 from gliomaseg.workflows.per_patient import merge_cases, natural_key, per_patient_table
+from gliomaseg.workflows.system.files import InputError
 
 EMPTY = np.zeros((2, 4, 1), np.uint8)
 LEFT = EMPTY.copy()

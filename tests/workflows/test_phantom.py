@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from gliomaseg.transforms.keys import FLAIR
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.phantom import (
     INSTITUTIONS,
     PHANTOM_NAME,
@@ -24,6 +23,7 @@ from gliomaseg.workflows.phantom import (
     phantom_name,
     without_sequences,
 )
+from gliomaseg.workflows.system.files import InputError
 
 SMALL = {"size": 32, "slices": (5, 6)}
 

@@ -11,7 +11,6 @@ from ignite.engine import Engine
 from monai.engines.utils import IterationEvents
 
 from gliomaseg.workflows import cli
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.profiling import (
     PHASES,
     WARM_UP,
@@ -21,6 +20,7 @@ from gliomaseg.workflows.profiling import (
     profile_training,
 )
 from gliomaseg.workflows.run import TrainOptions
+from gliomaseg.workflows.system.files import InputError
 
 SETTINGS = {
     "network_name": "resnext26_unet_tiny",

@@ -16,10 +16,10 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import SHARED_IDS, TrainOptions, report_run, train
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 
 pytestmark = pytest.mark.slow
 

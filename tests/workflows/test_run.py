@@ -20,16 +20,13 @@ from monai.bundle import ConfigParser
 from gliomaseg.transforms import LoadStudyd
 from gliomaseg.workflows import run as run_module
 from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
-from gliomaseg.workflows.datalist_file import cases_of, load_datalist
 from gliomaseg.workflows.demo import _is_demo, run_demo
 from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.history import read_history
 from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.occupied import only_worker_in
 from gliomaseg.workflows.phantom import make_phantom
 from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.reports.history import read_history
 from gliomaseg.workflows.run import (
     TrainOptions,
     check_before_training,
@@ -40,6 +37,9 @@ from gliomaseg.workflows.run import (
     train,
 )
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.splits.datalist_file import cases_of, load_datalist
+from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.system.occupied import only_worker_in
 
 SMOKE = {
     "network_name": "resnext26_unet_tiny",
@@ -253,7 +253,8 @@ def test_a_run_that_refuses_to_go_on_is_left_as_it_was(
 
 def test_two_processes_do_not_train_in_one_folder(phantom_data: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from gliomaseg.workflows.occupied import only_worker_in\n"
+        "import sys; from pathlib import Path\n"
+        "from gliomaseg.workflows.system.occupied import only_worker_in\n"
         "with only_worker_in(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "run")]

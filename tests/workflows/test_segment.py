@@ -12,9 +12,9 @@ from PIL import Image
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.files import InputError
 from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter, self_agreement
+from gliomaseg.workflows.system.files import InputError
 
 
 @pytest.fixture(scope="module")

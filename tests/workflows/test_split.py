@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.workflows import case_split
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.given_split import split_by_file
-from gliomaseg.workflows.persons import Person, persons_of, share_out, volume_thirds
+from gliomaseg.workflows.folders.persons import Person, persons_of, share_out, volume_thirds
 from gliomaseg.workflows.split import (
     fold_of_each,
     leave_institution_out,
@@ -17,6 +14,9 @@ from gliomaseg.workflows.split import (
     split_into_folds,
     split_slices,
 )
+from gliomaseg.workflows.splits import case_split
+from gliomaseg.workflows.splits.given_split import split_by_file
+from gliomaseg.workflows.system.files import InputError
 
 SITES = {"CS": 13, "DU": 36, "EZ": 1, "FG": 11, "HT": 27}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliomaseg.workflows.averaging import AVERAGING
-from gliomaseg.workflows.files import InputError
-from gliomaseg.workflows.lesions import LesionCounts
+from gliomaseg.workflows.measures.averaging import AVERAGING
+from gliomaseg.workflows.measures.lesions import LesionCounts
 from gliomaseg.workflows.metrics import CaseFigures, case_figures, iou_score
 from gliomaseg.workflows.per_patient import merge_cases
 from gliomaseg.workflows.summary import bootstrap_interval, seed_protocol, summarize
+from gliomaseg.workflows.system.files import InputError
 
 AVERAGES = {
     "per_patient_mean",

@@ -16,7 +16,7 @@ from tensorboard.summary.writer import event_file_writer
 from gliomaseg.transforms import LayInSquared, keys
 from gliomaseg.workflows import tensorboard
 from gliomaseg.workflows.handlers import Interrupted
-from gliomaseg.workflows.history import read_history
+from gliomaseg.workflows.reports.history import read_history
 from gliomaseg.workflows.tensorboard import (
     RunWriter,
     StepForPictures,

@@ -10,12 +10,12 @@ from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.convert import ConvertOptions, convert_studies
 from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.evaluate import evaluate_cases
+from gliomaseg.workflows.evaluation.masks import load_label, load_prediction
+from gliomaseg.workflows.folders.sequence_files import channel_count
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.masks import load_label, load_prediction
-from gliomaseg.workflows.phantom_study import write_dicom, write_itk, write_nifti
+from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
-from gliomaseg.workflows.sequence_files import channel_count
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, -1, 0, 8], [0, 0, 5, -7], [0, 0, 0, 1]])
 

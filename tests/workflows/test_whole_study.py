@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from gliomaseg.transforms.intensity import foreground_statistics, normalized
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.exports.onnx_file import of_study
 from gliomaseg.workflows.graphs import settings_inside
 from gliomaseg.workflows.inferers import StudyInferer
-from gliomaseg.workflows.onnx_file import of_study
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.whole_study import WholeStudy, normalized_by_head
 
 PIXELS = [None, (0.5, 0.5), (1.5, 1.5), (2.4, 2.4), (3.0, 2.0), (4.0, 5.0)]

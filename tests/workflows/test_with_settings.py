@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gliomaseg.workflows.bundle_configs import bundle_configs
 from gliomaseg.workflows.cli import app
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.files import InputError
+from gliomaseg.workflows.exports.bundle_configs import bundle_configs
 from gliomaseg.workflows.models import CHANGEABLE, open_model, with_settings
 from gliomaseg.workflows.segment import Segmenter
+from gliomaseg.workflows.system.files import InputError
 
 
 def content(path: Path) -> Any:

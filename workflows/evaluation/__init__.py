@@ -1,0 +1,1 @@
+"""Masks that come from elsewhere, to be measured against the truth."""

@@ -1,0 +1,1 @@
+"""Who trained a model, and who of them is met again where it is tested."""

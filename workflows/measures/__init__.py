@@ -1,0 +1,1 @@
+"""What is counted on a pair of masks or on probabilities, one measure a module."""
