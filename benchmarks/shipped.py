@@ -11,7 +11,8 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from gliomaseg.workflows.budget import endless
-from gliomaseg.workflows.run import TrainOptions, read_train_config
+from gliomaseg.workflows.run import TrainOptions
+from gliomaseg.workflows.training.train_config import read_train_config
 
 
 class Shipped:

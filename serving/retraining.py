@@ -15,11 +15,12 @@ from ..workflows.folders.studies import Record, whose
 from ..workflows.leakage.seen import Images, hashes_by_patient, history_behind
 from ..workflows.limits import is_expression
 from ..workflows.overrides import all_ids
-from ..workflows.run import TrainOptions, read_train_config, train
+from ..workflows.run import TrainOptions, train
 from ..workflows.segment import Segmenter
 from ..workflows.splits.case_split import SplitOptions, describe
 from ..workflows.splits.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.system.files import InputError, safe_name
+from ..workflows.training.train_config import read_train_config
 from .fixed_split import Sides, extend_split, read_sides, write_sides
 from .labelled import Pair, cases_of, labelled_persons
 from .workspace import FIRST, Workspace, cases_behind

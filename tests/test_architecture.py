@@ -49,7 +49,8 @@ ORDER = [
     "environment", "overrides", "limits", "bundle_names", "graphs", "models", "seen", "leaks", "figures",
     "whole_study", "segment", "ensemble", "fingerprints", "masks", "measured", "turned_masks",  # at work
     "swapped_masks", "evaluate", "tuning",
-    "bundle_code", "bundle_metadata", "budget", "run", "federation",
+    "bundle_code", "bundle_metadata", "budget",
+    "options", "train_config", "run_data", "run_folder", "run_end", "run", "federation",
     "cross_validate", "profiling",  # and where its time goes
     "bundle_configs", "bundle_docs", "torchscript", "onnx_file",
     "openvino_file", "bundle",  # for others

@@ -505,7 +505,7 @@ def report(
 ) -> None:
     """Evaluate a trained run again and write its figures, report and animation."""
     with _loading():
-        from .run import report_run
+        from .training.run_end import report_run
 
     _tell(report_run(run, device), run)
     typer.echo(f"Wrote {run / 'report.html'}")

@@ -25,15 +25,7 @@ from .folds import SAYS, datalists_of_folds
 from .inferers import pick_device
 from .leakage.fingerprints import settings_of
 from .models import CROSS_VALIDATION
-from .run import (
-    TrainOptions,
-    check_before_training,
-    check_loss,
-    check_network,
-    epochs_for,
-    read_train_config,
-    train,
-)
+from .run import TrainOptions, epochs_for, train
 from .segment import Segmenter
 from .split import SECTIONS
 from .splits.datalist_file import cases_of, changed_files, load_datalist, write_datalist
@@ -42,6 +34,8 @@ from .system import files
 from .system.files import InputError
 from .system.occupied import only_worker_in
 from .system.pool import Progress
+from .training.run_data import check_before_training
+from .training.train_config import check_loss, check_network, read_train_config
 
 logger = logging.getLogger(__name__)
 

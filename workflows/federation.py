@@ -29,9 +29,12 @@ from ..networks.checkpoint import fill_network, mean_state
 from .evaluate import Evaluation
 from .memory import keep_freed_memory
 from .models import configs_folder
-from .run import COMMON, TrainOptions, add_minutes, begin, device_of, finish
+from .run import TrainOptions, begin
 from .system import files
 from .system.files import InputError
+from .training.run_end import COMMON, finish
+from .training.run_folder import add_minutes
+from .training.train_config import device_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,11 @@ from monai.bundle import ConfigWorkflow
 from monai.engines.utils import IterationEvents
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from .run import TrainOptions, check_network, prepare_folder, read_train_config
+from .run import TrainOptions
 from .system import files
 from .system.files import InputError
+from .training.run_folder import prepare_folder
+from .training.train_config import check_network, read_train_config
 
 PHASES = ("loader", "augmentation", "forward", "loss", "backward", "optimiser", "handlers")
 """Parts of a step, in their order.

@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.workflows.checkpoints import checkpoints_in
-from gliomaseg.workflows.run import (
-    TrainOptions,
-    add_minutes,
-    check_network,
-    prepare_folder,
-    read_train_config,
-    run_workflow,
-)
+from gliomaseg.workflows.run import TrainOptions, run_workflow
 from gliomaseg.workflows.splits.datalist_file import write_datalist
+from gliomaseg.workflows.training.run_folder import add_minutes, prepare_folder
+from gliomaseg.workflows.training.train_config import check_network, read_train_config
 
 from .budget import Spent, schedule_within, steps_of_an_epoch
 from .cells import Cell

@@ -21,9 +21,9 @@ from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGES
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.bundle_metadata import package_metadata
 from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.run import SHARED_IDS
 from gliomaseg.workflows.system import files
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.train_config import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock

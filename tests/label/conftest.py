@@ -269,8 +269,10 @@ def plain_flair(flair: np.ndarray, lesion: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     from gliomaseg.workflows.phantom import make_phantom
-    from gliomaseg.workflows.run import TrainOptions, prepare_folder, read_train_config
+    from gliomaseg.workflows.run import TrainOptions
     from gliomaseg.workflows.system import files
+    from gliomaseg.workflows.training.run_folder import prepare_folder
+    from gliomaseg.workflows.training.train_config import read_train_config
 
     folder = tmp_path_factory.mktemp("made")
     patients = make_phantom(folder / "all", patients=14, size=64, slices=(6, 8), seed=1)

@@ -14,8 +14,9 @@ from gliomaseg.workflows import budget, cross_validate, run
 from gliomaseg.workflows.budget import epochs_within, schedule
 from gliomaseg.workflows.cross_validate import CrossOptions, deal_out
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.run import TrainOptions, epochs_for, read_train_config, train
+from gliomaseg.workflows.run import TrainOptions, epochs_for, train
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.train_config import read_train_config
 
 SETTINGS = {
     "network_name": "resnext26_unet_tiny",

@@ -514,7 +514,7 @@ def test_an_interrupt_before_the_training_asks_for_the_same_command(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliomaseg.workflows.run.check_data", interrupt)
+    monkeypatch.setattr("gliomaseg.workflows.training.run_data.check_data", interrupt)
     for more in ((), ("--resume",)):
         outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs=3", *more)
         assert outcome.code == 130

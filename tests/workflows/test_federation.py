@@ -19,9 +19,10 @@ from gliomaseg.networks import create_network
 from gliomaseg.networks.checkpoint import mean_state, read_state
 from gliomaseg.workflows.federation import Site, federate, open_site
 from gliomaseg.workflows.phantom import make_phantom
-from gliomaseg.workflows.run import TrainOptions, report_run, train
+from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.run_end import report_run
 
 SETTINGS = {
     "network_name": "resnext26_unet_tiny",

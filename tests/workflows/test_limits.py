@@ -17,8 +17,9 @@ from gliomaseg.workflows.limits import (
     check_recipe,
 )
 from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.run import TrainOptions, read_train_config
+from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.train_config import read_train_config
 
 
 def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:

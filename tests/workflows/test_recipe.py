@@ -17,9 +17,11 @@ from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.run import SHARED_IDS, TrainOptions, report_run, train
+from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.run_end import report_run
+from gliomaseg.workflows.training.train_config import SHARED_IDS
 
 pytestmark = pytest.mark.slow
 

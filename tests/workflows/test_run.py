@@ -18,7 +18,6 @@ import torch
 from monai.bundle import ConfigParser
 
 from gliomaseg.transforms import LoadStudyd
-from gliomaseg.workflows import run as run_module
 from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
 from gliomaseg.workflows.demo import _is_demo, run_demo
 from gliomaseg.workflows.evaluate import evaluate_cases
@@ -27,19 +26,15 @@ from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.phantom import make_phantom
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.reports.history import read_history
-from gliomaseg.workflows.run import (
-    TrainOptions,
-    check_before_training,
-    prepare_folder,
-    read_train_config,
-    refuse_other_split,
-    report_run,
-    train,
-)
+from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import cases_of, load_datalist
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.system.occupied import only_worker_in
+from gliomaseg.workflows.training.run_data import check_before_training, refuse_other_data, refuse_other_split
+from gliomaseg.workflows.training.run_end import report_run, warn_of_nothing
+from gliomaseg.workflows.training.run_folder import prepare_folder
+from gliomaseg.workflows.training.train_config import read_train_config
 
 SMOKE = {
     "network_name": "resnext26_unet_tiny",
@@ -579,12 +574,12 @@ def test_another_split_than_that_of_a_datalist_is_refused_if_a_person_asks_for_i
 
 def test_weights_that_find_nothing_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     figures = {"protocol": {"patients": 4}, "patients_without_lesion": 1, "missed_patients": 2}
-    run_module._warn_of_nothing(figures)
+    warn_of_nothing(figures)
     assert caplog.text == ""
-    run_module._warn_of_nothing({**figures, "patients_without_lesion": 4, "missed_patients": 0})
+    warn_of_nothing({**figures, "patients_without_lesion": 4, "missed_patients": 0})
     words = "None of the validation patients (4) has a lesion, so each counts 1 where nothing is outlined"
     assert words in caplog.text
-    run_module._warn_of_nothing({**figures, "missed_patients": 3})
+    warn_of_nothing({**figures, "missed_patients": 3})
     assert "found the lesion of none of the 3 validation patients that have one, and 1 without" in caplog.text
 
 
@@ -613,20 +608,20 @@ def test_a_run_does_not_go_on_with_other_data(smoke_run: Path, phantom_data: Pat
         json.dumps([{"image": other["image"], "label": other["label"], "patient": case["patient"]}])
     )
     for data in (phantom_data, phantom_data.parent, kept, smoke_run / "datalist.json", tables["a"]):
-        run_module._refuse_other_data(data, kept)
+        refuse_other_data(data, kept)
     for data in (tables["b"], plain):  # the latter with the name of a patient of the run
         with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
-            run_module._refuse_other_data(data, kept)
+            refuse_other_data(data, kept)
     (tmp_path / "junk.txt").touch()
     with pytest.raises(InputError, match=r"junk\.txt is another kind of file"):
-        run_module._refuse_other_data(tmp_path / "junk.txt", kept)
+        refuse_other_data(tmp_path / "junk.txt", kept)
     with pytest.raises(
         InputError, match=r"There is nothing at .*typo; check the path, or name the datalist of"
     ):
-        run_module._refuse_other_data(tmp_path / "typo", kept)
+        refuse_other_data(tmp_path / "typo", kept)
     content = json.loads(kept.read_text(encoding="utf-8"))
     kept.write_text(json.dumps({**content, "root": str(tmp_path / "gone")}), encoding="utf-8")
-    run_module._refuse_other_data(tmp_path / "other", kept)  # they may have moved there
+    refuse_other_data(tmp_path / "other", kept)  # they may have moved there
 
 
 @pytest.mark.parametrize("place", ["train", "predict"])

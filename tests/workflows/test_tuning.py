@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.run import report_run
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.run_end import report_run
 from gliomaseg.workflows.tuned import Tuned, read_tuned, write_tuned
 from gliomaseg.workflows.tuning import tune, tune_run
 

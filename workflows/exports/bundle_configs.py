@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 
 from ..bundle_names import INSTALLED, rename
 from ..models import Model, configs_folder, in_effect
-from ..run import SHARED_IDS
+from ..training.train_config import SHARED_IDS
 
 Config = dict[str, Any]
 

@@ -46,9 +46,11 @@ from gliomaseg.workflows.leakage.seen import (
     mark_of_name,
 )
 from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.run import TrainOptions, prepare_folder, report_run, train
+from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.split import SECTIONS
 from gliomaseg.workflows.system.files import InputError, safe_name
+from gliomaseg.workflows.training.run_end import report_run
+from gliomaseg.workflows.training.run_folder import prepare_folder
 
 from ..quick import STEP
 
