@@ -22,9 +22,10 @@ from ..workflows.checking.findings import amount
 from ..workflows.evaluation.masks import load_label
 from ..workflows.folders.dicom_folder import REFUSED
 from ..workflows.folders.participants import Participants, Told, participants_in
+from ..workflows.folders.records import is_slice_stack, place_of
 from ..workflows.folders.slices import institution_of
 from ..workflows.folders.studies import Record
-from ..workflows.inputs import find_studies_to_predict, is_slice_stack, place_of
+from ..workflows.inputs import find_studies_to_predict
 from ..workflows.system import files
 from ..workflows.system.causes import root_cause
 from ..workflows.system.files import InputError, safe_name

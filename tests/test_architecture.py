@@ -37,7 +37,8 @@ ORDER = [
     "participants", "doubles", "sources",  # what a folder holds
     "persons", "split", "given_split", "case_split", "plain_datalist", "datalist_file", "datalist",
     "folds",  # who trains
-    "dicom_folder", "inputs",  # what a person names to be segmented
+    "dicom_folder", "records", "own_names", "sorted_volumes", "volume_records",
+    "inputs",  # what a person names to be segmented
     "findings", "negatives", "slice_checks", "volume_checks", "checks",  # what is wrong with the data
     "averaging", "calibration", "fitting", "mask_checks", "surface_distance", "lesions",  # what is counted
     "metrics", "per_patient", "summary", "comparison",  # and made into figures

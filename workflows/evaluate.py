@@ -23,7 +23,7 @@ from .ensemble import Ensemble
 from .environment import describe_environment
 from .evaluation.masks import load_label, load_prediction, require_same_place
 from .evaluation.measured import Measured, Measurements
-from .inputs import place_of
+from .folders.records import place_of
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases, per_patient_table
 from .report import write_report

@@ -5,54 +5,44 @@ Slices, patient folders, volumes, DICOM files, or folders with any of them, at a
 
 from __future__ import annotations
 
-import itertools
 import logging
-import os
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..transforms import keys
 from ..transforms.dicom import may_be_dicom
 from .datalist import find_cases, load_cases
 from .folders.dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .folders.dicom_series import NONE, OPTIONS, Wanted
-from .folders.label_names import is_label, of_programs, scan_name
-from .folders.sequence_files import channel_count, channels_of_names
-from .folders.sequences import FLAIR, UNKNOWN, cases_of_names, sequence_of_words
+from .folders.label_names import is_label
+from .folders.own_names import folder_of, once, told_apart, with_own_names
+from .folders.records import is_dicom_study, is_slice_stack, place_of
+from .folders.sequences import FLAIR, UNKNOWN
 from .folders.sidecars import Described, described_studies
 from .folders.slices import ENDINGS as SLICE_ENDINGS
 from .folders.slices import PICTURE_ENDINGS, parse_name
+from .folders.sorted_volumes import collect_volumes, one_of_each, without_extras, without_labels
 from .folders.sources import and_more
-from .folders.studies import Record, find_slice_studies, image_files, walk
+from .folders.studies import Record, find_slice_studies, walk
 from .folders.visits import named_by_place
-from .folders.volume_folder import find_volume_studies, holds_labels, labels_beside
+from .folders.volume_folder import holds_labels
 from .folders.volume_names import ENDINGS, is_volume, stem_of
+from .folders.volume_records import labels_of, named_by_sequence, named_one_by_one, with_doubt, with_label
 from .system.files import InputError, NothingFoundError
 
 logger = logging.getLogger(__name__)
 
-OTHER_WORDS = re.compile(r"(?<![a-z0-9])(?:c?t1(?:w|c|ce|gd)?|t2w?|dwi|adc|swi|dti|asl)(?![a-z0-9])")
-"""Words of a name that do not go with FLAIR."""
-
-T1_FLAIR_WORDS = re.compile(r"(?<![a-z0-9])t1w?[^a-z0-9]?flair")
-"""Words of a name that are those of a T1, though FLAIR is among them."""
-
-T1_FLAIR = "Taken as FLAIR, though {name} may be a T1, as scanners of GE call one; check that."
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 """Endings of archives."""
 
+
 UNREAD = (*ARCHIVES, ".mhd", ".nhdr", ".mgz", ".mnc")
 """Endings of files that may hold scans and are not looked into."""
 
+
 LISTS = (".csv", ".json")
 """Endings of files that name scans."""
-
-TWICE = "twice"
-"""Stands for a file whose sequence another file of the case has by its name."""
 
 
 def find_studies_to_predict(
@@ -82,75 +72,10 @@ def find_studies_to_predict(
     if not inputs:
         return [named_study(wanted or {})]
     found = _found_in(inputs, wanted, without, apart)
-    found = _told_apart(_with_own_names(_once(found))) if apart else found
+    found = told_apart(with_own_names(once(found))) if apart else found
     if wanted:
         _require_dicom(found, wanted)
     return found
-
-
-def _once(records: Sequence[Record]) -> list[Record]:
-    """Leave out, and mention, a study that is named twice."""
-    seen: dict[tuple[str, ...], str] = {}
-    kept: list[Record] = []
-    for record in records:
-        files = tuple(sorted(os.path.abspath(path) for path in image_files(record)))  # noqa: PTH100
-        name = str(record[keys.PATIENT])
-        if (first := seen.get(files)) is not None:
-            two = "" if first == name else f", as {first} and not as {name}"
-            logger.warning("Named twice, and taken once%s: %s", two, place_of(record))
-            continue
-        seen[files] = name
-        kept.append(record)
-    return kept
-
-
-def _told_apart(records: Sequence[Record]) -> list[Record]:
-    """Number studies that still have one name, such as a DICOM series and a volume in one folder.
-
-    One such pair in a large archive keeps nobody else from being outlined.
-    """
-    taken = {str(record[keys.PATIENT]) for record in records}
-    counts: dict[str, Iterator[int]] = {}
-    named: list[Record] = []
-    for record in records:
-        name = str(record[keys.PATIENT])
-        if name in counts:
-            free = next(one for count in counts[name] if (one := f"{name}_{count}") not in taken)
-            note = f"Called {free}, since another study is called {name}."
-            logger.warning("%s: %s", place_of(record), note)
-            record = {**record, keys.PATIENT: free, NOTES: [*record.get(NOTES, ()), note]}
-            taken.add(free)
-        else:
-            counts[name] = itertools.count(2)
-        named.append(record)
-    return named
-
-
-def _with_own_names(records: Sequence[Record]) -> list[Record]:
-    """Call studies of one name after the folders that tell them apart, such as ``P1_day1``."""
-    counts = Counter(str(record[keys.PATIENT]) for record in records)
-    twice = [record for record in records if counts[str(record[keys.PATIENT])] > 1]
-    if not twice:
-        return list(records)
-    folders = [_folder_of(record) for record in twice]
-    top = Path(os.path.commonpath(folders))
-    renamed = {id(record): _longer_name(record, folder.relative_to(top)) for record, folder in
-               zip(twice, folders, strict=True)}  # fmt: skip
-    named = [{**record, keys.PATIENT: renamed.get(id(record), record[keys.PATIENT])} for record in records]
-    names = [str(record[keys.PATIENT]) for record in named]
-    return named if len(set(names)) > len(counts) else list(records)
-
-
-def _folder_of(record: Record) -> Path:
-    scan = record[keys.IMAGE]
-    return Path(scan if isinstance(scan, str) else scan[0]).absolute().parent
-
-
-def _longer_name(record: Record, below: Path) -> str:
-    name = str(record[keys.PATIENT])
-    parts = list(below.parts)
-    own = next((count for count in range(1, len(parts) + 1) if name == "_".join(parts[-count:])), 0)
-    return "_".join([*parts[: len(parts) - own], name])
 
 
 def _found_in(
@@ -200,12 +125,6 @@ def _require_dicom(records: Sequence[Record], wanted: Wanted) -> None:
             f"Beside inputs, {options} can only choose a series of a DICOM study, but {place_of(other)} is "
             "none; leave that out, or name the volumes of one study by --flair, --pre and --post alone."
         )
-
-
-def is_dicom_study(record: Mapping[str, Any]) -> bool:
-    """Return whether the scans of a record are DICOM."""
-    scan = record[keys.IMAGE]
-    return not isinstance(scan, str) and not is_slice_stack(record) and not is_volume(scan[0])
 
 
 def named_study(wanted: Wanted) -> Record:
@@ -258,7 +177,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
         if place == folder or not holds_labels(place):
             records, left = _described(place, names)
             described += records
-            _collect_volumes(place, left, volumes)
+            collect_volumes(place, left, volumes)
         unread += [place / name for name in names if name.lower().endswith(UNREAD)]
         tests += [place] if _is_left_out(place, folder) else []
         dicom += [place / name for name in names if may_be_dicom(place / name)]
@@ -271,11 +190,11 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
     found = find_dicom_studies(dicom, wanted, folder) if dicom else []
     labels: dict[str, str] = {}
     if described or any(UNKNOWN not in parts for parts in volumes.values()):
-        labels = _labels_of(folder, without)
-        volumes = _without_extras(_without_labels(volumes, set(labels.values())))
+        labels = labels_of(folder, without)
+        volumes = without_extras(without_labels(volumes, set(labels.values())))
     if described or any(UNKNOWN not in parts for parts in volumes.values()):
-        named = [_with_label(record, labels) for record in described]
-        named += [_with_label(_named_by_sequence(*item), labels) for item in sorted(volumes.items())]
+        named = [with_label(record, labels) for record in described]
+        named += [with_label(named_by_sequence(*item), labels) for item in sorted(volumes.items())]
         studies = find_slice_studies(folder.absolute(), without)
         stacks = [study.record() for study in studies if study.has_images]
         own = [_named_by_place(record, folder) for record in (*named, *_scans_beside(found, stacks))]
@@ -286,7 +205,7 @@ def _in_folder(folder: Path, wanted: Wanted | None, without: Path | None, apart:
             tests[0].parent, tests[0], and_more(len(tests)),
         )  # fmt: skip
     if not found:
-        return [_with_doubt(case) for case in find_cases(folder, without, apart=apart, told=False)]
+        return [with_doubt(case) for case in find_cases(folder, without, apart=apart, told=False)]
     return [*found, *_beside(found, folder, without, apart)] if others else found
 
 
@@ -297,13 +216,13 @@ def _is_left_out(place: Path, root: Path) -> bool:
 
 def _named_by_place(record: Record, root: Path) -> Record:
     """Call a study as training calls it."""
-    name = named_by_place(str(record[keys.PATIENT]), _folder_of(record), root.absolute())
+    name = named_by_place(str(record[keys.PATIENT]), folder_of(record), root.absolute())
     return {**record, keys.PATIENT: name}
 
 
 def _described(place: Path, names: Sequence[str]) -> tuple[list[Record], list[str]]:
     """Return the studies of a folder that JSON files describe, and the names of all other files."""
-    volumes = _one_of_each(place, names)
+    volumes = one_of_each(place, names)
     scans = {stem: place / name for stem, name in volumes.items() if not is_label(stem)}
     found = list(described_studies(place, scans))
     used = {scans[stem].name for one in found for stem in one.stems}
@@ -362,8 +281,8 @@ def _one_by_one(named: Mapping[Path, Sequence[str]]) -> list[Record]:
     volumes: dict[tuple[Path, str], dict[str, Path]] = {}
     for folder, names in named.items():
         _refuse_twins(folder, names)
-        _collect_volumes(folder, names, volumes)
-    return [_named_one_by_one(*item) for item in volumes.items()]
+        collect_volumes(folder, names, volumes)
+    return [named_one_by_one(*item) for item in volumes.items()]
 
 
 def _refuse_twins(folder: Path, names: Sequence[str]) -> None:
@@ -382,157 +301,8 @@ def _refuse_twins(folder: Path, names: Sequence[str]) -> None:
             )
 
 
-def _collect_volumes(
-    place: Path, names: Sequence[str], volumes: dict[tuple[Path, str], dict[str, Path]]
-) -> None:
-    """Sort the scans of a folder by the case and the sequence that their names tell."""
-    stems = _one_of_each(place, names)
-    made = {stem for stem in of_programs(list(stems)) if not is_label(stem)}
-    for stem in made:
-        logger.warning("%s is by its name what a program made of the scan beside it", place / stems[stem])
-    scans = [stem for stem in stems if not is_label(stem) and stem not in made]
-    numbered = channels_of_names(
-        place, scans, {*labels_beside(place), *(scan_name(stem) for stem in stems if is_label(stem))}
-    )
-    told = cases_of_names(scans, {scan_name(stem) for stem in stems if is_label(stem)})
-    for stem in scans:
-        case, sequence = numbered.get(stem) or told[stem]
-        key = (place, case) if sequence != UNKNOWN or stem in numbered else (place, stem)
-        parts = volumes.setdefault(key, {})
-        if place / stems[stem] not in parts.values():  # named twice
-            parts[_part_for(sequence, parts)] = place / stems[stem]
-
-
-def _part_for(sequence: str, parts: Mapping[str, Path]) -> str:
-    """Return what a further file of a study stands under: none takes the place of another one."""
-    if sequence not in parts:
-        return sequence
-    return TWICE if sequence in keys.CHANNELS and TWICE not in parts else f"{sequence} {len(parts)}"
-
-
-def _one_of_each(place: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return the volumes of a folder by their names without ending; of twins the first, as training does."""
-    found: dict[str, str] = {}
-    for name in sorted(names):
-        if is_volume(name) and found.setdefault(stem_of(name), name) != name:
-            logger.warning("Not used: %s; %s has the same name", place / name, found[stem_of(name)])
-    return found
-
-
-def _labels_of(folder: Path, without: Path | None) -> dict[str, str]:
-    """Return the labels of volumes as training pairs them, by each file of the scan; none where it cannot.
-
-    A label without its scan stands for itself.
-    """
-    try:
-        studies = find_volume_studies(folder.absolute(), without)
-    except InputError:
-        return {}
-    return {
-        os.path.abspath(file): os.path.abspath(study.label)  # noqa: PTH100 - resolve() would follow links
-        for study in studies
-        if study.label
-        for file in study.parts or (study.volume or study.label,)
-    }
-
-
-def _without_labels(
-    volumes: Mapping[tuple[Path, str], Mapping[str, Path]], labels: set[str]
-) -> dict[tuple[Path, str], dict[str, Path]]:
-    """Leave out what is the label of another volume, whatever it is called."""
-    kept = {
-        place: {name: path for name, path in parts.items() if os.path.abspath(path) not in labels}  # noqa: PTH100
-        for place, parts in volumes.items()
-    }
-    return {place: parts for place, parts in kept.items() if parts}
-
-
-def _without_extras(
-    volumes: Mapping[tuple[Path, str], dict[str, Path]],
-) -> dict[tuple[Path, str], dict[str, Path]]:
-    """Set aside what a patient's own folder holds beside the sequences, as training does.
-
-    Data sets ship maps and further sequences, all called after the patient.
-    """
-    cases: dict[Path, list[str]] = {}
-    for (folder, case), parts in volumes.items():
-        if FLAIR in parts and case and not T1_FLAIR_WORDS.search(stem_of(parts[FLAIR].name).lower()):
-            cases.setdefault(folder, []).append(case)
-    own = {folder: found[0] for folder, found in cases.items() if len(found) == 1}
-    beside = {place for place in volumes if place[0] in own and place[1] != own[place[0]]}
-    strangers = {
-        place[0] for place in beside if not place[1].startswith((f"{own[place[0]]}_", f"{own[place[0]]}-"))
-    }
-    aside = {place for place in beside if place[0] not in strangers}
-    if aside:
-        folder, case = min(aside)
-        logger.warning("%d volumes beside FLAIR are not used, such as %s in %s", len(aside), case, folder)
-    return {place: parts for place, parts in volumes.items() if place not in aside}
-
-
-def _with_label(record: Record, labels: Mapping[str, str]) -> Record:
-    """Give a study its label: that of FLAIR, or what its sequences agree on."""
-    image, shown = record[keys.IMAGE], list(record.get(keys.SEQUENCES, ()))
-    files = [os.path.abspath(path) for path in ([image] if isinstance(image, str) else image)]  # noqa: PTH100
-    drawn = [labels[file] for file in files if file in labels]
-    of_flair = labels.get(files[shown.index(FLAIR)]) if FLAIR in shown and len(shown) == len(files) else None
-    label = of_flair or (drawn[0] if len(set(drawn)) == 1 else None)
-    return record if label is None or REFUSED in record else {**record, keys.LABEL: label}
-
-
 PICTURES = tuple(ending for ending in PICTURE_ENDINGS if ending != ".dcm")
 """Endings of slices, and of pictures that are none but may be meant as such."""
-
-
-def _named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Record:
-    folder, case = place
-    record: Record = {keys.PATIENT: case or folder.absolute().name}
-    if UNKNOWN in parts and len(parts) == 1:
-        return {**record, keys.IMAGE: str(parts[UNKNOWN]), **_doubt(parts[UNKNOWN])}
-    known = {name: str(parts[name]) for name in keys.CHANNELS if name in parts}
-    if TWICE in parts:
-        return {
-            **record,
-            keys.IMAGE: [str(path) for path in parts.values()],
-            REFUSED: f"A study has one file a sequence, but {parts[TWICE].name} in {folder} shows by its "
-            "name what another one shows; name the file of FLAIR with --flair, and others with --pre and "
-            "--post.",
-        }
-    if FLAIR not in known:
-        names = ", ".join(sorted(path.name for path in parts.values()))
-        return {
-            **record,
-            keys.IMAGE: [str(path) for path in parts.values()],
-            REFUSED: f"A study needs FLAIR, but by its names {folder} holds {names} of it only; "
-            "name the file that is FLAIR with --flair, and no other input.",
-        }
-    shown = {keys.SEQUENCES: list(known)} if len(known) > 1 else {}  # one file may hold all three
-    if T1_FLAIR_WORDS.search(stem_of(parts[FLAIR].name).lower()):
-        shown = {**shown, NOTES: [T1_FLAIR.format(name=parts[FLAIR].name)]}
-    return {**record, keys.IMAGE: list(known.values()), **shown}
-
-
-def _named_one_by_one(place: tuple[Path, str], parts: Mapping[str, Path]) -> Record:
-    """Return the study of files that a person named; one file by itself keeps its name."""
-    path = next(iter(parts.values()))
-    if len(parts) > 1 or (next(iter(parts)) not in (FLAIR, UNKNOWN) and channel_count(path) == 1):
-        return _named_by_sequence(place, parts)
-    return {keys.PATIENT: stem_of(path.name), keys.IMAGE: str(path), **_doubt(path)}
-
-
-def _doubt(path: Path) -> Record:
-    """Return a note for the results where a name speaks of another sequence than FLAIR."""
-    stem = stem_of(path.name).lower()
-    says_so = "flair" in stem or sequence_of_words(stem.replace("_", " ")) == FLAIR
-    flair = says_so and not T1_FLAIR_WORDS.search(stem)
-    if flair or not OTHER_WORDS.search(stem) or channel_count(path) > 1:
-        return {}
-    return {NOTES: [f"Taken as FLAIR, though the name {path.name} speaks of another sequence; check that."]}
-
-
-def _with_doubt(case: Record) -> Record:
-    scan = case[keys.IMAGE]
-    return {**case, **_doubt(Path(scan))} if isinstance(scan, str) and is_volume(scan) else case
 
 
 def _group_loose(paths: Sequence[Path]) -> Iterator[Record]:
@@ -554,19 +324,3 @@ def _group_loose(paths: Sequence[Path]) -> Iterator[Record]:
             keys.IMAGE: [str(path) for _, path in ordered],
             "slices": [order for order, _ in ordered],
         }
-
-
-def place_of(case: Mapping[str, Any]) -> str:
-    """Return the file or the folder that a record came from."""
-    scan = case[keys.IMAGE]
-    names = [scan] if isinstance(scan, str) else scan
-    return str(names[0]) if len(names) == 1 and not is_slice_stack(case) else str(Path(names[0]).parent)
-
-
-def is_slice_stack(case: Mapping[str, Any]) -> bool:
-    """Return whether a record is a stack of slice files, and not volumes or DICOM."""
-    scan = case[keys.IMAGE]
-    return not isinstance(scan, str) and Path(scan[0]).suffix.lower() in (
-        *SLICE_ENDINGS,
-        *PICTURE_ENDINGS[:8],
-    )

@@ -19,7 +19,8 @@ from .dicom.dicom_objects import Kind, kinds_of, remove_others
 from .ensemble import Ensemble
 from .folders.dicom_folder import REFUSED
 from .folders.dicom_series import Wanted
-from .inputs import LISTS, find_studies_to_predict, is_dicom_study, place_of
+from .folders.records import is_dicom_study, place_of
+from .inputs import LISTS, find_studies_to_predict
 from .leakage.fingerprints import paths_of
 from .outputs.finished import Finished
 from .outputs.results import (

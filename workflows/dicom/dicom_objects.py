@@ -10,7 +10,7 @@ from typing import Any, Final
 from ...transforms import keys
 from ...transforms.dicom import load_pydicom
 from ..ensemble import Ensemble
-from ..inputs import is_dicom_study
+from ..folders.records import is_dicom_study
 from ..segment import Segmentation, Segmenter
 from ..system import files
 from ..system.files import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..folders.dicom_folder import REFUSED
-from ..inputs import place_of
+from ..folders.records import place_of
 from ..leakage.fingerprints import fingerprint, stamp
 from ..system.files import write_json
 

@@ -20,9 +20,9 @@ from ...transforms.nifti import is_nifti
 from ...transforms.space import to_slices
 from ..environment import version_of
 from ..folders.dicom_folder import NOTES
+from ..folders.records import is_slice_stack, place_of
 from ..folders.sequence_files import volume_of
 from ..folders.volume_names import stem_of
-from ..inputs import is_slice_stack, place_of
 from ..leakage.fingerprints import versions
 from ..segment import Segmentation
 from ..system import files
