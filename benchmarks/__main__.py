@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from gliomaseg.workflows.datalist import load_cases
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.phantom import make_phantom
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 
 from . import table
 from .exactness import measure_exactness

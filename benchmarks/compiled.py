@@ -18,10 +18,10 @@ from monai.losses import DiceCELoss
 from torch import nn
 
 from gliomaseg.networks import create_network
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.inferers import BatchInferer, on_device
 from gliomaseg.workflows.memory import keep_freed_memory
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 
 from .timing import ratios, spread, take_turns
 

@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.comparison import difference_of
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.evaluate import evaluate_cases
+from gliomaseg.workflows.evaluation.comparison import difference_of
 from gliomaseg.workflows.federation import Site, federate, open_site
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.overrides import parse_setting
@@ -36,6 +35,7 @@ from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import write_datalist
 from gliomaseg.workflows.summary import bootstrap_interval
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 from gliomaseg.workflows.system.files import InputError
 
 from .marks import between

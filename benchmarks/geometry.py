@@ -26,7 +26,7 @@ import torch
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_enhanced, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_enhanced, write_nifti
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import load_datalist
 from gliomaseg.workflows.system import files

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from gliomaseg.networks import EfficientNetLiteEncoder, create_network
 from gliomaseg.networks.pretrained import load_imagenet
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.budget import endless
+from gliomaseg.workflows.training.budget import endless
 
 SMP = "segmentation_models_pytorch"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from gliomaseg.workflows.budget import endless
 from gliomaseg.workflows.run import TrainOptions
-from gliomaseg.workflows.training.train_config import read_train_config
+from gliomaseg.workflows.training.budget import endless
+from gliomaseg.workflows.training.config import read_train_config
 
 
 class Shipped:

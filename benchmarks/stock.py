@@ -30,7 +30,7 @@ from torch import nn
 
 from gliomaseg.networks import create_network
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.budget import endless
+from gliomaseg.workflows.training.budget import endless
 
 from .peers import SliceFiles
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.phantom import make_phantom
-from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.phantoms.scan import phantom_case
+from gliomaseg.workflows.phantoms.study import write_dicom, write_nifti
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results" / "studies.json"
 AFFINE = np.diag([-0.94, -0.94, 5.0, 1.0])

@@ -16,7 +16,7 @@ from ..transforms.nifti import is_nifti
 from ..workflows.folders.slices import ENDINGS as SLICE_ENDINGS
 from ..workflows.folders.studies import Record
 from ..workflows.inputs import find_studies_to_predict
-from ..workflows.outputs.results import notes_on, write_masks
+from ..workflows.results import notes_on, write_masks
 from ..workflows.segment import Segmentation
 from ..workflows.system.files import InputError
 

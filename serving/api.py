@@ -32,9 +32,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..workflows.ensemble import Ensemble
-from ..workflows.environment import version_of
 from ..workflows.folders.dicom_series import OPTIONS
 from ..workflows.segment import Segmenter
+from ..workflows.system.environment import version_of
 from ..workflows.system.files import InputError, OurFaultError
 from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
 from .inference import problem

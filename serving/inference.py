@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from ..transforms import keys
 from ..transforms.space import Affine
-from ..workflows.environment import version_of
+from ..workflows.system.environment import version_of
 from ..workflows.system.files import InputError, OurFaultError
 from .jobs import STOPPED, STOPPING, FullError, Job, Jobs
 from .landing import land

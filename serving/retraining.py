@@ -20,7 +20,7 @@ from ..workflows.segment import Segmenter
 from ..workflows.splits.case_split import SplitOptions, describe
 from ..workflows.splits.datalist_file import FORMAT, hash_files, hash_of_all, write_datalist
 from ..workflows.system.files import InputError, safe_name
-from ..workflows.training.train_config import read_train_config
+from ..workflows.training.config import read_train_config
 from .fixed_split import Sides, extend_split, read_sides, write_sides
 from .labelled import Pair, cases_of, labelled_persons
 from .workspace import FIRST, Workspace, cases_behind

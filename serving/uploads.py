@@ -16,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Final, Protocol
 
-from ..workflows.outputs.results import TAKEN
+from ..workflows.results import TAKEN
 from ..workflows.system.files import InputError
 from .landing import Landed
 from .settings import ServeSettings

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..workflows.bundle_metadata import OF_DATA, OTHER_DATA, package_metadata, read_run, seen_by
 from ..workflows.exports.bundle_configs import bundle_configs
+from ..workflows.exports.bundle_metadata import OF_DATA, OTHER_DATA, package_metadata, read_run, seen_by
 from ..workflows.folders.studies import Record
 from ..workflows.leakage.seen import history_behind, readable_datalist
 from ..workflows.models import Model, open_model, refuse_export

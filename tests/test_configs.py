@@ -81,7 +81,7 @@ def test_metadata_names_the_version_in_its_changelog() -> None:
 
 
 def test_training_and_inference_agree_on_the_numbers_they_share() -> None:
-    from gliomaseg.workflows.training.train_config import SHARED_IDS
+    from gliomaseg.workflows.models import SHARED_IDS
 
     train, inference = (
         ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml")) for name in ("train", "inference")

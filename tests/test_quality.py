@@ -212,7 +212,7 @@ def test_a_recipe_takes_over_what_it_does_not_change() -> None:
 def test_every_kept_recipe_sets_ids_that_are_there() -> None:
     from gliomaseg.workflows.overrides import apply_settings
     from gliomaseg.workflows.run import TrainOptions
-    from gliomaseg.workflows.training.train_config import read_train_config
+    from gliomaseg.workflows.training.config import read_train_config
 
     for recipe in recipes.read_recipes().values():
         if recipe.kind == "gliomaseg":

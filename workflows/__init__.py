@@ -1,1 +1,19 @@
-"""A run, from a data set to a report; tests/test_architecture.py lists the modules as a case travels."""
+"""A run, from a data set to a report, and the commands; what a step is made of lies in a package.
+
+Commands: ``cli``, and behind it ``demo``, ``run``, ``cross_validate``, ``federation``, ``evaluate_command``,
+``predict``, ``convert``, ``report``, ``export``, ``compare``, ``doctor``, ``profiling``.
+
+Steps: ``phantom``, ``datalist``, ``split``, ``folds``, ``inputs``, ``truths``, ``checks``, ``segment``,
+``evaluate``, ``metrics``, ``per_patient``, ``summary``, ``figures``, ``results``, ``pictures``.
+
+Inside MONAI's loop, named by configs: ``batches``, ``draws``, ``inferers``, ``losses``, ``handlers``,
+``schedule``, ``tensorboard``, ``checkpoints``, ``distributed``, ``memory``, ``tuned``.
+
+A model in use: ``models``, ``bundle_names``, ``overrides``, ``limits``, ``graphs``, ``whole_study``,
+``ensemble``.
+
+Packages: ``system`` (files, machine), ``phantoms``, ``folders`` (what a folder of scans holds), ``splits``,
+``checking``, ``measures``, ``reports``, ``leakage`` (who trained a model), ``resuming``, ``evaluation``,
+``training``, ``exports``, ``dicom``. Each says in a sentence what it is for, and imports nothing that imports
+it.
+"""

@@ -49,7 +49,7 @@ def check_data(
     Pixels are let go as soon as a slice has been looked at, so memory stays flat.
 
     Args:
-        source: a folder or CSV file (see ``datalist.find_studies``), or a ``datalist.json``, whose files are
+        source: a folder or CSV file (see ``sources.find_studies``), or a ``datalist.json``, whose files are
             also compared with the hashes written in it, and whose sections with one another.
         resize: the size that slices will be brought to, if any; masks smaller or larger than their images
             are then no fault.

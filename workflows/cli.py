@@ -415,11 +415,11 @@ def predict(
         from .checking.findings import amount
         from .ensemble import open_segmenter
         from .folders.dicom_series import wanted_series
-        from .leakage.fingerprints import settings_of
-        from .outputs.finished import Finished
-        from .outputs.results import results_name
-        from .outputs.shard import parse_shard
         from .predict import predict_studies
+        from .results import results_name
+        from .resuming.fingerprints import settings_of
+        from .resuming.finished import Finished
+        from .system.shard import parse_shard
 
     part = None if shard is None else parse_shard(shard)
     wanted = wanted_series(pre, flair, post)
@@ -505,7 +505,7 @@ def report(
 ) -> None:
     """Evaluate a trained run again and write its figures, report and animation."""
     with _loading():
-        from .training.run_end import report_run
+        from .training.end import report_run
 
     _tell(report_run(run, device), run)
     typer.echo(f"Wrote {run / 'report.html'}")

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pandas as pd
 
 from .checking.findings import amount
-from .comparison import difference_of
-from .evaluated import METRICS, Evaluated, read_evaluated, require_same_patients
+from .evaluation.comparison import difference_of
+from .evaluation.written import METRICS, Evaluated, read_evaluated, require_same_patients
 from .reports.comparison_page import comparison_page
 from .summary import bootstrap_interval, in_common
 from .system import files

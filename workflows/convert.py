@@ -27,10 +27,10 @@ from .folders.dicom_series import NOBODY, Choice, Wanted
 from .folders.sequences import FLAIR, POST, PRE, sequence_of_name
 from .folders.slices import person_of
 from .folders.studies import walk
-from .outputs.finished import Finished
-from .outputs.results import table_of
 from .reports.pages import page_template, version
-from .reports.report_patients import jpeg_uri
+from .reports.patients import jpeg_uri
+from .results import table_of
+from .resuming.finished import Finished
 from .system import files
 from .system.files import InputError, NothingFoundError, require_folder
 from .truths import Truth, choose_truth, read_truth, volumes_in

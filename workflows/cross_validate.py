@@ -17,25 +17,25 @@ from monai.bundle import ConfigParser
 
 from .checking.findings import amount
 from .ensemble import TEST, folder_of, folds_in, is_done
-from .environment import describe_environment
 from .evaluate import Evaluation, evaluate_cases, pool_evaluations, protocol_of, write_evaluation
-from .evaluation.measured import Measurements
 from .folders.sources import labelled_cases
 from .folds import SAYS, datalists_of_folds
 from .inferers import pick_device
-from .leakage.fingerprints import settings_of
 from .models import CROSS_VALIDATION
+from .resuming.fingerprints import settings_of
+from .resuming.measured import Measurements
 from .run import TrainOptions, epochs_for, train
 from .segment import Segmenter
 from .split import SECTIONS
 from .splits.datalist_file import cases_of, changed_files, load_datalist, write_datalist
 from .summary import in_common
 from .system import files
+from .system.environment import describe_environment
 from .system.files import InputError
 from .system.occupied import only_worker_in
 from .system.pool import Progress
-from .training.run_data import check_before_training
-from .training.train_config import check_loss, check_network, read_train_config
+from .training.config import check_loss, check_network, read_train_config
+from .training.data import check_before_training
 
 logger = logging.getLogger(__name__)
 

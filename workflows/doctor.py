@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .environment import describe_environment
+from .system.environment import describe_environment
 
 
 def describe_machine(folder: Path = Path()) -> str:

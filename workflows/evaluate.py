@@ -20,18 +20,18 @@ from ..transforms.space import axial_spacing, to_slices, voxel_volume_mm3
 from ..transforms.volume_files import laid_like
 from . import pictures
 from .ensemble import Ensemble
-from .environment import describe_environment
 from .evaluation.masks import load_label, load_prediction, require_same_place
-from .evaluation.measured import Measured, Measurements
 from .folders.records import place_of
 from .metrics import CaseFigures, case_figures
 from .per_patient import merge_cases, per_patient_table
 from .report import write_report
 from .reports import animation
 from .reports.history import read_history
+from .resuming.measured import Measured, Measurements
 from .segment import Segmentation, Segmenter
 from .summary import summarize
 from .system import files
+from .system.environment import describe_environment
 
 logger = logging.getLogger(__name__)
 

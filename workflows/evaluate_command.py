@@ -20,7 +20,6 @@ from ..transforms import LoadStudyd, keys
 from .checking.findings import amount
 from .datalist import load_cases
 from .ensemble import open_segmenter
-from .environment import describe_environment
 from .evaluate import (
     Evaluation,
     Predict,
@@ -31,17 +30,18 @@ from .evaluate import (
     write_evaluation,
 )
 from .evaluation.masks import files_there, require_masks, truths_taken, unclaimed_masks
-from .evaluation.measured import Measurements
 from .evaluation.swapped_masks import STRANGE, Named, named, note_on_swaps
 from .evaluation.turned_masks import FITS, note_on_turns
 from .folders.sources import and_more
-from .leakage.fingerprints import settings_of, versions
 from .leakage.leaks import NOT_KNOWN, note_on_changes, note_on_masks, say_who_trained
 from .leakage.seen import FURTHER, NOBODY_KNOWN, History, hashes_by_patient, history_behind, history_of
 from .models import CROSS_VALIDATION
+from .resuming.fingerprints import settings_of, versions
+from .resuming.measured import Measurements
 from .splits.datalist_file import hash_files, hash_of_all, load_datalist
 from .system import files
 from .system.causes import root_cause
+from .system.environment import describe_environment
 from .system.files import InputError, require_folder
 
 logger = logging.getLogger(__name__)

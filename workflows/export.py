@@ -10,11 +10,11 @@ from typing import Any, Final, Protocol
 from monai.bundle import ConfigParser
 from torch import nn
 
-from .bundle_code import modules_for, required_packages
-from .bundle_metadata import bundle_metadata, read_run, seen_by, study_format
 from .bundle_names import named_code
 from .exports.bundle import write_bundle
+from .exports.bundle_code import modules_for, required_packages
 from .exports.bundle_configs import bundle_configs
+from .exports.bundle_metadata import bundle_metadata, read_run, seen_by, study_format
 from .exports.onnx_file import of_study, write_onnx
 from .exports.openvino_file import write_openvino
 from .exports.torchscript import load_network, write_torchscript

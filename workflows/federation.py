@@ -32,9 +32,9 @@ from .models import configs_folder
 from .run import TrainOptions, begin
 from .system import files
 from .system.files import InputError
-from .training.run_end import COMMON, finish
-from .training.run_folder import add_minutes
-from .training.train_config import device_of
+from .training.config import device_of
+from .training.end import COMMON, finish
+from .training.folder import add_minutes
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from .datalist import find_cases, load_cases
 from .folders.dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
 from .folders.dicom_series import NONE, OPTIONS, Wanted
 from .folders.label_names import is_label
-from .folders.own_names import folder_of, once, told_apart, with_own_names
-from .folders.records import is_dicom_study, is_slice_stack, place_of
+from .folders.own_names import told_apart, with_own_names, without_twins
+from .folders.records import folder_of, is_dicom_study, is_slice_stack, place_of
 from .folders.sequences import FLAIR, UNKNOWN
 from .folders.sidecars import Described, described_studies
 from .folders.slices import ENDINGS as SLICE_ENDINGS
@@ -63,7 +63,7 @@ def find_studies_to_predict(
             which others there are.
 
     Returns:
-        Records; one with a sentence under ``REFUSED`` cannot be segmented.
+        Records; one with a sentence under ``dicom_folder.REFUSED`` cannot be segmented.
 
     Raises:
         InputError: an input is missing or of a kind that cannot be read; or a series is named for what is not
@@ -72,7 +72,7 @@ def find_studies_to_predict(
     if not inputs:
         return [named_study(wanted or {})]
     found = _found_in(inputs, wanted, without, apart)
-    found = told_apart(with_own_names(once(found))) if apart else found
+    found = told_apart(with_own_names(without_twins(found))) if apart else found
     if wanted:
         _require_dicom(found, wanted)
     return found

@@ -65,6 +65,9 @@ CLEANUP: Final = ("cleanup_share", "cleanup_peak", "cleanup_mean", "cleanup_larg
 OF_USE: Final = ("size", "threshold", "mirror", "turn", *CLEANUP, "precision")
 """Ids that say how weights are used: a run takes them from its training to its inference config."""
 
+SHARED_IDS: Final = ("network_name", "in_channels", "out_channels", "neighbours", *OF_USE, "network_def")
+"""Ids that the inference config of a run takes over from its training config."""
+
 CHANGEABLE: Final = (*OF_USE, "temperature", "check_below")
 """Ids of an inference config that may be others than those that weights were trained or fitted with."""
 

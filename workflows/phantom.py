@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .phantoms.phantom_scan import PhantomCase, phantom_case
+from .phantoms.scan import PhantomCase, phantom_case
 from .system.files import InputError, replace_atomically, write_text
 
 __all__ = ["PhantomCase", "make_phantom", "phantom_case", "phantom_name"]

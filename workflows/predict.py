@@ -15,28 +15,20 @@ from tqdm import tqdm
 from ..transforms import keys
 from ..transforms.space import axial_spacing, to_slices
 from . import pictures
-from .dicom.dicom_objects import Kind, kinds_of, remove_others
+from .dicom.objects import Kind, kinds_of, remove_others
 from .ensemble import Ensemble
 from .folders.dicom_folder import REFUSED
 from .folders.dicom_series import Wanted
 from .folders.records import is_dicom_study, place_of
 from .inputs import LISTS, find_studies_to_predict
-from .leakage.fingerprints import paths_of
-from .outputs.finished import Finished
-from .outputs.results import (
-    COLUMNS,
-    TAKEN,
-    describe,
-    places_to_write,
-    results_name,
-    write_masks,
-    write_results,
-)
-from .outputs.shard import Shard
 from .reports import animation
+from .results import COLUMNS, TAKEN, describe, places_to_write, results_name, write_masks, write_results
+from .resuming.fingerprints import paths_of
+from .resuming.finished import Finished
 from .segment import Segmentation, Segmenter
 from .system.causes import is_last, users_fault
 from .system.files import InputError, OurFaultError, require_folder
+from .system.shard import Shard
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from .run import TrainOptions
 from .system import files
 from .system.files import InputError
-from .training.run_folder import prepare_folder
-from .training.train_config import check_network, read_train_config
+from .training.config import check_network, read_train_config
+from .training.folder import prepare_folder
 
 PHASES = ("loader", "augmentation", "forward", "loss", "backward", "optimiser", "handlers")
 """Parts of a step, in their order.

@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .reports.history import Curve
-from .reports.pages import page_template, version
-from .reports.report_charts import LEGEND, charts
-from .reports.report_figures import (
+from .reports.charts import LEGEND, charts
+from .reports.figures import (
     all_background,
     averages,
     environment_rows,
@@ -23,7 +21,9 @@ from .reports.report_figures import (
     healthy_words,
     protocol_rows,
 )
-from .reports.report_patients import dots, gallery, patient_records, patient_table
+from .reports.history import Curve
+from .reports.pages import page_template, version
+from .reports.patients import dots, gallery, patient_records, patient_table
 from .system.files import write_text
 
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from .budget import epochs_within
 from .evaluate import Evaluation
 from .inferers import pick_device
 from .system.files import InputError
 from .system.occupied import only_worker_in
-from .training.options import TrainOptions
-from .training.run_data import checked_datalist
-from .training.run_end import finish
-from .training.run_folder import (
+from .training.budget import epochs_within
+from .training.config import check_loss, check_network, device_of, read_train_config
+from .training.data import checked_datalist
+from .training.end import finish
+from .training.folder import (
     add_minutes,
     check_folder,
     config_of,
@@ -30,7 +30,7 @@ from .training.run_folder import (
     refuse_site,
     require_same_network,
 )
-from .training.train_config import check_loss, check_network, device_of, read_train_config
+from .training.options import TrainOptions
 
 logger = logging.getLogger(__name__)
 

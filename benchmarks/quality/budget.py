@@ -14,10 +14,10 @@ from typing import Any, Final
 import torch
 from monai.bundle import ConfigParser
 
-from gliomaseg.workflows.budget import VALIDATIONS, fitted, schedule, steps_of_an_epoch
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.system import files
-from gliomaseg.workflows.training.train_config import read_train_config
+from gliomaseg.workflows.training.budget import VALIDATIONS, fitted, schedule, steps_of_an_epoch
+from gliomaseg.workflows.training.config import read_train_config
 
 __all__ = ["VALIDATIONS", "Spent", "busy_seconds", "schedule", "schedule_within", "steps_of_an_epoch"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gliomaseg.networks.checkpoint import mean_state, read_state
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 from gliomaseg.workflows.system.files import InputError
 
 from .cells import Cell, commit

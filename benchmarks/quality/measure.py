@@ -27,8 +27,8 @@ from gliomaseg.workflows.metrics import dice_score
 from gliomaseg.workflows.models import open_model, with_settings
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.summary import SEED_BATCH
+from gliomaseg.workflows.training.tuning import tune
 from gliomaseg.workflows.tuned import Tuned
-from gliomaseg.workflows.tuning import tune
 
 SEED_THRESHOLD: Final = 0.3
 """At which the notebook behind the seed counts, as far as one can tell."""

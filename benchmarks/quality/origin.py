@@ -10,9 +10,9 @@ from typing import Any, Final
 import torch
 
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.splits.datalist_file import load_datalist
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 from gliomaseg.workflows.system.files import InputError
 
 from .cells import Cell, commit

@@ -10,8 +10,8 @@ from typing import Any
 from gliomaseg.workflows.checkpoints import checkpoints_in
 from gliomaseg.workflows.run import TrainOptions, run_workflow
 from gliomaseg.workflows.splits.datalist_file import write_datalist
-from gliomaseg.workflows.training.run_folder import add_minutes, prepare_folder
-from gliomaseg.workflows.training.train_config import check_network, read_train_config
+from gliomaseg.workflows.training.config import check_network, read_train_config
+from gliomaseg.workflows.training.folder import add_minutes, prepare_folder
 
 from .budget import Spent, schedule_within, steps_of_an_epoch
 from .cells import Cell

@@ -21,7 +21,6 @@ from monai.bundle import ConfigParser
 from torch import Tensor, nn
 
 from benchmarks.peers import SliceFiles, bce_and_dice
-from gliomaseg.workflows.environment import describe_environment
 from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.inferers import pick_device
 from gliomaseg.workflows.metrics import dice_score
@@ -29,6 +28,7 @@ from gliomaseg.workflows.models import Model, configs_folder
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import write_datalist
 from gliomaseg.workflows.system import files
+from gliomaseg.workflows.system.environment import describe_environment
 
 from .budget import VALIDATIONS, Spent, busy_seconds
 from .cells import Cell

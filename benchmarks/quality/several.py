@@ -11,8 +11,8 @@ from typing import Any
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.tuning import tune
 from gliomaseg.workflows.tuned import Tuned
-from gliomaseg.workflows.tuning import tune
 
 from .cells import commit, write_cell
 from .measure import Cases, Fitted, figures, patients_of, segmenter_of

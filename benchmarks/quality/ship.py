@@ -19,11 +19,10 @@ from gliomaseg.networks import network_names
 from gliomaseg.networks.checkpoint import read_state
 from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGES
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.bundle_metadata import package_metadata
-from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.exports.bundle_metadata import package_metadata
+from gliomaseg.workflows.models import SHARED_IDS, configs_folder
 from gliomaseg.workflows.system import files
 from gliomaseg.workflows.system.files import InputError
-from gliomaseg.workflows.training.train_config import SHARED_IDS
 
 from .cells import ROOT
 from .lock import Lock

@@ -14,7 +14,7 @@ from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.async_tasks.utils import tasks
 
-from ...workflows.environment import version_of
+from ...workflows.system.environment import version_of
 from ...workflows.system.files import InputError
 from ..labelled import cases_of
 from ..refusals import require_image, require_known

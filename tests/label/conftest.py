@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 
 from gliomaseg.networks import create_network
-from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
-from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.scan import phantom_case
+from gliomaseg.workflows.phantoms.study import write_nifti
 
 ENVIRONMENT = os.environ.get("GLIOMASEG_LABEL_ENVIRONMENT", "")
 """The environment with MONAI Label; scripts/test_label.sh names it."""
@@ -271,8 +271,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     from gliomaseg.workflows.phantom import make_phantom
     from gliomaseg.workflows.run import TrainOptions
     from gliomaseg.workflows.system import files
-    from gliomaseg.workflows.training.run_folder import prepare_folder
-    from gliomaseg.workflows.training.train_config import read_train_config
+    from gliomaseg.workflows.training.config import read_train_config
+    from gliomaseg.workflows.training.folder import prepare_folder
 
     folder = tmp_path_factory.mktemp("made")
     patients = make_phantom(folder / "all", patients=14, size=64, slices=(6, 8), seed=1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.study import write_nifti
 from gliomaseg.workflows.system.files import sha256_of
 
 LOWEST_DICE = 0.85

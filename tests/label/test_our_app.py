@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.cli import app
-from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.study import write_nifti
 from gliomaseg.workflows.system.files import sha256_of
 
 QUICK = {"max_epochs": 1, "settings": {"passes": 1, "batch_cases": 2, "slices_per_case": 1}}

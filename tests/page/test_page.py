@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
-from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.scan import phantom_case
+from gliomaseg.workflows.phantoms.study import write_nifti
 
 from .conftest import Serve, Site
 

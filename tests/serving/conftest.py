@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
+from gliomaseg.workflows.phantoms.scan import phantom_case
 
 
 @dataclass(frozen=True)

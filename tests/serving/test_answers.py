@@ -13,8 +13,8 @@ from PIL import Image
 
 from gliomaseg.serving.answers import facts_about, record_of, write_answer
 from gliomaseg.transforms import LoadStudyd, keys
-from gliomaseg.workflows.outputs.results import write_masks
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_nifti
+from gliomaseg.workflows.results import write_masks
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.system.files import InputError, sha256_of
 

@@ -25,7 +25,7 @@ from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import Job, Jobs, StoppedError
 from gliomaseg.serving.settings import ServeSettings
 from gliomaseg.workflows.folders.slices import parse_name
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom
+from gliomaseg.workflows.phantoms.study import write_dicom
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from gliomaseg.serving.labelled import cases_of, labelled_persons
-from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.study import write_nifti
 
 
 def pair(name: str) -> dict[str, str]:

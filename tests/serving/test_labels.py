@@ -13,7 +13,7 @@ from PIL import Image
 from gliomaseg.serving.answers import record_of, write_answer
 from gliomaseg.serving.labels import standard_label
 from gliomaseg.transforms.load import SLICE_AFFINE
-from gliomaseg.workflows.phantoms.phantom_study import write_nifti
+from gliomaseg.workflows.phantoms.study import write_nifti
 from gliomaseg.workflows.segment import Segmentation
 from gliomaseg.workflows.system.files import InputError
 

@@ -16,7 +16,7 @@ from gliomaseg.serving.studies import describe, prepare_studies, study_file
 from gliomaseg.transforms.nifti import read_nifti
 from gliomaseg.workflows.folders.participants import Told, read_participants
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_itk, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError, sha256_of
 

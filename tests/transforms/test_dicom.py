@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from gliomaseg.transforms import dicom
 from gliomaseg.transforms.dicom import is_dicom, load_pydicom, read_series
 from gliomaseg.transforms.dicom_geometry import frames_of
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_enhanced
+from gliomaseg.workflows.phantoms.study import write_dicom, write_enhanced
 
 AFFINE = np.array([[-1.5, 0, 0, 40], [0, -2, 0, 50], [0, 0, 5, -60], [0, 0, 0, 1.0]])
 VALUES = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)

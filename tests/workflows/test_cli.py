@@ -449,7 +449,7 @@ def test_an_interrupt_exits_with_130_and_tells_how_to_go_on(
 def test_an_interrupted_prediction_tells_how_to_go_on_and_goes_on(
     gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = importlib.import_module("gliomaseg.workflows.outputs.results").write_masks
+    written = importlib.import_module("gliomaseg.workflows.results").write_masks
     done: list[str] = []
 
     def two_then_interrupt(case: Mapping[str, Any], *rest: Any) -> Path:
@@ -514,7 +514,7 @@ def test_an_interrupt_before_the_training_asks_for_the_same_command(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliomaseg.workflows.training.run_data.check_data", interrupt)
+    monkeypatch.setattr("gliomaseg.workflows.training.data.check_data", interrupt)
     for more in ((), ("--resume",)):
         outcome = gliomaseg("train", phantom_data, "--output", tmp_path / "run", "--set", "epochs=3", *more)
         assert outcome.code == 130

@@ -22,11 +22,11 @@ from gliomaseg.transforms.dicom_mask import on_grid, read_segmentation
 from gliomaseg.workflows import convert
 from gliomaseg.workflows.cli import app
 from gliomaseg.workflows.convert import ConvertOptions, convert_studies
-from gliomaseg.workflows.dicom.dicom_seg import make_dicom_seg
+from gliomaseg.workflows.dicom.seg import make_dicom_seg
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.folders.sources import find_cases
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_nifti
 from gliomaseg.workflows.system.files import InputError
 
 AXIAL = np.array([[-2, 0, 0, 5], [0, -1, 0, -6], [0, 0, 5, 7], [0, 0, 0, 1]], np.float64)

@@ -18,12 +18,12 @@ from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult, cross_
 from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.ensemble import Ensemble, open_segmenter
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.evaluated import read_evaluated
+from gliomaseg.workflows.evaluation.written import read_evaluated
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.folds import datalists_of_folds
-from gliomaseg.workflows.leakage.fingerprints import settings_of
 from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.resuming.fingerprints import settings_of
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import load_datalist, write_datalist

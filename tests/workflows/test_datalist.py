@@ -1,3 +1,5 @@
+"""None"""
+
 import itertools
 import json
 import logging
@@ -21,29 +23,16 @@ from gliomaseg.workflows.datalist import (
     open_data,
     write_datalist,
 )
-from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.folders.sequences import sequence_of_name
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.folders.visits import is_visit, named_by_place
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.split import SECTIONS, SLICE_WARNING
+from gliomaseg.workflows.split import SLICE_WARNING
 from gliomaseg.workflows.system.files import InputError
 
+from .small_files import names, write_volume
+
 Write = Callable[..., Path]
-
-
-def names(cases: list[dict]) -> list[str]:
-    return [case["patient"] for case in cases]
-
-
-def write_volume(path: Path, shape: tuple[int, ...] = (4, 4, 3), value: int = 1) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    voxels = np.zeros(shape, np.uint8)
-    voxels[0] = value
-    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
-
-
-# --- finding cases -----------------------------------------------------------------------------------
 
 
 def test_a_case_is_a_patient_with_slices_in_numeric_order(write_patient: Write):
@@ -179,259 +168,6 @@ def test_a_datalist_without_masks_is_not_split(tmp_path: Path):
         build_datalist(tmp_path / "list.json")
 
 
-def test_a_plain_list_of_slices_is_a_datalist(data_folder: Path):
-    ours = build_datalist(data_folder)
-    plain = {
-        name: [{key: case[key] for key in ("image", "label")} for case in ours[name]]
-        for name in ("training", "validation")
-    }
-    for case in plain["validation"]:
-        case["image"] = [str(Path(file).relative_to(data_folder)) for file in case["image"]]
-    (data_folder / "list.json").write_text(json.dumps(plain), encoding="utf-8")
-    read = load_datalist(data_folder / "list.json")
-    assert {name: read[name] for name in SECTIONS} == {name: ours[name] for name in SECTIONS}
-    assert (read["files"], read["sha256"]) == (ours["files"], ours["sha256"])
-    assert read["split"] == {"method": "given", "source": str(data_folder / "list.json")}
-
-
-def test_a_plain_list_of_volumes_is_a_datalist(tmp_path: Path):
-    for name in ("a", "a_seg", "b_flair", "b_t1", "b_seg", "c"):
-        write_volume(tmp_path / f"{name}.nii.gz")
-    items = [
-        {"image": "a.nii.gz", "label": "a_seg.nii.gz", "patient": "anna"},
-        {
-            "image": ["b_t1.nii.gz", "b_flair.nii.gz"],
-            "label": "b_seg.nii.gz",
-            "sequences": ["pre-contrast", "FLAIR"],
-        },
-        "c.nii.gz",
-    ]
-    (tmp_path / "list.json").write_text(
-        json.dumps({"training": items[:1], "test": items[1:]}), encoding="utf-8"
-    )
-    read = load_datalist(tmp_path / "list.json")
-    assert [case["patient"] for case in (*read["training"], *read["test"])] == ["anna", "b", "c"]
-    assert read["training"][0]["image"] == str(tmp_path / "a.nii.gz")
-    assert [case.get("sequences") for case in read["test"]] == [["pre-contrast", "FLAIR"], None]
-    (tmp_path / "items.json").write_text(json.dumps(items[:1]), encoding="utf-8")
-    assert names(load_cases(tmp_path / "items.json", "test")) == ["anna"]
-
-
-def test_a_plain_list_tells_sequences_by_names_and_joins_slices(
-    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None]
-):
-    for value, name in enumerate(("y/seg", "x/flair", "y/flair", "y/t1", "y/t2"), start=1):
-        write_volume(tmp_path / f"{name}.nii.gz", value=value)
-    for number in (1, 2):
-        write_picture(tmp_path / "s" / f"s_{number}.png", np.full((4, 4), number, np.uint8))
-        write_picture(tmp_path / "s" / f"s_{number}_mask.png", np.eye(4, dtype=np.uint8) * 255)
-    items = [
-        {"image": ["x/flair.nii.gz"]},
-        {"image": [f"y/{name}.nii.gz" for name in ("t2", "flair", "t1")], "label": ["y/seg.nii.gz"]},
-        *({"image": f"s/s_{number}.png", "label": f"s/s_{number}_mask.png"} for number in (1, 2)),
-    ]
-    (tmp_path / "list.json").write_text(json.dumps({"testing": items}), encoding="utf-8")
-    x, y, s = load_datalist(tmp_path / "list.json")["test"]
-    assert (x["patient"], x["image"]) == ("x", str(tmp_path / "x" / "flair.nii.gz"))
-    assert (y["patient"], y["sequences"]) == ("y", ["pre-contrast", "FLAIR"])
-    assert [Path(file).name for file in y["image"]] == ["t1.nii.gz", "flair.nii.gz"]
-    assert y["label"] == str(tmp_path / "y" / "seg.nii.gz")
-    assert (s["patient"], s["slices"], len(s["image"]), len(s["label"])) == ("s", [1, 2], 2, 2)
-    assert {one.code for one in check_data(tmp_path / "list.json").errors} == {
-        "mask-as-image"
-    }  # as drawn here
-
-
-@pytest.mark.parametrize(
-    ("shown", "read"),
-    [
-        (["T1", "FLAIR", "T1CE"], ["pre-contrast", "FLAIR", "post-contrast"]),
-        (["post-contrast", "t2w", "FLAIR"], ["post-contrast", "other", "FLAIR"]),
-        ("FLAIR", ["FLAIR"]),
-    ],
-)
-def test_a_plain_list_names_the_channels_of_a_file_in_our_words_or_those_of_files(
-    tmp_path: Path, shown: list[str] | str, read: list[str]
-):
-    write_volume(tmp_path / "a.nii.gz")
-    items = [{"image": "a.nii.gz", "sequences": shown}]
-    (tmp_path / "list.json").write_text(json.dumps(items), encoding="utf-8")
-    assert load_datalist(tmp_path / "list.json")["test"][0]["sequences"] == read
-
-
-@pytest.mark.parametrize("key", ["modality", "channel_names"])
-def test_the_list_of_a_decathlon_names_the_channels_as_its_folder_does(tmp_path: Path, key: str):
-    for name, channels in (("a", 4), ("b", 3)):
-        voxels = np.random.default_rng(channels).integers(0, 99, (4, 4, 5, channels)).astype(np.int16)
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
-    named = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
-    items = [{"image": f"{name}.nii.gz", "label": f"{name}.nii.gz"} for name in "ab"]
-    (tmp_path / "dataset.json").write_text(json.dumps({key: named, "training": items}), encoding="utf-8")
-    listed = load_datalist(tmp_path / "dataset.json")["training"]
-    assert [case.get("sequences") for case in listed] == [
-        ["FLAIR", "pre-contrast", "post-contrast", "other"],
-        None,
-    ]
-    assert [case.get("sequences") for case in find_cases(tmp_path)] == [
-        case.get("sequences") for case in listed
-    ]
-
-
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_slices_of_a_plain_list_come_in_the_order_of_their_numbers(
-    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None], one_by_one: bool
-):
-    for number in (1, 2, 10):
-        for name in (f"s_{number}", f"s_{number}_mask"):
-            write_picture(tmp_path / "s" / f"{name}.png", np.zeros((4, 4), np.uint8))
-    images, labels = ([f"s/s_{number}{mark}.png" for number in (1, 10, 2)] for mark in ("", "_mask"))
-    items = (
-        [{"image": image, "label": label} for image, label in zip(images, labels, strict=True)]
-        if one_by_one
-        else [{"image": images, "label": labels}]
-    )
-    (tmp_path / "list.json").write_text(json.dumps(items), encoding="utf-8")
-    (case,) = load_datalist(tmp_path / "list.json")["test"]
-    assert case["slices"] == [1, 2, 10]
-    assert [Path(file).name for file in case["image"]] == ["s_1.png", "s_2.png", "s_10.png"]
-    assert [Path(file).name for file in case["label"]] == ["s_1_mask.png", "s_2_mask.png", "s_10_mask.png"]
-
-
-def test_numbers_that_a_plain_list_gives_count_more_than_those_in_names(
-    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None]
-):
-    for number in (1, 2, 3):
-        write_picture(tmp_path / "s" / f"s_{number}.png", np.zeros((4, 4), np.uint8))
-    items = [{"image": f"s/s_{number}.png", "slices": 10 - number} for number in (1, 2, 3)]
-    (tmp_path / "list.json").write_text(json.dumps(items), encoding="utf-8")
-    (case,) = load_datalist(tmp_path / "list.json")["test"]
-    assert case["slices"] == [7, 8, 9]
-    assert [Path(file).name for file in case["image"]] == ["s_3.png", "s_2.png", "s_1.png"]
-
-
-def test_a_patient_of_a_plain_list_with_slices_without_mask_comes_without_masks(
-    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None]
-):
-    for name in ("s_1", "s_1_mask", "s_2"):
-        write_picture(tmp_path / "s" / f"{name}.png", np.zeros((4, 4), np.uint8))
-    items = [{"image": "s/s_2.png"}, {"image": "s/s_1.png", "label": "s/s_1_mask.png"}]
-    (tmp_path / "list.json").write_text(json.dumps(items), encoding="utf-8")
-    (case,) = load_cases(tmp_path / "list.json", "all")
-    assert (case["slices"], "label" in case) == ([1, 2], False)
-    with pytest.raises(InputError, match="masks"):
-        build_datalist(tmp_path / "list.json")
-    with pytest.raises(InputError, match=r"There is no mask for s_2\.png of patient s"):
-        evaluate_command(tmp_path / "list.json", tmp_path / "out", predictions=tmp_path)
-
-
-def test_patients_of_one_folder_are_told_apart_in_a_plain_list_as_in_the_folder(
-    tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None]
-):
-    names = ["flat/bert_1", "flat/bert_2", "flat/carl_1", "one/dora_1", "two/TCGA_CS_4941_19960909_1"]
-    for name in names:
-        write_picture(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8))
-    listed = [{"image": f"{name}.png"} for name in names]
-    items = {"training": listed[:2], "test": listed[2:]}
-    (tmp_path / "list.json").write_text(json.dumps(items), encoding="utf-8")
-    read = load_datalist(tmp_path / "list.json")
-    told = [(case["patient"], case["institution"]) for case in (*read["training"], *read["test"])]
-    assert told == [
-        ("bert", "unknown"),
-        ("carl", "unknown"),
-        ("one", "unknown"),
-        ("TCGA_CS_4941_19960909", "CS"),
-    ]
-
-
-def test_a_plain_list_that_is_read_again_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    write_volume(tmp_path / "a.nii.gz")
-    (tmp_path / "list.json").write_text(json.dumps([{"image": "a.nii.gz"}]), encoding="utf-8")
-    first = load_datalist(tmp_path / "list.json")
-    with monkeypatch.context() as patched:
-        patched.setattr("gliomaseg.workflows.splits.datalist_file.sha256_of", lambda _: "hashed again")
-        assert load_datalist(tmp_path / "list.json") == first
-    write_volume(tmp_path / "a.nii.gz", value=2)
-    assert load_datalist(tmp_path / "list.json")["sha256"] != first["sha256"]
-
-
-@pytest.mark.parametrize(
-    ("items", "words"),
-    [
-        (
-            [{"image": ["a_t1.nii.gz", "a_t2.nii.gz"]}],
-            "Of several volumes of a patient one is FLAIR, and others are pre-contrast and "
-            "post-contrast, but "
-            "{0}/list.json has a_t1.nii.gz, a_t2.nii.gz as pre-contrast, other; write "
-            '"sequences": ["pre-contrast", "FLAIR", "post-contrast"] into the item, in the order of its '
-            "files.",
-        ),
-        (
-            [{"image": "a.nii.gz"}, {"image": "x/a.nii.gz"}],
-            "Each patient needs a name of its own, but a is in {0}/list.json twice; write "
-            '"patient": "..." into each item.',
-        ),
-        (
-            [{"image": "a.nii.gz", "label": ["b.nii.gz", "c.nii.gz"]}],
-            "A volume has one label, but {0}/a.nii.gz in {0}/list.json has 2; correct the list.",
-        ),
-        (
-            [{"image": "a_1.png"}, {"label": "b"}],
-            'An item of a list of files is {"image": file or files, "label": the same, "patient": name}, '
-            "but {0}/list.json has {'label': 'b'}; correct it, or write a datalist with `gliomaseg prepare "
-            "DATA`.",
-        ),
-        (
-            [{"image": ["a_1.png"], "label": ["m_1.png", "m_2.png"], "patient": "p"}],
-            "Every slice has one mask, but p in {0}/list.json has 1 images and 2 labels; correct the list.",
-        ),
-        (
-            [{"image": "a.nii.gz", "sequences": ["T1", "FLAIR", "angio"]}],
-            "A sequence is pre-contrast, FLAIR, post-contrast or other, or called as files are (FLAIR, T1, "
-            "T1CE, T2), but \"sequences\" in {0}/list.json has 'angio'; correct the list.",
-        ),
-        (
-            [{"image": ["a_1.png", "a_2.png", "a_3.png"], "slices": [1, 2], "patient": "p"}],
-            "Every slice has a number of its own, but p in {0}/list.json has 3 images and the numbers "
-            '[1, 2]; correct "slices", or leave it out.',
-        ),
-        (
-            [{"image": ["a_1.png", "a_2.png"], "slices": [7, 7], "patient": "p"}],
-            "Every slice has a number of its own, but p in {0}/list.json has 2 images and the numbers "
-            '[7, 7]; correct "slices", or leave it out.',
-        ),
-        (
-            [{"image": ["a_1.png"], "slices": ["first"]}],
-            "\"slices\" are whole numbers, but {0}/list.json has ['first']; correct the list.",
-        ),
-        (
-            [{"image": "a_1.png"}],
-            "Every file that {0}/list.json names must be there, but {0}/a_1.png is not (No such file or "
-            "directory); bring it back or correct the list. Relative paths start at its folder.",
-        ),
-    ],
-)
-def test_a_faulty_plain_list_is_refused(tmp_path: Path, items: list[dict], words: str):
-    (tmp_path / "list.json").write_text(json.dumps({"training": items}), encoding="utf-8")
-    with pytest.raises(InputError, match=f"^{re.escape(words.replace('{0}', str(tmp_path)))}$"):
-        load_datalist(tmp_path / "list.json")
-
-
-@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs")])
-def test_a_table_with_another_separator_is_told_of_commas(tmp_path: Path, mark: str, word: str):
-    path = tmp_path / "paths.csv"
-    path.write_text(mark.join(("patient", "image", "label")) + "\n" + mark.join("pil") + "\n")
-    words = rf"separated by commas, but its first line has {word}; save it as CSV with commas\.$"
-    with pytest.raises(InputError, match=words):
-        find_cases(path)
-
-
-def test_a_table_of_one_column_still_misses_the_others(tmp_path: Path):
-    path = tmp_path / "paths.csv"
-    path.write_text("patient\np\n")
-    with pytest.raises(InputError, match=r"but has patient; add image, label to its first line\.$"):
-        find_cases(path)
-
-
 def test_an_archive_is_to_be_unpacked(tmp_path: Path):
     (tmp_path / "archive.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"archive.zip is another kind of file. Unpack an archive first"):
@@ -466,9 +202,6 @@ def test_masks_alone_are_no_data_set(write_patient: Write):
         InputError, match=r"has masks only, such as .*p1_1_mask.tif. Put the images beside them"
     ):
         find_cases(folder)
-
-
-# --- volumes and tables ------------------------------------------------------------------------------
 
 
 def test_a_decathlon_folder_is_read_from_its_list(tmp_path: Path):
@@ -719,32 +452,6 @@ def test_volumes_that_hold_sequences_stay_apart(tmp_path: Path):
     assert [case["patient"] for case in find_cases(tmp_path)] == ["b_flair", "b_t1"]
 
 
-def test_a_table_names_the_other_sequences(tmp_path: Path):
-    for name in ("f", "p", "q", "m", "g"):
-        write_volume(tmp_path / f"{name}.nii.gz")
-    table = tmp_path / "table.csv"
-    table.write_text(
-        "patient,image,label,pre,post,institution\n"
-        "anna,f.nii.gz,m.nii.gz,p.nii.gz,q.nii.gz,Lund\nbert,g.nii.gz,m.nii.gz,,,\n",
-        encoding="utf-8",
-    )
-    anna, bert = find_cases(table)
-    assert [Path(file).name for file in anna["image"]] == ["p.nii.gz", "f.nii.gz", "q.nii.gz"]
-    assert (anna["sequences"], anna["institution"]) == (list(keys.CHANNELS), "Lund")
-    assert (Path(bert["image"]).name, "sequences" in bert) == ("g.nii.gz", False)
-
-
-def test_a_table_with_a_sequence_beside_slices_is_refused(tmp_path: Path):
-    table = tmp_path / "table.csv"
-    table.write_text("patient,image,label,pre\nanna,a.png,,p.nii.gz\n", encoding="utf-8")
-    words = (
-        f"The columns pre and post name volumes beside that of FLAIR, but anna in {table} has a.png "
-        "with p.nii.gz; slices hold all three as colours."
-    )
-    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
-        find_cases(table)
-
-
 def test_a_patient_in_files_comes_back_from_the_datalist(tmp_path: Path):
     for patient in ("a", "b"):
         for name in ("flair", "t1", "seg"):
@@ -794,18 +501,12 @@ def test_the_only_scan_and_the_only_label_of_a_folder_belong_together(tmp_path: 
     assert Path(find_cases(tmp_path)[0]["label"]).name == "p1_seg.nii.gz"
 
 
-def table(folder: Path, text: str) -> Path:
-    path = folder / "paths.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
 @pytest.mark.parametrize("masked", [("anna",), ("anna", "bert")])
 def test_masks_in_a_folder_of_their_own_are_paired_by_name_though_there_is_one_patient(
     tmp_path: Path, write_picture: Callable[[Path, np.ndarray], None], masked: tuple[str, ...]
 ):
-    for folder, names in (("images", ("anna", "bert")), ("masks", masked)):
-        for name in (f"{name}_{number}" for name in names for number in (1, 2)):
+    for folder, shown in (("images", ("anna", "bert")), ("masks", masked)):
+        for name in (f"{name}_{number}" for name in shown for number in (1, 2)):
             write_picture(tmp_path / folder / f"{name}.png", np.zeros((4, 4), np.uint8))
     assert [(case["patient"], "label" in case) for case in find_cases(tmp_path)] == [
         ("anna", True),
@@ -820,76 +521,6 @@ def test_masks_of_the_only_patient_are_paired_whatever_they_are_called(
         write_picture(tmp_path / "anna" / f"{name}.png", np.zeros((4, 4), np.uint8))
     (case,) = find_cases(tmp_path)
     assert (case["patient"], len(case["label"])) == ("anna", 2)
-
-
-def test_a_table_of_paths_lists_slices_and_volumes(tmp_path: Path):
-    path = table(
-        tmp_path,
-        "patient,image,label,slice\np1,x/b.tif,x/bm.tif,2\np1,x/a.tif,x/am.tif,1\np2,v.nii.gz,,\n",
-    )
-    first, second = find_cases(path)
-    assert first["image"] == [str(tmp_path / "x/a.tif"), str(tmp_path / "x/b.tif")]
-    assert (first["slices"], second["image"]) == ([1, 2], str(tmp_path / "v.nii.gz"))
-    assert "label" not in second
-
-
-def test_slice_numbers_of_a_table_come_from_the_names_else_from_the_rows(tmp_path: Path):
-    path = table(tmp_path, "patient,image,label,institution\np1,p1_7.tif,,CS\np2,a.tif,,\np2,b.tif,,\n")
-    first, second = find_cases(path)
-    assert (first["slices"], first["institution"], second["slices"]) == ([7], "CS", [1, 2])
-
-
-@pytest.mark.parametrize(
-    ("rows", "numbers"),
-    [
-        (["p_7.tif,,", "b.tif,,", "p_1.tif,,"], [1, 2, 3]),  # one name does not tell: their order counts
-        (["p_7.tif,,3.0", "p_8.tif,,2.0", "p_9.tif,,1.0"], [1, 2, 3]),  # as pandas writes them
-        (["p_7.tif,,", "p_9.tif,,", "p_8.tif,,"], [7, 8, 9]),
-    ],
-)
-def test_every_row_of_a_table_keeps_its_slice(tmp_path: Path, rows: list[str], numbers: list[int]):
-    lines = "".join(f"p,{row}\n" for row in rows)
-    (case,) = find_cases(table(tmp_path, f"patient,image,label,slice\n{lines}"))
-    assert (case["slices"], len(case["image"])) == (numbers, 3)
-
-
-def test_a_slice_of_a_table_that_another_row_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    path = table(tmp_path, "patient,image,label\np,t0/1.tif,\np,t1/1.tif,\n")
-    (case,) = find_cases(path)
-    assert case["image"] == [str(tmp_path / "t0/1.tif")]
-    assert f"Not used: {tmp_path}/t1/1.tif, since another file of p is taken; " in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (
-            "patient,image\np,a\n",
-            "needs the columns patient, image, label, but has patient, image; add label",
-        ),
-        ("", "but has none; add patient, image, label"),
-        ("patient,image,label\n", "lists nothing: its first line is the only one"),
-        ("patient,image,label\np,,m.tif\n", "needs a patient and an image, but line 2 lacks one"),
-        ("patient,image,label,slice\np,a.tif,,two\n", r"whole numbers, in every row .* line 2 has 'two'"),
-        ("patient,image,label,slice\np,a.tif,,1\np,b.tif,,\n", r"in every row .* but line 3 has ''"),
-        ("patient,image,label\np,a.nii,\np,b.nii,\n", "but p in .*paths.csv has 2 rows, one of them 'a.nii'"),
-    ],
-)
-def test_a_faulty_table_is_refused(tmp_path: Path, text: str, words: str):
-    with pytest.raises(InputError, match=words):
-        find_cases(table(tmp_path, text))
-
-
-def test_a_table_that_is_not_text_is_refused(tmp_path: Path):
-    path = tmp_path / "paths.csv"
-    path.write_bytes(b"patient,image,label\n\xff\xfe,x,y\n")
-    with pytest.raises(
-        InputError, match=r"Expected a readable CSV file at .*paths.csv, but: .*Save it as UTF-8"
-    ):
-        find_cases(path)
-
-
-# --- building ----------------------------------------------------------------------------------------
 
 
 def test_a_datalist_names_its_split_and_the_hash_of_every_file(data_folder: Path):
@@ -1040,9 +671,6 @@ def test_progress_counts_masks_and_then_all_files(data_folder: Path):
     assert calls[-1] == (60, 60)
 
 
-# --- writing, reading, changing ----------------------------------------------------------------------
-
-
 def test_a_datalist_survives_writing_and_reading(data_folder: Path, tmp_path: Path):
     datalist = build_datalist(data_folder, method="slice")
     write_datalist(datalist, tmp_path / "out" / "datalist.json")
@@ -1117,9 +745,6 @@ def test_a_file_that_is_no_datalist_is_refused(tmp_path: Path, text: str, words:
 def test_a_datalist_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"none.json, but: .*No such file"):
         load_datalist(tmp_path / "none.json")
-
-
-# --- opening and loading -----------------------------------------------------------------------------
 
 
 def test_open_data_splits_a_folder_and_takes_a_datalist_as_it_is(data_folder: Path, tmp_path: Path):

@@ -19,11 +19,11 @@ from gliomaseg.workflows import evaluate
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.evaluation.measured import Measurements
-from gliomaseg.workflows.leakage.fingerprints import settings_of
-from gliomaseg.workflows.leakage.leaks import leak_of, method_of, note_on_choice
+from gliomaseg.workflows.leakage.leaks import method_of, note_on_choice
 from gliomaseg.workflows.leakage.seen import History, history_of
 from gliomaseg.workflows.predict import predict_studies
+from gliomaseg.workflows.resuming.fingerprints import settings_of
+from gliomaseg.workflows.resuming.measured import Measurements
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.splits.datalist_file import load_datalist
 from gliomaseg.workflows.system.files import InputError
@@ -160,20 +160,6 @@ def test_how_patients_were_kept_apart_is_said_only_of_those_whom_the_split_knows
     assert method_of([*known, {"patient": "somebody else"}], datalist) == "given"
     assert method_of(load_cases(smoke_run / "datalist.json", "all"), datalist) == "given"  # some trained
     assert method_of(known, History()) == "given"
-
-
-@pytest.mark.parametrize("name", ["TCGA_CS_4941_19970101", "tcga-cs-4941", "TCGA_CS_4941_19960909"])
-def test_another_study_of_a_person_who_trained_or_chose_is_told(name: str) -> None:
-    datalist: dict[str, Any] = {"training": [{"patient": "TCGA_CS_4941_19960909"}], "split": {}}
-    datalist |= {"validation": [], "test": [{"patient": "TCGA_CS_4941_20000101"}]}
-    said = leak_of([{"patient": name}, {"patient": "somebody"}], history_of(datalist, "d.json"))
-    assert said is not None
-    assert said["warning"].startswith(f"Of 2 evaluated patients, 1 trained the model ({name}): ")
-    assert method_of([{"patient": name}], history_of(datalist)) == "given"
-    turned = {**datalist, "training": [], "validation": datalist["training"]}
-    note = note_on_choice([{"patient": name}], history_of(turned))
-    assert note is not None
-    assert note.startswith("Of 1 evaluated patients, 1 chose")
 
 
 @pytest.fixture
@@ -412,9 +398,6 @@ def test_predicted_slices_have_the_size_and_format_of_the_scan(
         assert mask.size == scan.size
         assert set(np.unique(np.asarray(mask))) <= {0, 255}
     assert rows[0]["slices"] == 1
-
-
-# ---- Going on with an evaluation that was cut off
 
 
 class Counted:

@@ -19,10 +19,10 @@ from monai.data import load_net_with_metadata
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows import cli
-from gliomaseg.workflows.bundle_code import DISTRIBUTIONS, modules_for
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.exports import bundle_docs
+from gliomaseg.workflows.exports.bundle_code import DISTRIBUTIONS, modules_for
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
 

@@ -22,7 +22,7 @@ from gliomaseg.workflows.phantom import make_phantom
 from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
-from gliomaseg.workflows.training.run_end import report_run
+from gliomaseg.workflows.training.end import report_run
 
 SETTINGS = {
     "network_name": "resnext26_unet_tiny",

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_enhanced, write_nifti
+from gliomaseg.workflows.phantoms.scan import phantom_case
+from gliomaseg.workflows.phantoms.study import write_dicom, write_enhanced, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError

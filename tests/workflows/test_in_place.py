@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantoms.phantom_scan import phantom_case
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_enhanced, write_nifti
+from gliomaseg.workflows.phantoms.scan import phantom_case
+from gliomaseg.workflows.phantoms.study import write_dicom, write_enhanced, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 

@@ -18,7 +18,7 @@ from gliomaseg.workflows.folders import dicom_folder
 from gliomaseg.workflows.folders.dicom_folder import NOTES, REFUSED, find_dicom_studies
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_itk, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError

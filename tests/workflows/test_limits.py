@@ -19,7 +19,7 @@ from gliomaseg.workflows.limits import (
 from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.system.files import InputError
-from gliomaseg.workflows.training.train_config import read_train_config
+from gliomaseg.workflows.training.config import read_train_config
 
 
 def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:

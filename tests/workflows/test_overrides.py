@@ -11,7 +11,7 @@ from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.overrides import all_ids, apply_settings, parse_setting, refuse_hash
 from gliomaseg.workflows.run import TrainOptions
 from gliomaseg.workflows.system.files import InputError
-from gliomaseg.workflows.training.train_config import read_train_config
+from gliomaseg.workflows.training.config import read_train_config
 
 CONFIG = {
     "epochs": 24,

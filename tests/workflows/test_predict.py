@@ -19,15 +19,15 @@ from PIL import Image
 from gliomaseg.transforms import LoadStudyd, keys
 from gliomaseg.workflows import predict as predict_module
 from gliomaseg.workflows.evaluation.masks import load_prediction
-from gliomaseg.workflows.leakage import fingerprints
-from gliomaseg.workflows.leakage.fingerprints import settings_of
-from gliomaseg.workflows.outputs.finished import Finished
-from gliomaseg.workflows.outputs.shard import Shard
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_nifti
 from gliomaseg.workflows.predict import COLUMNS, find_studies_to_predict, predict_studies, write_masks
+from gliomaseg.workflows.resuming import fingerprints
+from gliomaseg.workflows.resuming.fingerprints import settings_of
+from gliomaseg.workflows.resuming.finished import Finished
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.system.causes import is_last, users_fault
 from gliomaseg.workflows.system.files import InputError, OurFaultError
+from gliomaseg.workflows.system.shard import Shard
 
 WritePatient = Callable[..., Path]
 WritePicture = Callable[[Path, np.ndarray], None]

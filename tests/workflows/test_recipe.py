@@ -11,17 +11,16 @@ from monai.bundle import ConfigWorkflow
 
 from gliomaseg.networks import create_network
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.bundle_metadata import channel_names
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
-from gliomaseg.workflows.models import configs_folder
+from gliomaseg.workflows.exports.bundle_metadata import channel_names
+from gliomaseg.workflows.models import SHARED_IDS, configs_folder
 from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
-from gliomaseg.workflows.training.run_end import report_run
-from gliomaseg.workflows.training.train_config import SHARED_IDS
+from gliomaseg.workflows.training.end import report_run
 
 pytestmark = pytest.mark.slow
 

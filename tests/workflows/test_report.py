@@ -15,14 +15,8 @@ from PIL import Image
 from gliomaseg.workflows.measures.averaging import AVERAGING
 from gliomaseg.workflows.report import write_report
 from gliomaseg.workflows.reports import plots
-from gliomaseg.workflows.reports.report_charts import thinned
-from gliomaseg.workflows.reports.report_patients import (
-    STRIP_BYTES,
-    STRIP_WIDTH,
-    gallery,
-    jpeg_uri,
-    patient_table,
-)
+from gliomaseg.workflows.reports.charts import thinned
+from gliomaseg.workflows.reports.patients import STRIP_BYTES, STRIP_WIDTH, gallery, jpeg_uri, patient_table
 from gliomaseg.workflows.system.files import InputError
 
 NAMES = [f"TCGA_CS_{number}_19960909" for number in (4941, 4942, 4943, 4944, 4945, 4946, 4947, 4948)]

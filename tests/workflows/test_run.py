@@ -15,15 +15,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 
 from gliomaseg.transforms import LoadStudyd
-from gliomaseg.workflows.datalist import build_datalist, find_cases, write_datalist
-from gliomaseg.workflows.demo import _is_demo, run_demo
+from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.models import configs_folder
-from gliomaseg.workflows.phantom import make_phantom
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.reports.history import read_history
 from gliomaseg.workflows.run import TrainOptions, train
@@ -31,29 +27,10 @@ from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import cases_of, load_datalist
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.system.occupied import only_worker_in
-from gliomaseg.workflows.training.run_data import check_before_training, refuse_other_data, refuse_other_split
-from gliomaseg.workflows.training.run_end import report_run, warn_of_nothing
-from gliomaseg.workflows.training.run_folder import prepare_folder
-from gliomaseg.workflows.training.train_config import read_train_config
 
-SMOKE = {
-    "network_name": "resnext26_unet_tiny",
-    "size": 64,
-    "epochs": 2,
-    "passes": 2,
-    "batch_cases": 2,
-    "slices_per_case": 1,
-    "val_interval": 1,
-    "precision": "fp32",
-}
+from .quick import SMOKE
+
 ARGUMENTS = [word for name, value in SMOKE.items() for word in ("--set", f"{name}={value}")]
-
-
-def test_any_device_can_be_asked_for_in_words(phantom_data: Path, smoke_run: Path, tmp_path: Path) -> None:
-    for config in (None, smoke_run / "configs" / "train.json"):
-        options = TrainOptions(phantom_data, tmp_path / "run", config, {"device": "auto"})
-        device = read_train_config(options).get_parsed_content("device")
-        assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
@@ -148,52 +125,6 @@ def test_no_patient_is_on_both_sides_of_the_split(smoke_run: Path) -> None:
     assert not training & validation
 
 
-def test_the_report_of_a_run_can_be_written_again_with_the_same_figures(smoke_run: Path) -> None:
-    before = json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8"))
-    report_run(smoke_run)
-    assert json.loads((smoke_run / "metrics.json").read_text(encoding="utf-8")) == before
-
-
-def test_a_report_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no run folder: it has no datalist\.json"):
-        report_run(tmp_path)
-
-
-def test_a_report_of_a_folder_without_the_config_of_a_run_is_refused(smoke_run: Path, tmp_path: Path) -> None:
-    (tmp_path / "datalist.json").write_bytes((smoke_run / "datalist.json").read_bytes())
-    with pytest.raises(InputError, match=r"it has no configs/train\.json; name the --output of a training"):
-        report_run(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("a.yaml", "epochs: [1\n"), ("a.json", '{"epochs": 1'), ("a.yaml", ""), ("a.yaml", "hello")],
-)
-def test_a_config_that_cannot_be_read_is_named(name: str, text: str, tmp_path: Path) -> None:
-    config = tmp_path / name
-    config.write_text(text, encoding="utf-8")
-    with pytest.raises(
-        InputError, match=rf"The config .*{name} cannot be read: .*(line|no ids).*another with --config"
-    ):
-        read_train_config(TrainOptions(tmp_path, tmp_path / "run", config=config))
-
-
-def test_a_config_in_json_may_be_indented_with_tabs(tmp_path: Path) -> None:
-    """Which YAML forbids, and JSON does not."""
-    content = json.dumps(ConfigParser.load_config_file(str(configs_folder() / "train.yaml")), indent="\t")
-    (tmp_path / "mine.json").write_text(content, encoding="utf-8")
-    options = TrainOptions(tmp_path, tmp_path / "run", tmp_path / "mine.json")
-    assert read_train_config(options)["output_dir"] == str(tmp_path / "run")
-
-
-def test_a_damaged_config_of_a_run_to_resume_is_named(tmp_path: Path) -> None:
-    kept = tmp_path / "run" / "configs" / "train.json"
-    kept.parent.mkdir(parents=True)
-    kept.write_text('{"epochs": 1', encoding="utf-8")
-    with pytest.raises(InputError, match=rf"{kept} cannot be read.*start a new run in another folder"):
-        read_train_config(TrainOptions(tmp_path, tmp_path / "run", resume=True))
-
-
 def test_a_run_without_a_checkpoint_begins_from_its_pretrained_weights_when_resumed(
     smoke_run: Path, phantom_data: Path, tmp_path: Path
 ) -> None:
@@ -273,13 +204,6 @@ def test_a_folder_that_cannot_be_made_is_told(phantom_data: Path, tmp_path: Path
         train(TrainOptions(phantom_data, tmp_path / "file" / "run", settings=SMOKE))
 
 
-def test_a_mark_that_was_taken_away_meanwhile_is_no_lock(tmp_path: Path) -> None:
-    with only_worker_in(tmp_path):
-        (tmp_path / ".gliomaseg-busy").unlink()  # as its holder does at the end
-        with only_worker_in(tmp_path):
-            assert (tmp_path / ".gliomaseg-busy").is_file()
-
-
 def test_a_cross_validation_is_not_written_over(phantom_data: Path, tmp_path: Path) -> None:
     (tmp_path / "cross_validation.json").write_text("{}")
     with pytest.raises(InputError, match="holds a cross-validation, whose runs are in folders of it; choose"):
@@ -289,13 +213,6 @@ def test_a_cross_validation_is_not_written_over(phantom_data: Path, tmp_path: Pa
     ):
         evaluate_command(phantom_data, tmp_path, predictions=phantom_data)
     assert [path.name for path in tmp_path.iterdir()] == ["cross_validation.json"]
-
-
-def test_an_unknown_id_is_refused_and_the_nearest_named(phantom_data: Path, tmp_path: Path) -> None:
-    options = TrainOptions(phantom_data, tmp_path / "run", settings={"learning_rat": 0.1})
-    with pytest.raises(InputError, match=r"has no id 'learning_rat'; did you mean learning_rate"):
-        read_train_config(options)
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -316,14 +233,6 @@ def test_what_cannot_be_built_is_refused_before_anything_is_read(
     with pytest.raises(InputError, match=words):
         train(options)
     assert not (tmp_path / "run").exists()
-
-
-def test_one_institution_validates_where_the_config_says_so(phantom_data: Path, tmp_path: Path) -> None:
-    settings = {**SMOKE, "split": "institution", "institution": "DU"}
-    options = TrainOptions(phantom_data, tmp_path / "run", settings=settings)
-    kept = prepare_folder(options, read_train_config(options))
-    assert {case["institution"] for case in kept["validation"]} == {"DU"}
-    assert "DU" not in {case["institution"] for case in kept["training"]}
 
 
 def test_fewer_epochs_than_the_interval_of_validation_leave_weights_and_figures(
@@ -356,18 +265,6 @@ def test_ids_that_lead_back_to_themselves_are_refused(phantom_data: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_config_that_is_not_for_training_is_refused(phantom_data: Path, tmp_path: Path) -> None:
-    config = tmp_path / "other.yaml"
-    config.write_text("sise: 3\n", encoding="utf-8")
-    words = (
-        f"{config} is no training config: it has no train::trainer and dataset_dir, and configs/train.yaml "
-        "has no id 'sise' that it could change; start from a copy of configs/train.yaml, or leave --config "
-        "out."
-    )
-    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
-        read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
-
-
 def test_a_list_without_one_side_or_without_masks_is_refused(phantom_data: Path, tmp_path: Path) -> None:
     cases = [{key: case[key] for key in ("image", "label", "patient")} for case in find_cases(phantom_data)]
     path = tmp_path / "list.json"
@@ -389,50 +286,6 @@ def test_a_list_without_one_side_or_without_masks_is_refused(phantom_data: Path,
     assert not (tmp_path / "run").exists()
 
 
-def test_a_config_may_hold_differences_alone(phantom_data: Path, tmp_path: Path) -> None:
-    config = tmp_path / "mine.yaml"
-    config.write_text("size: 96\ntrain#trainer#max_epochs: 3\n", encoding="utf-8")
-    read = read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
-    ours = read_train_config(TrainOptions(phantom_data, tmp_path / "run"))
-    assert (read["size"], read["train::trainer::max_epochs"]) == (96, 3)
-    assert read["learning_rate"] == ours["learning_rate"]
-
-
-def test_differences_to_a_run_that_goes_on_are_differences_to_its_own_config(
-    smoke_run: Path, tmp_path: Path
-) -> None:
-    config = tmp_path / "mine.yaml"
-    config.write_text("accumulation: 2\n", encoding="utf-8")
-    read = read_train_config(TrainOptions(tmp_path, smoke_run, config=config, resume=True))
-    assert (read["accumulation"], read["size"], read["epochs"]) == (2, SMOKE["size"], SMOKE["epochs"])
-
-
-def test_a_difference_that_would_replace_a_section_is_refused(phantom_data: Path, tmp_path: Path) -> None:
-    config = tmp_path / "mine.yaml"
-    config.write_text("train: {trainer: {max_epochs: 3}}\n", encoding="utf-8")
-    words = (
-        f"{config} would put train in place of all that the config has there; write the ids in it one by "
-        f"one, such "
-        "as `train::trainer`."
-    )
-    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
-        read_train_config(TrainOptions(phantom_data, tmp_path / "run", config=config))
-
-
-def test_a_run_that_has_begun_goes_on_though_a_person_is_on_both_sides(
-    phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "datalist.json"
-    datalist = build_datalist(phantom_data)
-    for number, section in enumerate(("training", "validation")):
-        datalist[section][0]["patient"] = f"sub-1_ses-{number}"
-    write_datalist(datalist, path)
-    with pytest.raises(InputError, match="sub-1 is in training and in validation"):
-        check_before_training(path)
-    check_before_training(path, goes_on=True)
-    assert "sub-1 is in training and in validation" in caplog.text
-
-
 @pytest.mark.slow
 def test_a_run_goes_on_as_a_bundle_wherever_it_lies(smoke_run: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "run"
@@ -449,23 +302,6 @@ def test_a_run_goes_on_as_a_bundle_wherever_it_lies(smoke_run: Path, tmp_path: P
         "models",
         "tensorboard",
     ]
-
-
-def test_a_demo_does_not_go_on_with_another_run(smoke_run: Path) -> None:
-    before = (smoke_run / "configs" / "train.json").read_bytes()
-    words = f"{smoke_run} holds a run on other patients than those of the demo; choose another --output"
-    with pytest.raises(InputError, match=f"^{re.escape(words)}"):
-        run_demo(smoke_run)
-    assert (smoke_run / "configs" / "train.json").read_bytes() == before
-
-
-def test_a_demo_knows_its_own_run(phantom_data: Path, smoke_run: Path, tmp_path: Path) -> None:
-    shutil.copytree(phantom_data, tmp_path / "phantoms")
-    assert _is_demo(tmp_path)
-    write_datalist(build_datalist(tmp_path / "phantoms"), tmp_path / "datalist.json")
-    assert _is_demo(tmp_path)
-    shutil.copy(smoke_run / "datalist.json", tmp_path)
-    assert not _is_demo(tmp_path)
 
 
 def test_faulty_data_is_refused_before_anything_is_computed(phantom_data: Path, tmp_path: Path) -> None:
@@ -556,72 +392,6 @@ def test_a_terminated_run_exits_with_130_and_resumes_to_the_same_weights(
     assert [step for step, _ in read_history(run)["train_loss"]] == [
         step for step, _ in read_history(smoke_run)["train_loss"]
     ]
-
-
-def test_another_split_than_that_of_a_datalist_is_refused_if_a_person_asks_for_it() -> None:
-    split = {"method": "folds", "fold": 0, "validation": None}
-    refuse_other_split(split, {"split": "folds", "fold": 0, "epochs": 3}, Path("list.json"))
-    words = "A datalist brings its own split, but `fold` 3 was asked for and list.json has 0; leave it out"
-    with pytest.raises(InputError, match=words):
-        refuse_other_split(split, {"fold": 3}, Path("list.json"))
-    with pytest.raises(
-        InputError, match=r"`validation_share` 0.4 was asked for and list.json has none; leave"
-    ):
-        refuse_other_split(split, {"validation_share": 0.4}, Path("list.json"))
-    given = {"method": "given", "source": "list.json"}  # which says nothing of shares and folds
-    refuse_other_split(given, {"validation_share": 0.4, "fold": 3}, Path("list.json"))
-
-
-def test_weights_that_find_nothing_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    figures = {"protocol": {"patients": 4}, "patients_without_lesion": 1, "missed_patients": 2}
-    warn_of_nothing(figures)
-    assert caplog.text == ""
-    warn_of_nothing({**figures, "patients_without_lesion": 4, "missed_patients": 0})
-    words = "None of the validation patients (4) has a lesion, so each counts 1 where nothing is outlined"
-    assert words in caplog.text
-    warn_of_nothing({**figures, "missed_patients": 3})
-    assert "found the lesion of none of the 3 validation patients that have one, and 1 without" in caplog.text
-
-
-def test_a_run_does_not_go_on_with_other_data(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
-    make_phantom(tmp_path / "other", patients=4, size=64, slices=6, seed=9)
-    words = f"A run goes on with the data that it began with, but {run} has those of {phantom_data}, and "
-    for data in (tmp_path / "other", tmp_path / "list.json"):
-        if data.suffix:
-            content = build_datalist(tmp_path / "other")
-            for section in ("training", "validation"):
-                for case in content[section]:
-                    case["patient"] = f"x{case['patient']}"
-            write_datalist(content, data)
-        with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
-            train(TrainOptions(data, run, resume=True))
-    kept = run / "datalist.json"
-    case, other = find_cases(phantom_data)[0], find_cases(tmp_path / "other")[0]
-    tables = {}
-    for name, one in (("a", case), ("b", other)):
-        rows = [f"x,{image},{label}" for image, label in zip(one["image"], one["label"], strict=True)]
-        tables[name] = tmp_path / f"{name}.csv"
-        tables[name].write_text("\n".join(["patient,image,label", *rows]), encoding="utf-8")
-    plain = tmp_path / "plain.json"
-    plain.write_text(
-        json.dumps([{"image": other["image"], "label": other["label"], "patient": case["patient"]}])
-    )
-    for data in (phantom_data, phantom_data.parent, kept, smoke_run / "datalist.json", tables["a"]):
-        refuse_other_data(data, kept)
-    for data in (tables["b"], plain):  # the latter with the name of a patient of the run
-        with pytest.raises(InputError, match=re.escape(f"{words}{data} was named; name its own, or begin")):
-            refuse_other_data(data, kept)
-    (tmp_path / "junk.txt").touch()
-    with pytest.raises(InputError, match=r"junk\.txt is another kind of file"):
-        refuse_other_data(tmp_path / "junk.txt", kept)
-    with pytest.raises(
-        InputError, match=r"There is nothing at .*typo; check the path, or name the datalist of"
-    ):
-        refuse_other_data(tmp_path / "typo", kept)
-    content = json.loads(kept.read_text(encoding="utf-8"))
-    kept.write_text(json.dumps({**content, "root": str(tmp_path / "gone")}), encoding="utf-8")
-    refuse_other_data(tmp_path / "other", kept)  # they may have moved there
 
 
 @pytest.mark.parametrize("place", ["train", "predict"])

@@ -13,7 +13,7 @@ from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluation.masks import load_label, load_prediction
 from gliomaseg.workflows.folders.sequence_files import channel_count
 from gliomaseg.workflows.inputs import find_studies_to_predict
-from gliomaseg.workflows.phantoms.phantom_study import write_dicom, write_itk, write_nifti
+from gliomaseg.workflows.phantoms.study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.segment import Segmenter
 

@@ -1,1 +1,1 @@
-"""What can be wrong with scans and labels, and how each fault is told."""
+"""What can be wrong with scans and labels: each fault, and the sentence that tells it."""

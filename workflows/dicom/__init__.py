@@ -1,1 +1,1 @@
-"""Outlines as DICOM objects: segmentations and structure sets, and the series that they refer to."""
+"""Outlines that are written as DICOM: segmentations and structure sets, and the series they refer to."""

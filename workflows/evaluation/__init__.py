@@ -1,1 +1,1 @@
-"""Masks that come from elsewhere, to be measured against the truth."""
+"""The parts of an evaluation that does not start from a model: masks of others, results that are written."""

@@ -1,1 +1,1 @@
-"""The forms in which a model leaves: a bundle of its own, TorchScript, ONNX and OpenVINO."""
+"""The forms in which a model leaves: a bundle with the code it needs, TorchScript, ONNX and OpenVINO."""

@@ -8,15 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..bundle_code import modules_for, required_packages, write_code
-from ..bundle_metadata import bundle_metadata, read_run, seen_by
 from ..bundle_names import named_code, package_name, rename
 from ..leakage.seen import KEY, OF_WEIGHTS
 from ..models import Model, configs_folder
 from ..system import files
 from ..system.files import InputError
 from . import bundle_docs
+from .bundle_code import modules_for, required_packages, write_code
 from .bundle_configs import bundle_configs
+from .bundle_metadata import bundle_metadata, read_run, seen_by
 from .torchscript import load_network, write_torchscript
 
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 from monai.bundle import ConfigParser
 
 from ..bundle_names import INSTALLED, rename
-from ..models import Model, configs_folder, in_effect
-from ..training.train_config import SHARED_IDS
+from ..models import SHARED_IDS, Model, configs_folder, in_effect
 
 Config = dict[str, Any]
 

@@ -10,8 +10,8 @@ import jinja2
 
 from ...networks import count_parameters, create_network
 from ...transforms import keys
-from ..bundle_metadata import OTHER_DATA, RunRecord
 from ..system.files import InputError
+from .bundle_metadata import OTHER_DATA, RunRecord
 
 README: Final = "bundle_readme.md.j2"
 DATA_LICENCE: Final = "bundle_data_license.txt.j2"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ...transforms import keys
 from .dicom_folder import NOTES
-from .records import place_of
+from .records import folder_of, place_of
 from .studies import Record, image_files
 
 logger = logging.getLogger(__name__)
 
 
-def once(records: Sequence[Record]) -> list[Record]:
+def without_twins(records: Sequence[Record]) -> list[Record]:
     """Leave out, and mention, a study that is named twice."""
     seen: dict[tuple[str, ...], str] = {}
     kept: list[Record] = []
@@ -68,12 +68,6 @@ def with_own_names(records: Sequence[Record]) -> list[Record]:
     named = [{**record, keys.PATIENT: renamed.get(id(record), record[keys.PATIENT])} for record in records]
     names = [str(record[keys.PATIENT]) for record in named]
     return named if len(set(names)) > len(counts) else list(records)
-
-
-def folder_of(record: Record) -> Path:
-    """Return the folder that a study, or its first file, lies in."""
-    scan = record[keys.IMAGE]
-    return Path(scan if isinstance(scan, str) else scan[0]).absolute().parent
 
 
 def _longer_name(record: Record, below: Path) -> str:

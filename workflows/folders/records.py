@@ -9,6 +9,7 @@ from typing import Any
 from ...transforms import keys
 from .slices import ENDINGS as SLICE_ENDINGS
 from .slices import PICTURE_ENDINGS
+from .studies import Record
 from .volume_names import is_volume
 
 
@@ -17,6 +18,12 @@ def place_of(case: Mapping[str, Any]) -> str:
     scan = case[keys.IMAGE]
     names = [scan] if isinstance(scan, str) else scan
     return str(names[0]) if len(names) == 1 and not is_slice_stack(case) else str(Path(names[0]).parent)
+
+
+def folder_of(record: Record) -> Path:
+    """Return the folder that a study, or its first file, lies in."""
+    scan = record[keys.IMAGE]
+    return Path(scan if isinstance(scan, str) else scan[0]).absolute().parent
 
 
 def is_slice_stack(case: Mapping[str, Any]) -> bool:

@@ -56,10 +56,10 @@ def named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Rec
 
     Args:
         place: its folder, and what its files have in common, which may be nothing.
-        parts: sequence -> file, see ``collect_volumes``.
+        parts: sequence -> file, see ``sorted_volumes.collect_volumes``.
 
     Returns:
-        The record; with a sentence under ``REFUSED`` where FLAIR is missing or in two files.
+        The record; with a sentence under ``dicom_folder.REFUSED`` where FLAIR is missing or in two files.
     """
     folder, case = place
     record: Record = {keys.PATIENT: case or folder.absolute().name}

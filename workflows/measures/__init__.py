@@ -1,1 +1,1 @@
-"""What is counted on a pair of masks or on probabilities, one measure a module."""
+"""What is counted on a pair of masks or on probabilities, and the words on how it was averaged."""

@@ -1,1 +1,1 @@
-"""The parts of the pages: words, figures, charts, the rows of patients, and curves of a run."""
+"""The parts of the pages, and of the pictures in them: words, figures, charts, rows of patients, curves."""

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from . import plots
+from .charts import inline_svg
 from .pages import page_template, version
-from .report_charts import inline_svg
-from .report_words import Cell, cell, flatten, plain
+from .words import Cell, cell, flatten, plain
 
 NO_INTERVAL = "one patient has no spread"
 

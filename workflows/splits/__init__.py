@@ -1,1 +1,1 @@
-"""The parts behind ``datalist`` and ``split``: lists of cases in files, and who of them trains."""
+"""What lies between ``split`` and ``datalist``: splits that are given, and lists of cases in files."""

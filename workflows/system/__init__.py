@@ -1,1 +1,1 @@
-"""The machine that all runs on: whole files, processes, memory, and words for what went wrong."""
+"""The machine that all runs on: whole files, shared work, versions, and words for what went wrong."""

@@ -1,1 +1,5 @@
-"""The parts of a training: what is asked for, its config, data and folder, and how it ends."""
+"""The parts of a training around MONAI's loop: its config, data, folder, length and end.
+
+The parts inside the loop are named by configs and lie one folder up: ``batches``, ``draws``, ``handlers``,
+``losses``, ``schedule``, ``checkpoints``, ``tensorboard``.
+"""

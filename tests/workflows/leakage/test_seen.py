@@ -22,7 +22,6 @@ from gliomaseg.workflows.compare import compare_runs
 from gliomaseg.workflows.cross_validate import CrossOptions, cross_validate, deal_out
 from gliomaseg.workflows.datalist import build_datalist, load_cases, load_datalist, write_datalist
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.evaluation.turned_masks import note_on_turns
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.leakage.leaks import (
     BEGAN_WITH,
@@ -49,8 +48,8 @@ from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.split import SECTIONS
 from gliomaseg.workflows.system.files import InputError, safe_name
-from gliomaseg.workflows.training.run_end import report_run
-from gliomaseg.workflows.training.run_folder import prepare_folder
+from gliomaseg.workflows.training.end import report_run
+from gliomaseg.workflows.training.folder import prepare_folder
 
 from ..quick import STEP
 
@@ -77,9 +76,6 @@ def others(smoke_run: Path, phantom_data: Path, tmp_path: Path) -> Path:
     """Return one who trained the run and one who chose its weights, both under other names."""
     names = {patients_of(smoke_run, "training")[0]: "X1", patients_of(smoke_run, "validation")[0]: "X2"}
     return renamed(phantom_data, tmp_path / "others", names)
-
-
-# --- by scan ------------------------------------------------------------------------------------------
 
 
 def test_whoever_trained_is_known_by_the_scan_under_another_name(
@@ -112,9 +108,6 @@ def test_hashes_of_a_patient_whose_files_are_not_all_known_tell_nothing() -> Non
     case = {"patient": "a", "image": ["/data/1.tif", "/data/2.tif"]}
     assert hashes_by_patient([case], "/data", {"1.tif": "h"}) == {"a": frozenset()}
     assert hashes_by_patient([case], "/data", {"1.tif": "h", "2.tif": "i"}) == {"a": frozenset("hi")}
-
-
-# --- in an export -------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -215,9 +208,6 @@ def test_marks_of_another_form_tell_nothing(
     assert "--split-file" in caplog.text
 
 
-# --- lists that are not the model's own ---------------------------------------------------------------
-
-
 def test_a_list_that_lies_above_a_file_of_weights_is_not_believed(
     smoke_run: Path, exported: Callable[[str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -255,9 +245,6 @@ def test_another_split_file_does_not_switch_a_warning_off(smoke_run: Path, tmp_p
     count = len(datalist["training"])
     assert protocol["warning"].startswith(f"Of {count} evaluated patients, {count} trained the model")
     assert protocol["split"] == "given"
-
-
-# --- files that have changed, and masks that are odd --------------------------------------------------
 
 
 @pytest.fixture
@@ -364,18 +351,6 @@ def test_masks_that_would_fit_turned_are_told(way: str, phantom_data: Path, tmp_
     )
 
 
-def test_masks_in_another_order_of_slices_are_told_and_poor_ones_are_not() -> None:
-    truth = np.zeros((16, 20, 6), np.uint8)
-    truth[2:8, 12:18, :2] = 1
-    told = note_on_turns([(truth[..., ::-1], truth)] * 3) or ""
-    assert told.startswith("With the first slice last, the masks of 3 patients")
-    assert "left and right swapped" in (note_on_turns([(truth[:, ::-1], truth)] * 3) or "")
-    assert note_on_turns([(truth[..., ::-1], truth)] * 2) is None, "may be chance"
-    for poor in (truth, np.roll(truth, 2, 2), np.zeros_like(truth)):
-        assert note_on_turns([(poor, truth)] * 3) is None
-    assert note_on_turns([]) is None
-
-
 def test_that_a_bundle_was_trained_further_goes_on_into_what_is_made_of_it(
     exported: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -399,9 +374,6 @@ def test_a_report_on_data_that_are_gone_says_so(own: Path) -> None:
     data.rename(data.with_name("elsewhere"))
     with pytest.raises(InputError, match=r"is not there \(No such file or directory\); bring the data back"):
         report_run(own, "cpu")
-
-
-# --- in weights that a run begins from ----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -545,9 +517,6 @@ def test_a_run_without_a_checkpoint_is_resumed_with_the_past_of_its_weights_of_n
     assert BEFORE not in prepare_folder(options, config())
     again = prepare_folder(options, config(pretrained=str(smoke_run / "models" / "model.pt")))
     assert len(again[BEFORE]) == 1
-
-
-# --- told and named -----------------------------------------------------------------------------------
 
 
 def test_a_code_that_was_told_is_a_person_however_it_is_written(smoke_run: Path) -> None:

@@ -1,0 +1,103 @@
+"""Temperature and threshold are fitted on made-up probabilities whose right answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gliomaseg.transforms import RemoveFindingsd
+from gliomaseg.workflows.training import fitting
+
+
+def sure_of_itself(temperature: float, voxels: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities that a temperature would set right, with a truth drawn from the right ones."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(-1, 2, voxels)
+    truth = generator.random(voxels) < 1 / (1 + np.exp(-logits))
+    return 1 / (1 + np.exp(-temperature * logits)), truth
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_was_taken_away_is_found(temperature: float) -> None:
+    counts = fitting.count_logits(*sure_of_itself(temperature))
+    assert fitting.fit_temperature([counts]) == pytest.approx(temperature, rel=0.03)
+
+
+def test_a_temperature_that_was_used_already_is_taken_back() -> None:
+    probability, truth = sure_of_itself(2.0)
+    logits = np.log(probability / (1 - probability))
+    cooled = 1 / (1 + np.exp(-logits / 3))
+    again = fitting.fit_temperature([fitting.count_logits(cooled, truth, temperature=3)])
+    assert again == pytest.approx(
+        fitting.fit_temperature([fitting.count_logits(probability, truth)]), rel=0.01
+    )
+
+
+def test_certain_probabilities_are_counted_at_the_ends() -> None:
+    counts = fitting.count_logits(np.array([0.0, 1.0]), np.array([0, 1]))
+    assert (counts[0, 0], counts[1, -1], counts.sum()) == (1, 1, 2)
+
+
+def test_without_any_lesion_the_temperature_stays_one() -> None:
+    counts = fitting.count_logits(np.full(4, 0.3), np.zeros(4))
+    assert fitting.fit_temperature([counts]) == 1.0
+
+
+def test_the_threshold_lies_where_truth_and_background_part() -> None:
+    probability = np.array([0.1, 0.2, 0.28, 0.42, 0.9])
+    truth = np.array([0, 0, 0, 1, 1])
+    counts = fitting.count_logits(probability, truth)
+    assert fitting.fit_threshold([counts], 1.0) in (0.3, 0.35, 0.4)
+
+
+def test_the_middle_of_equally_good_thresholds_is_taken() -> None:
+    counts = fitting.count_logits(np.array([0.01, 0.99]), np.array([0, 1]))
+    assert fitting.fit_threshold([counts], 1.0) == 0.5
+
+
+def test_every_patient_weighs_the_same_whatever_the_volume() -> None:
+    small = fitting.count_logits(np.array([0.3, 0.05]), np.array([1, 0]))
+    large = fitting.count_logits(np.array([0.9] * 1000 + [0.05]), np.array([1] * 1000 + [0]))
+    assert fitting.fit_threshold([small, large], 1.0) < 0.31
+
+
+def test_the_threshold_goes_with_its_temperature() -> None:
+    counts = fitting.count_logits(np.array([0.6, 0.8]), np.array([0, 1]))  # logits 0.4 and 1.4
+    assert fitting.fit_threshold([counts], 1.0) in (0.65, 0.7, 0.75, 0.8)
+    assert fitting.fit_threshold([counts], 4.0) in (0.55,)
+
+
+def test_an_empty_patient_counts_one_where_nothing_is_found() -> None:
+    empty = fitting.count_logits(np.array([0.45]), np.array([0]))
+    assert fitting.fit_threshold([empty], 1.0) > 0.45
+
+
+def test_a_threshold_of_masks_that_are_cleaned_up_is_fitted_to_them() -> None:
+    """Below 0.5 the lesion is one finding; from there on its halves are two, of which the smaller is lost."""
+    probability = np.full((1, 1, 12), 0.01)
+    probability[0, 0, 1:9] = [0.9, 0.9, 0.9, 0.9, 0.9, 0.46, 0.9, 0.9]
+    probability[0, 0, 9:11] = 0.4
+    truth = np.zeros((1, 1, 12), np.uint8)
+    truth[0, 0, 1:9] = 1
+    counts = [fitting.count_logits(probability, truth)]
+    assert fitting.fit_threshold(counts, 1.0) == 0.45
+    cleanup = RemoveFindingsd(share=0.5)
+    found = fitting.fit_cleaned_threshold([(probability, truth)], cleanup)
+    assert found == max(
+        fitting.THRESHOLDS, key=lambda limit: _cleaned_dice(probability, truth, cleanup, limit)
+    )
+    assert fitting.fit_cleaned_threshold([(probability, truth)], cleanup, 2.0) < found
+
+
+def _cleaned_dice(
+    probability: np.ndarray, truth: np.ndarray, cleanup: RemoveFindingsd, limit: float
+) -> float:
+    mask = (probability >= limit) & ~cleanup.at(limit).removed(probability)
+    return 2 * float((mask & (truth > 0)).sum()) / float(mask.sum() + truth.sum())
+
+
+def test_without_rules_both_fits_agree() -> None:
+    rng = np.random.default_rng(0)
+    cases = [(rng.random((6, 6, 4)), rng.random((6, 6, 4)) > 0.6) for _ in range(3)]
+    counts = [fitting.count_logits(*case) for case in cases]
+    assert fitting.fit_cleaned_threshold(cases, RemoveFindingsd()) == fitting.fit_threshold(counts, 1.0)

@@ -1,0 +1,177 @@
+"""Options of a run in, its training config out, or a sentence on what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+
+from ..limits import check_recipe, is_expression
+from ..models import SHARED_IDS, configs_folder
+from ..overrides import all_ids, apply_settings, refuse_hash
+from ..system.causes import not_located, root_cause
+from ..system.files import InputError
+from .options import TrainOptions
+
+INSIDE: Mapping[str, Any] = {
+    "bundle_root": ".",
+    "output_dir": "@bundle_root",
+    "dataset_dir": "$@bundle_root + '/datalist.json'",
+}
+"""Places of a run as its own config says them: seen from its folder, so that it may move."""
+
+
+def read_train_config(options: TrainOptions) -> ConfigParser:
+    """Read the config, with the options and settings written into it.
+
+    Raises:
+        InputError: no such config, no such id in it, or a number that no run can be made with.
+    """
+    kept = options.output / "configs" / "train.json"
+    config = options.config or (
+        kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
+    )
+    if not config.is_file():
+        raise InputError(
+            f"There is no config at {config}; leave --config out to take the one of the package."
+        )
+    for file in (config, *options.extra_configs):
+        _check_config(file)
+    parser = ConfigParser()
+    base = kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
+    parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
+    _refuse_places(options.settings)
+    apply_settings(parser, options.settings, str(config), SHARED_IDS)
+    if parser.get("device") == "auto":  # words that only the part of the package understands
+        parser["device"] = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))["device"]
+    _refuse_circles(parser)
+    check_recipe(parser.get())
+    for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
+        refuse_hash(name, value)
+        parser[name] = value
+    return parser
+
+
+def _refuse_circles(parser: ConfigParser) -> None:
+    """Refuse ids that lead back to themselves.
+
+    Raises:
+        InputError: there is one.
+    """
+    whole = ConfigParser(deepcopy(parser.get()))
+    for name in parser.get():
+        try:
+            whole.get_parsed_content(name, instantiate=False, eval_expr=False)
+        except ValueError as error:
+            if "circular" in str(error):
+                raise InputError(
+                    f"An id of the config may not lead back to itself, but {name} does: "
+                    f"{str(error).partition(' in the config')[0]}; write a number or a word for one of them."
+                ) from error
+
+
+def _refuse_places(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of places, which a run has from the command and writes as seen from its own folder.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in INSIDE:
+        if name in settings:
+            said = "DATA" if name == "dataset_dir" else "--output"
+            raise InputError(
+                f"The {name} of a run is what {said} names, but {name}={settings[name]} was set too; leave "
+                f"that out, and give the path as {said}."
+            )
+
+
+def _with_base(config: Path, base: Path) -> list[Path]:
+    """Return the files that a config stands for: one of differences comes after that of ``base``.
+
+    Raises:
+        InputError: it is neither a training config nor differences to one, or would replace a whole section.
+    """
+    content = ConfigParser.load_config_file(str(config))
+    if "train" in content and "dataset_dir" in content:
+        return [config]
+    whole = ConfigParser.load_config_file(str(base))
+    known = set(all_ids(whole))
+    unknown = sorted(name for name in content if name.lstrip("+~").replace("#", "::") not in known)
+    if unknown:
+        raise InputError(
+            f"{config} is no training config: it has no train::trainer and dataset_dir, and "
+            f"configs/train.yaml has no id {unknown[0]!r} that it could change; start from a copy of "
+            "configs/train.yaml, or leave --config out."
+        )
+    for name, value in content.items():
+        before = whole.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and "_target_" not in value:
+            raise InputError(
+                f"{config} would put {name} in place of all that the config has there; write the ids in it "
+                f"one by one, such as `{name}::{next(iter(value), '...')}`."
+            )
+    return [base, config]
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a config that is no mapping of ids, such as an empty file or one with a bracket missing.
+
+    Raises:
+        InputError: it is, or cannot be read at all.
+    """
+    try:
+        content = ConfigParser.load_config_file(str(path))
+        reason = None if isinstance(content, Mapping) else "it holds no ids with values"
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+    if reason is not None:
+        raise InputError(
+            f"The config {path} cannot be read: {reason}. Mend it, name another with --config, or, if it is "
+            "that of a run, start a new run in another folder."
+        )
+
+
+def check_network(parser: ConfigParser) -> None:
+    """Build the config's network once and let it go, so that a wrong name or weights file stops the run here.
+
+    With the heads of deep supervision where the config knows them.
+
+    Raises:
+        InputError: the network cannot be built, or the pretrained weights do not fit.
+    """
+    try:
+        trained = "supervised" if "supervised" in parser else "network_def"
+        ConfigParser(deepcopy(parser.get())).get_parsed_content(trained)
+    except RuntimeError as error:
+        raise InputError(root_cause(error)) from error
+    except ModuleNotFoundError as error:
+        raise InputError(not_located(error)) from error
+
+
+def check_loss(parser: ConfigParser) -> None:
+    """Build the config's loss once and let it go.
+
+    Raises:
+        InputError: it cannot be built, for instance since its name is misspelt.
+    """
+    if "loss" not in parser:
+        return
+    try:
+        ConfigParser(deepcopy(parser.get())).get_parsed_content("loss")
+    except (RuntimeError, ModuleNotFoundError) as error:
+        raise InputError(
+            f"The `loss` of the config cannot be built: {root_cause(error)}. Take the name of a loss of "
+            "MONAI, or where a class of your own can be imported from, with arguments that it has."
+        ) from error
+
+
+def device_of(config: Mapping[str, Any]) -> str:
+    """Return the device that a config asks for, by name."""
+    device = config.get("device")
+    if isinstance(device, Mapping):
+        return str(device.get("name", "auto"))
+    return "auto" if device is None or is_expression(device) else str(device)
