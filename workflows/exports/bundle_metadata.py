@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...transforms import keys
-from ..folders.slices import is_tcga
+from ..folders.slices import institution_of
 from ..graphs import PIXEL_MM, PROBABILITY, VOLUME
 from ..leakage.seen import KEY, NOT_ALL, history_behind
 from ..models import Model, configs_folder
@@ -61,21 +61,26 @@ OTHER_DATA = "not recorded: data of the person who trained it"
 """What metadata say of data that are not those that the package was made for."""
 
 
+LGG_SITES = frozenset({"CS", "DU", "EZ", "FG", "HT"})
+"""Institutions of the LGG data, in the codes of TCGA, which other collections of TCGA bear too."""
+
 OF_DATA = ("data_source", "data_type")
 """What metadata say of the data."""
 
 
 def is_of_lgg(datalist: Mapping[str, Any]) -> bool:
-    """Tell whether all who have trained bear codes of TCGA, as the patients of the LGG data do.
+    """Tell whether all who have trained bear the codes that the patients of the LGG data have.
 
     Example:
         >>> is_of_lgg({"training": [{"patient": "TCGA_CS_4941_19960909"}]}), is_of_lgg({})
         (True, False)
         >>> is_of_lgg({"training": [{"patient": "anna"}]})
         False
+        >>> is_of_lgg({"training": [{"patient": "TCGA-06-0119"}]})  # of a collection of glioblastomas
+        False
     """
     names = [str(case[keys.PATIENT]) for case in datalist.get("training", ())]
-    return bool(names) and all(map(is_tcga, names))
+    return bool(names) and all(institution_of(name) in LGG_SITES for name in names)
 
 
 def seen_by(model: Model) -> dict[str, Any]:
