@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.exports import bundle_docs
 from gliomaseg.workflows.exports.bundle_code import DISTRIBUTIONS, modules_for
+from gliomaseg.workflows.exports.bundle_metadata import MADE_UP, package_metadata
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
 
@@ -95,8 +97,25 @@ def test_a_bundle_of_other_data_does_not_claim_those_of_the_project(
     readme = (tmp_path / "bundle/docs/README.md").read_text(encoding="utf-8")
     assert "Trained on other data than those that the project was made for" in readme
     assert "Made for the LGG segmentation dataset" not in readme
-    assert content(run_bundle / "configs/metadata.json")["data_source"].startswith("LGG MRI segmentation")
+
+
+def test_a_bundle_of_made_up_patients_says_so(run_bundle: Path) -> None:
+    assert content(run_bundle / "configs/metadata.json")["data_source"] == MADE_UP
     readme = (run_bundle / "docs/README.md").read_text(encoding="utf-8")
+    assert f"those that the project was made for [1]: {MADE_UP}." in readme
+    assert "Made for the LGG segmentation dataset" not in readme
+
+
+def test_a_bundle_of_the_data_of_the_project_says_so(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    text = (run / "datalist.json").read_text(encoding="utf-8")
+    (run / "datalist.json").write_text(
+        re.sub(r"(TCGA_[A-Z]{2}_)P(\d{3})", r"\g<1>4\2", text), encoding="utf-8"
+    )
+    export_model(run, "bundle", tmp_path / "bundle")
+    source = content(tmp_path / "bundle/configs/metadata.json")["data_source"]
+    assert source == package_metadata()["data_source"]
+    readme = (tmp_path / "bundle/docs/README.md").read_text(encoding="utf-8")
     assert "Made for the LGG segmentation dataset" in readme
 
 

@@ -11,7 +11,7 @@ import jinja2
 from ...networks import count_parameters, create_network
 from ...transforms import keys
 from ..system.files import InputError
-from .bundle_metadata import OTHER_DATA, RunRecord
+from .bundle_metadata import OTHER_DATA, RunRecord, package_metadata
 
 README: Final = "bundle_readme.md.j2"
 DATA_LICENCE: Final = "bundle_data_license.txt.j2"
@@ -48,7 +48,8 @@ def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, 
         rows=_rows(run.metrics),
         counts={name: len(run.datalist.get(name, [])) for name in ("training", "validation", "test")},
         split=run.datalist.get("split", {}),
-        of_lgg=info["data_source"] != OTHER_DATA,
+        of_lgg=info["data_source"] == package_metadata()["data_source"],
+        recorded=info["data_source"] != OTHER_DATA,
         environment=run.environment,
         minutes=run.timing.get("minutes"),
     )

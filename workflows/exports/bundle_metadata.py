@@ -14,6 +14,7 @@ from ..folders.slices import institution_of
 from ..graphs import PIXEL_MM, PROBABILITY, VOLUME
 from ..leakage.seen import KEY, NOT_ALL, history_behind
 from ..models import Model, configs_folder
+from ..phantom import PHANTOM_NAME
 from .bundle_code import installed_version
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ def read_run(model: Model) -> RunRecord:
 OTHER_DATA = "not recorded: data of the person who trained it"
 """What metadata say of data that are not those that the package was made for."""
 
+MADE_UP = "made-up patients, drawn by gliomaseg and not scanned"
+"""What metadata say of the data of ``gliomaseg demo``."""
 
 LGG_SITES = frozenset({"CS", "DU", "EZ", "FG", "HT"})
 """Institutions of the LGG data, in the codes of TCGA, which other collections of TCGA bear too."""
@@ -81,6 +84,16 @@ def is_of_lgg(datalist: Mapping[str, Any]) -> bool:
     """
     names = [str(case[keys.PATIENT]) for case in datalist.get("training", ())]
     return bool(names) and all(institution_of(name) in LGG_SITES for name in names)
+
+
+def _of_data(datalist: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what metadata say of the data of a run, or of those of the bundle that a model came as."""
+    names = [str(case[keys.PATIENT]) for case in datalist.get("training", ())]
+    own = {name: package_metadata()[name] for name in OF_DATA}
+    if names and all(map(PHANTOM_NAME.fullmatch, names)):
+        return {**own, "data_source": MADE_UP}
+    told = {} if datalist else before
+    return own if is_of_lgg(datalist) else {name: told.get(name, OTHER_DATA) for name in OF_DATA}
 
 
 def seen_by(model: Model) -> dict[str, Any]:
@@ -115,9 +128,7 @@ def bundle_metadata(
     """
     metadata = package_metadata()
     if datalist is not None:
-        told = {} if datalist or not before else before
-        known = metadata if is_of_lgg(datalist) else {name: told.get(name, OTHER_DATA) for name in OF_DATA}
-        metadata.update({name: known[name] for name in OF_DATA})
+        metadata.update(_of_data(datalist, before or {}))
     metadata.update(
         description=metadata["description"].replace("ResNeXt50-UNet", inference["network_name"]),
         monai_version=installed_version("monai"),
