@@ -97,6 +97,9 @@ def test_a_bundle_of_other_data_does_not_claim_those_of_the_project(
     readme = (tmp_path / "bundle/docs/README.md").read_text(encoding="utf-8")
     assert "Trained on other data than those that the project was made for" in readme
     assert "Made for the LGG segmentation dataset" not in readme
+    licence = (tmp_path / "bundle/docs/data_license.txt").read_text(encoding="utf-8")
+    assert "which, is not recorded.\nUnder which licence those data are is not recorded." in licence
+    assert "No licence restricts them" not in licence
 
 
 def test_a_bundle_of_made_up_patients_says_so(run_bundle: Path) -> None:
@@ -104,6 +107,9 @@ def test_a_bundle_of_made_up_patients_says_so(run_bundle: Path) -> None:
     readme = (run_bundle / "docs/README.md").read_text(encoding="utf-8")
     assert f"those that the project was made for [1]: {MADE_UP}." in readme
     assert "Made for the LGG segmentation dataset" not in readme
+    licence = (run_bundle / "docs/data_license.txt").read_text(encoding="utf-8")
+    assert f"These weights were trained on: {MADE_UP}.\nNo licence restricts them" in licence
+    assert "if their\ntraining began from weights that had been trained on those data" in licence
 
 
 def test_a_bundle_of_the_data_of_the_project_says_so(smoke_run: Path, tmp_path: Path) -> None:
@@ -117,6 +123,11 @@ def test_a_bundle_of_the_data_of_the_project_says_so(smoke_run: Path, tmp_path: 
     assert source == package_metadata()["data_source"]
     readme = (tmp_path / "bundle/docs/README.md").read_text(encoding="utf-8")
     assert "Made for the LGG segmentation dataset" in readme
+    licence = (tmp_path / "bundle/docs/data_license.txt").read_text(encoding="utf-8")
+    assert licence.startswith(
+        "The data that models of this bundle are trained on, and the licence they are under"
+    )
+    assert "These weights were trained on" not in licence
 
 
 # ---- What is in the folder

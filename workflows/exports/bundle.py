@@ -58,7 +58,7 @@ def _fill(folder: Path, model: Model) -> None:
     logging_config = (configs_folder() / "logging.conf").read_text(encoding="utf-8")
     files.write_text(folder / "configs" / "logging.conf", logging_config)
     files.write_text(folder / "docs" / "README.md", bundle_docs.readme(info, configs, run, package))
-    files.write_text(folder / "docs" / "data_license.txt", bundle_docs.data_licence())
+    files.write_text(folder / "docs" / "data_license.txt", bundle_docs.data_licence(info))
     files.write_text(folder / "LICENSE", bundle_docs.licence())
     # Saved anew: weights of a GPU run stay on the CPU, and wrappers of other programs come off.
     files.save_tensors(folder / "models" / "model.pt", network.state_dict())
