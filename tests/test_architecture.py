@@ -39,6 +39,7 @@ ORDER = [
     "folders.sequences", "folders.dicom_series", "folders.sidecars", "folders.sequence_files",
     "folders.label_names", "folders.label_places", "folders.volume_values", "folders.volume_folder",
     "folders.path_table", "folders.participants", "folders.doubles", "folders.sources", "folders.persons",
+    "folders.look_alikes",
     # who trains
     "split", "splits.given_split", "splits.case_split", "splits.plain_datalist", "splits.datalist_file",
     "datalist", "folds",

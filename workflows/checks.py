@@ -24,6 +24,7 @@ from .checking.slice_checks import SliceFacts, inspect_slice, stack_findings
 from .checking.volume_checks import inspect_volume
 from .datalist import find_studies
 from .folders.doubles import conflict_words, set_doubles_aside
+from .folders.look_alikes import look_alikes
 from .folders.studies import Record, Slice, Study, broken_links, is_stack, whose
 from .folders.volume_names import stem_of
 from .split import EVERYONE, EVERYONE_WARNING
@@ -67,6 +68,7 @@ def check_data(
     else:
         studies, doubled = _found_studies(source)
         census.findings += doubled
+    census.findings += _look_alikes(studies)
     if split_file is not None:
         census.findings += _given_split_findings(Path(split_file), studies)
     with warnings.catch_warnings():  # around all threads at once: the list of filters is the process's
@@ -172,6 +174,14 @@ def _sequences_apart(volumes: Sequence[Study]) -> Iterator[Finding]:
                 whose = case or "one patient"
                 what = f"{names} in {folder} are sequences of {whose}, but not one file each with FLAIR."
                 yield finding("sequences-apart", files, what)
+
+
+def _look_alikes(studies: Sequence[Study]) -> Iterator[Finding]:
+    """Find patients whose names may count the studies of one person."""
+    folders = {study.whose: study.folder for study in studies if study.person is None}
+    for group in look_alikes(folders):
+        what = f"{', '.join(group)} differ only in a count at their end."
+        yield finding("look-alikes", list(dict.fromkeys(folders[name] for name in group)), what)
 
 
 def _named_otherwise(volumes: Iterable[Study]) -> Iterator[Finding]:

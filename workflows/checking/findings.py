@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
+from ..folders.look_alikes import WHO_IS_WHO
 from ..folders.slices import UNKNOWN
 from ..system.files import InputError
 
@@ -164,6 +165,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "doubled-folder": Kind("warning", "Folders that are there twice", "Remove the copy; it is not used."),
     "other-names": Kind("warning", "Pictures with other names", "Rename them if they are slices."),
+    "look-alikes": Kind(
+        "warning",
+        "Patients who may be one person",
+        "Nothing, if they are several persons; else " + WHO_IS_WHO,
+    ),
     "slice-split": Kind("warning", "A split that leaks", "Split by patient: `gliomaseg prepare DATA`."),
     "everyone-trains": Kind(
         "warning", "Validation patients who train", "Take no figure from them; test on other patients."

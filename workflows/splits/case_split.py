@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import split as splitting
+from ..folders.look_alikes import WHO_IS_WHO, look_alike_words, look_alikes
 from ..folders.persons import Person, persons_of
 from ..folders.slices import count_lesion_pixels
 from ..folders.studies import Record, is_stack, whose
@@ -170,6 +171,7 @@ def _count(file: str) -> int:
 def _split_patients(
     cases: list[Record], lesions: list[list[int]], options: SplitOptions
 ) -> tuple[Sections, Mapping[str, int]]:
+    _warn_of_look_alikes(cases)
     if options.method == "file" and options.split_file is not None:
         persons_by_name = {case["patient"]: whose(case) for case in cases}
         return split_by_file(Path(options.split_file), list(persons_by_name), persons_by_name), {}
@@ -198,6 +200,15 @@ def _warn_of_many(persons: Sequence[Person]) -> None:
             "and person.",
             joined, studies, len(many), "person" if len(many) == 1 else "persons",
             most.patients[0], most.patients[1], most.name,
+        )  # fmt: skip
+
+
+def _warn_of_look_alikes(cases: Sequence[Record]) -> None:
+    """Tell where names may count the studies of a person in a way that nobody but the owner knows."""
+    if groups := look_alikes(whose(case) for case in cases if "person" not in case):
+        logger.warning(
+            "%s. One person on both sides of a split makes its figures too good: %s",
+            look_alike_words(groups), WHO_IS_WHO,
         )  # fmt: skip
 
 

@@ -1,0 +1,111 @@
+"""Whether names that may count one person's studies are told, and others are left in peace."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from gliomaseg.workflows.checks import check_data
+from gliomaseg.workflows.datalist import build_datalist
+from gliomaseg.workflows.folders.look_alikes import MOST, look_alikes
+
+NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Path:
+    """Return two scans of each of three persons, in names that do not tell it."""
+    folder = tmp_path / "hospital"
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        scan = np.random.default_rng(number).integers(1, 200, (8, 8, 4), np.uint8)
+        label = np.zeros((8, 8, 4), np.uint8)
+        label[2:4, 2 : 4 + number % 3, 1:3] = 1
+        nibabel.save(nibabel.Nifti1Image(scan, np.eye(4)), folder / f"{name}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), folder / f"{name}_mask.nii.gz")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("OAS1_0001_MR1", "OAS1_0001_MR2", "OAS1_0002_MR1"),
+        ("P7_scan1", "P7_scan2", "P8_scan1"),
+        ("P7_1", "P7_2", "P8_1"),
+        ("P07-01", "P07-02", "P08-01"),
+        ("P7a", "P7b", "P8a"),
+        ("P7", "P7b", "P8"),
+        ("K12345_A", "K12345_B", "K2_A"),
+        ("anna_m06", "anna_m12", "bert_m06"),
+        ("Doe Jane exam1", "Doe Jane exam2", "Roe exam1"),
+    ],
+)
+def test_a_count_behind_who_it_is_may_be_of_studies(names: tuple[str, ...]) -> None:
+    assert look_alikes(names) == [names[:2]]
+    assert look_alikes(reversed(names)) == [names[:2]]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (),
+        ("anna", "bert"),
+        [f"BraTS20_Training_{number:03}" for number in range(1, 370)],
+        [f"sub-{number:02}" for number in range(1, 20)],
+        [f"UCSF-PDGM-{number:04}" for number in range(4, 30)],
+        ["TCGA-06-0119", "TCGA-06-0122", "TCGA-02-0003", "TCGA-08-0244"],
+        ["TCGA_HT_A61A", "TCGA_HT_A61B", "TCGA_DU_A5TY", "TCGA_FG_A60K"],
+        ["IXI002-Guys-0828", "IXI012-HH-1211", "IXI013-HH-1212"],
+        [f"site{site}_p{number}" for site in range(9) for number in range(4)],
+        [f"site{site}_{number}" for site in range(3) for number in range(4)],
+        [f"{site:02}_{number:02}" for site in range(40) for number in range(MOST + 1)],
+        ["3T_scan1", "3T_scan2", "3T_scan3", "1.5T_scan1"],
+        ["HGG_1", "HGG_2", "LGG_1", "LGG_2"],
+        ["100101", "100102", "100103"],
+    ],
+)
+def test_names_that_count_persons_are_not_told(names: list[str]) -> None:
+    assert look_alikes(names) == []
+
+
+def test_as_many_as_one_person_may_have_are_still_told() -> None:
+    names = [f"P{person}_{number:02}" for person in range(MOST) for number in range(MOST)]
+    assert [len(group) for group in look_alikes(names)] == [MOST] * MOST
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "folds", "folds": 3}])
+def test_a_split_tells_of_names_that_may_be_one_persons(
+    hospital: Path, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        build_datalist(hospital, **options)
+    assert (
+        "6 names differ only in a count at their end, such as K1_A and K1_B, and may be of 3 persons. One "
+        "person on both sides of a split makes its figures too good: tell whose each study is, in a table "
+        "participants.csv in the folder of the data (or `prepare --participants`) with the columns patient "
+        "and person; one in which each is their own ends this warning." in caplog.text
+    )
+
+
+@pytest.mark.parametrize("persons", [[name[:2] for name in NAMES], NAMES])
+def test_a_table_that_tells_ends_the_warning(
+    hospital: Path, persons: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["patient,person", *(f"{name},{who}" for name, who in zip(NAMES, persons, strict=True))]
+    (hospital / "participants.csv").write_text("\n".join(rows), encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        build_datalist(hospital)
+    assert "at their end" not in caplog.text
+    assert [one.code for one in check_data(hospital).findings if one.code == "look-alikes"] == []
+
+
+def test_doctor_lists_them(hospital: Path) -> None:
+    found = [one for one in check_data(hospital).findings if one.code == "look-alikes"]
+    assert [one.what for one in found] == [
+        f"K{number}_A, K{number}_B differ only in a count at their end." for number in (1, 2, 3)
+    ]
+    assert {one.level for one in found} == {"warning"}
+    assert found[0].remedy.startswith("Nothing, if they are several persons; else tell whose each study is")

@@ -1,0 +1,71 @@
+"""Names of persons in, those that may be one person's out: they differ only in what counts at their end."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_END = re.compile(
+    r"(?P<numbered>(?:.*[-_. ])?[^-_. ]*\d[^-_. ]*?)"
+    r"(?:[-_. ]+(?!(?i:p|pat|patient|person|sub|subj|subject|case|id)\d)[A-Za-z]{0,8}\d{1,3}[a-z]?"
+    r"|[-_. ]+[A-Za-z]"
+    r"|(?<=\d)[a-z])"  # capitals end the codes of TCGA
+    r"|(?P<named>.+?)[-_. ]+(?i:m|mr|mri|scan|exam|examination|study)\d{1,3}"
+)
+"""A name with a number, and behind it another one or a letter that may count studies; or a word that does."""
+
+MOST = 12
+"""Studies of one person that there may well be; more of one beginning are rather persons of one place."""
+
+
+WHO_IS_WHO: Final = (
+    "tell whose each study is, in a table participants.csv in the folder of the data (or `prepare "
+    "--participants`) with the columns patient and person; one in which each is their own ends this warning."
+)
+"""What to do about it."""
+
+
+def look_alikes(persons: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return those persons whose names are alike but for a count at the end, together with their like.
+
+    The names of some archives number the scans of a patient in a way of their own, such as
+    ``OAS1_0007_MR1`` and ``OAS1_0007_MR2`` or ``P7a`` and ``P7b``. Who reads them cannot know whether the
+    last part counts scans or patients; this finds where a person has to say so. Names that count everybody,
+    such as ``case1_001`` to ``case1_300``, have one beginning or few, and many of each.
+
+    Args:
+        persons: as ``studies.whose`` tells them.
+
+    Returns:
+        Groups of at least two, in the order of their names; none where no name looks so.
+
+    Example:
+        >>> look_alikes(["P7_scan1", "P7_scan2", "P8_scan1", "P9_scan1"])
+        [('P7_scan1', 'P7_scan2')]
+        >>> look_alikes(["site1_001", "site1_002", "site1_003", "site2_001"])
+        []
+    """
+    names = sorted(set(persons))
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found = _END.fullmatch(name)
+        alike[(found["numbered"] or found["named"]) if found else name].append(name)
+    largest = max(map(len, alike.values()), default=0)
+    if largest > min(MOST, len(alike)):
+        return []
+    return [tuple(group) for group in alike.values() if len(group) > 1]
+
+
+def look_alike_words(groups: Sequence[tuple[str, ...]]) -> str:
+    """Say which names are alike.
+
+    Example:
+        >>> look_alike_words([("P7_scan1", "P7_scan2"), ("P9a", "P9b", "P9c")])
+        '5 names differ only in a count at their end, such as P7_scan1 and P7_scan2, and may be of 2 persons'
+    """
+    names = sum(map(len, groups))
+    persons = "1 person" if len(groups) == 1 else f"{len(groups)} persons"
+    some = " and ".join(groups[0][:2])
+    return f"{names} names differ only in a count at their end, such as {some}, and may be of {persons}"
