@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..workflows.exports.bundle_configs import bundle_configs
-from ..workflows.exports.bundle_metadata import OF_DATA, OTHER_DATA, package_metadata, read_run, seen_by
+from ..workflows.exports.bundle_metadata import read_run, seen_by
+from ..workflows.exports.training_data import data_words, package_metadata
 from ..workflows.folders.studies import Record
 from ..workflows.leakage.seen import history_behind, readable_datalist
 from ..workflows.models import Model, open_model, refuse_export
@@ -170,9 +171,9 @@ def copy_model(model: Model, folder: Path) -> None:
     configs = bundle_configs(model)
     for name in ("inference", "train"):
         files.write_json(folder / "configs" / f"{name}.json", configs[name])
-    told = read_run(model).metadata
-    data = {name: told.get(name, OTHER_DATA) for name in OF_DATA}
-    files.write_json(folder / "configs" / "metadata.json", {**package_metadata(), **data, **seen_by(model)})
+    run = read_run(model)
+    told = {**package_metadata(), **data_words(run.datalist, run.metadata), **seen_by(model)}
+    files.write_json(folder / "configs" / "metadata.json", told)
     trained_with = model.weights.resolve().parent.parent / "datalist.json"
     if trained_with.is_file() and trained_with.parent == model.config.resolve().parent.parent:
         datalist = readable_datalist(trained_with)

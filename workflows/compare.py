@@ -48,7 +48,7 @@ def compare_runs(
     """Compare evaluated runs with the first of them, patient by patient.
 
     Args:
-        names: of the runs, see ``evaluated.read_evaluated``.
+        names: of the runs, see ``evaluation.written.read_evaluated``.
         output: folder for comparison.json, comparison.csv and comparison.html; None writes nothing.
         common: compare the patients that all runs have, where they differ.
         bootstrap: resamples of the patients behind the intervals.

@@ -81,8 +81,8 @@ def predict_studies(
         segmenter: does the work.
         wanted: see ``inputs.find_studies_to_predict``.
         probabilities: write them beside the masks.
-        dicom_seg: write the masks of DICOM studies as DICOM Segmentations as well, see ``dicom_seg``.
-        rtstruct: write their outlines as RT Structure Sets as well, see ``dicom_rtstruct``.
+        dicom_seg: write the masks of DICOM studies as DICOM Segmentations as well, see ``dicom.seg``.
+        rtstruct: write their outlines as RT Structure Sets as well, see ``dicom.rtstruct``.
         watch: told of every study, in place of a progress bar; what it raises ends the work.
         within: folder that no file of a study may lie outside of, where strangers name the inputs.
         finished: knows what an earlier call has finished, and is told what this one has.

@@ -234,7 +234,6 @@ def _metadata(facts: Mapping[str, Any]) -> dict[str, Any]:
             "Not for diagnosis."
         ),
         "eval_metrics": {"mean_dice": round(mean, 4)},
-        "data_source": "LGG MRI segmentation (Buda et al. 2019; TCGA-LGG of The Cancer Imaging Archive)",
     }
 
 

@@ -11,7 +11,8 @@ import jinja2
 from ...networks import count_parameters, create_network
 from ...transforms import keys
 from ..system.files import InputError
-from .bundle_metadata import MADE_UP, OTHER_DATA, RunRecord, package_metadata
+from .bundle_metadata import RunRecord
+from .training_data import kind_of_data
 
 README: Final = "bundle_readme.md.j2"
 DATA_LICENCE: Final = "bundle_data_license.txt.j2"
@@ -48,8 +49,7 @@ def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, 
         rows=_rows(run.metrics),
         counts={name: len(run.datalist.get(name, [])) for name in ("training", "validation", "test")},
         split=run.datalist.get("split", {}),
-        of_lgg=_is_of_lgg(info),
-        recorded=info["data_source"] != OTHER_DATA,
+        **kind_of_data(info["data_source"]),
         environment=run.environment,
         minutes=run.timing.get("minutes"),
     )
@@ -62,13 +62,7 @@ def data_licence(info: Mapping[str, Any]) -> str:
         info: content of metadata.json; its ``data_source`` says whose licence it is about.
     """
     source = info["data_source"]
-    return _template(DATA_LICENCE).render(
-        data_source=source, made_up=source == MADE_UP, of_lgg=_is_of_lgg(info), recorded=source != OTHER_DATA
-    )
-
-
-def _is_of_lgg(info: Mapping[str, Any]) -> bool:
-    return bool(info["data_source"] == package_metadata()["data_source"])
+    return _template(DATA_LICENCE).render(data_source=source, **kind_of_data(source))
 
 
 def licence() -> str:

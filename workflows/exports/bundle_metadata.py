@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ...transforms import keys
-from ..folders.slices import institution_of
 from ..graphs import PIXEL_MM, PROBABILITY, VOLUME
 from ..leakage.seen import KEY, NOT_ALL, history_behind
-from ..models import Model, configs_folder
-from ..phantom import PHANTOM_NAME
+from ..models import Model
 from .bundle_code import installed_version
+from .training_data import data_words, package_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -58,54 +57,11 @@ def read_run(model: Model) -> RunRecord:
     return RunRecord(**found, recipe=recipe, metadata=told)
 
 
-OTHER_DATA = "not recorded: data of the person who trained it"
-"""What metadata say of data that are not those that the package was made for."""
-
-MADE_UP = "made-up patients, drawn by gliomaseg and not scanned"
-"""What metadata say of the data of ``gliomaseg demo``."""
-
-LGG_SITES = frozenset({"CS", "DU", "EZ", "FG", "HT"})
-"""Institutions of the LGG data, in the codes of TCGA, which other collections of TCGA bear too."""
-
-OF_DATA = ("data_source", "data_type")
-"""What metadata say of the data."""
-
-
-def is_of_lgg(datalist: Mapping[str, Any]) -> bool:
-    """Tell whether all who have trained bear the codes that the patients of the LGG data have.
-
-    Example:
-        >>> is_of_lgg({"training": [{"patient": "TCGA_CS_4941_19960909"}]}), is_of_lgg({})
-        (True, False)
-        >>> is_of_lgg({"training": [{"patient": "anna"}]})
-        False
-        >>> is_of_lgg({"training": [{"patient": "TCGA-06-0119"}]})  # of a collection of glioblastomas
-        False
-    """
-    names = [str(case[keys.PATIENT]) for case in datalist.get("training", ())]
-    return bool(names) and all(institution_of(name) in LGG_SITES for name in names)
-
-
-def _of_data(datalist: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what metadata say of the data of a run, or of those of the bundle that a model came as."""
-    names = [str(case[keys.PATIENT]) for case in datalist.get("training", ())]
-    own = {name: package_metadata()[name] for name in OF_DATA}
-    if names and all(map(PHANTOM_NAME.fullmatch, names)):
-        return {**own, "data_source": MADE_UP}
-    told = {} if datalist else before
-    return own if is_of_lgg(datalist) else {name: told.get(name, OTHER_DATA) for name in OF_DATA}
-
-
 def seen_by(model: Model) -> dict[str, Any]:
     """Return what metadata say of whom a model has seen: marks, salted with the hash of its weights."""
     history = history_behind(model.weights)
     records = history.records(model.sha256)
     return {**({KEY: records} if records else {}), **({NOT_ALL: True} if history.unknown else {})}
-
-
-def package_metadata() -> dict[str, Any]:
-    """Return the metadata.json of this package, from which every bundle's starts."""
-    return _read(configs_folder() / "metadata.json")
 
 
 def bundle_metadata(
@@ -123,12 +79,10 @@ def bundle_metadata(
         packages: required packages with versions.
         metrics: content of the run's metrics.json; empty leaves the figures out.
         seen: of ``seen_by``.
-        datalist: content of the run's datalist.json; None leaves the data as those of the package.
-        before: metadata of the bundle that the model came as, which tells of its data where no datalist does.
+        datalist: content of the run's datalist.json, if it is known.
+        before: metadata that stand beside the model already, see ``data_words``.
     """
-    metadata = package_metadata()
-    if datalist is not None:
-        metadata.update(_of_data(datalist, before or {}))
+    metadata = {**package_metadata(), **data_words(datalist or {}, before or {})}
     metadata.update(
         description=metadata["description"].replace("ResNeXt50-UNet", inference["network_name"]),
         monai_version=installed_version("monai"),

@@ -28,7 +28,7 @@ class PhantomCase:
 
 @dataclass(frozen=True)
 class Lesion:
-    """Where one lesion is and how large, in the coordinates of ``phantom_head``."""
+    """Where one lesion is and how large, in the coordinates of ``phantoms.head``."""
 
     centre: tuple[float, float, float]
     radii: tuple[float, float, float]

@@ -154,8 +154,9 @@ def write_metadata(folder: Path, metrics: Mapping[str, Any]) -> None:
     packages = package_metadata()["required_packages_version"]
     listed = folder / "datalist.json"
     datalist = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else None
-    metadata = bundle_metadata(inference, packages, metrics, datalist=datalist)
-    files.write_json(folder / "configs" / "metadata.json", metadata)
+    written = folder / "configs" / "metadata.json"
+    before = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
+    files.write_json(written, bundle_metadata(inference, packages, metrics, datalist=datalist, before=before))
 
 
 def add_minutes(folder: Path, minutes: float) -> None:
