@@ -20,11 +20,10 @@ from ..transforms.nifti import is_nifti
 from ..transforms.space import AFFINE_TOLERANCE_MM, check_axial
 from ..workflows.checking.findings import amount
 from ..workflows.evaluation.masks import load_label
-from ..workflows.folders.dicom_folder import REFUSED
 from ..workflows.folders.participants import Participants, Told, participants_in
 from ..workflows.folders.records import is_slice_stack, place_of
 from ..workflows.folders.slices import institution_of
-from ..workflows.folders.studies import Record
+from ..workflows.folders.studies import REFUSED, Record
 from ..workflows.inputs import find_studies_to_predict
 from ..workflows.system import files
 from ..workflows.system.causes import root_cause

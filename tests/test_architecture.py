@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,12 +88,17 @@ HEAVY = {
 Name = tuple[str, ...]
 
 
-def trees_of(part: str) -> dict[Name, ast.Module]:
-    """Return the syntax tree of every module of a part under its name, as ``("workflows", "cli")``."""
+def folder_of(part: str) -> Path:
+    """Return where a part is installed."""
     spec = importlib.util.find_spec(f"gliomaseg.{part}")
     assert spec is not None
     assert spec.origin is not None
-    folder = Path(spec.origin).parent
+    return Path(spec.origin).parent
+
+
+def trees_of(part: str) -> dict[Name, ast.Module]:
+    """Return the syntax tree of every module of a part under its name, as ``("workflows", "cli")``."""
+    folder = folder_of(part)
     paths = sorted(folder.rglob("*.py"))
     names = [(part, *path.relative_to(folder).with_suffix("").parts) for path in paths]
     return {
@@ -135,6 +141,21 @@ def test_a_part_imports_only_the_parts_before_it() -> None:
         if found[0] not in {name[0], *MAY_IMPORT[name[0]]} and (name, found[0]) != (DOOR, "serving")
     ]
     assert not wrong, wrong
+
+
+def test_configs_name_no_part_of_a_package_of_workflows() -> None:
+    """Runs keep their configs, so that what these name has to stay where it is."""
+    folders = (folder_of("configs"), folder_of("models") / "default" / "configs")
+    configs = [path for folder in folders for path in folder.iterdir() if path.suffix in (".json", ".yaml")]
+    named = set(
+        re.findall(r"gliomaseg\.workflows\.(\w+)", " ".join(path.read_text("utf-8") for path in configs))
+    )
+    alone = {name[1] for name in TREES if name[0] == "workflows" and len(name) == 2}
+    assert named - alone == set()
+    words = ast.get_docstring(TREES[("workflows", "__init__")]) or ""
+    inside = re.search(r"Inside MONAI's loop:.*?\n\n", words, re.DOTALL)
+    assert inside is not None
+    assert named - set(re.findall(r"``(\w+)``", inside[0])) == set()
 
 
 def test_imports_between_our_parts_are_relative() -> None:

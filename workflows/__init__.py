@@ -6,8 +6,9 @@ Commands: ``cli``, and behind it ``demo``, ``run``, ``cross_validate``, ``federa
 Steps: ``phantom``, ``datalist``, ``split``, ``folds``, ``inputs``, ``truths``, ``checks``, ``segment``,
 ``evaluate``, ``metrics``, ``per_patient``, ``summary``, ``figures``, ``results``, ``pictures``.
 
-Inside MONAI's loop, named by configs: ``batches``, ``draws``, ``inferers``, ``losses``, ``handlers``,
-``schedule``, ``tensorboard``, ``checkpoints``, ``distributed``, ``memory``, ``tuned``.
+Inside MONAI's loop: ``batches``, ``draws``, ``inferers``, ``losses``, ``handlers``, ``schedule``,
+``tensorboard``, ``checkpoints``, ``distributed``, ``memory``, ``tuned``. Configs name these, ``datalist``,
+``figures`` and ``federation``, and no part of a package, so that a run of an older version still finds them.
 
 A model in use: ``models``, ``bundle_names``, ``overrides``, ``limits``, ``graphs``, ``whole_study``,
 ``ensemble``.
@@ -15,5 +16,6 @@ A model in use: ``models``, ``bundle_names``, ``overrides``, ``limits``, ``graph
 Packages: ``system`` (files, machine), ``phantoms``, ``folders`` (what a folder of scans holds), ``splits``,
 ``checking``, ``measures``, ``reports``, ``leakage`` (who trained a model), ``resuming``, ``evaluation``,
 ``training``, ``exports``, ``dicom``. Each says in a sentence what it is for, and imports nothing that imports
-it.
+it. A package holds the parts of the step whose name its own begins with, such as ``exports`` those of
+``export``; those of ``run`` are ``training``, of ``checks`` ``checking``, of ``metrics`` ``measures``.
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..transforms import keys
 from ..transforms.dicom import may_be_dicom
 from .datalist import find_cases, load_cases
-from .folders.dicom_folder import NOTES, REFUSED, find_dicom_studies, has_picture
+from .folders.dicom_folder import find_dicom_studies, has_picture
 from .folders.dicom_series import NONE, OPTIONS, Wanted
 from .folders.label_names import is_label
 from .folders.own_names import told_apart, with_own_names, without_twins
@@ -23,7 +23,7 @@ from .folders.slices import ENDINGS as SLICE_ENDINGS
 from .folders.slices import PICTURE_ENDINGS, parse_name
 from .folders.sorted_volumes import collect_volumes, one_of_each, without_extras, without_labels
 from .folders.sources import and_more
-from .folders.studies import Record, find_slice_studies, walk
+from .folders.studies import NOTES, REFUSED, Record, find_slice_studies, walk
 from .folders.visits import named_by_place
 from .folders.volume_folder import holds_labels
 from .folders.volume_names import ENDINGS, is_volume, stem_of
@@ -63,7 +63,7 @@ def find_studies_to_predict(
             which others there are.
 
     Returns:
-        Records; one with a sentence under ``dicom_folder.REFUSED`` cannot be segmented.
+        Records; one with a sentence under ``studies.REFUSED`` cannot be segmented.
 
     Raises:
         InputError: an input is missing or of a kind that cannot be read; or a series is named for what is not

@@ -17,9 +17,9 @@ from ..transforms.space import axial_spacing, to_slices
 from . import pictures
 from .dicom.objects import Kind, kinds_of, remove_others
 from .ensemble import Ensemble
-from .folders.dicom_folder import REFUSED
 from .folders.dicom_series import Wanted
 from .folders.records import is_dicom_study, place_of
+from .folders.studies import REFUSED
 from .inputs import LISTS, find_studies_to_predict
 from .reports import animation
 from .results import COLUMNS, TAKEN, describe, places_to_write, results_name, write_masks, write_results

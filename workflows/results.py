@@ -18,9 +18,9 @@ from PIL import Image
 from ..transforms import keys
 from ..transforms.nifti import is_nifti
 from ..transforms.space import to_slices
-from .folders.dicom_folder import NOTES
 from .folders.records import is_slice_stack, place_of
 from .folders.sequence_files import volume_of
+from .folders.studies import NOTES
 from .folders.volume_names import stem_of
 from .resuming.fingerprints import versions
 from .segment import Segmentation

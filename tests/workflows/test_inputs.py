@@ -15,8 +15,9 @@ from PIL import Image
 from gliomaseg.transforms import keys
 from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.folders import dicom_folder
-from gliomaseg.workflows.folders.dicom_folder import NOTES, REFUSED, find_dicom_studies
+from gliomaseg.workflows.folders.dicom_folder import find_dicom_studies
 from gliomaseg.workflows.folders.slices import person_of
+from gliomaseg.workflows.folders.studies import NOTES, REFUSED
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
 from gliomaseg.workflows.phantoms.study import write_dicom, write_itk, write_nifti
 from gliomaseg.workflows.predict import predict_studies

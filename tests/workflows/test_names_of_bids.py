@@ -14,7 +14,8 @@ from gliomaseg.workflows.datalist import build_datalist, find_cases
 from gliomaseg.workflows.folders.label_names import is_of_the_brain
 from gliomaseg.workflows.folders.sequences import FLAIR, OTHER, POST, PRE, sequence_of_name
 from gliomaseg.workflows.folders.slices import person_of
-from gliomaseg.workflows.inputs import REFUSED, find_studies_to_predict
+from gliomaseg.workflows.folders.studies import REFUSED
+from gliomaseg.workflows.inputs import find_studies_to_predict
 from gliomaseg.workflows.split import SECTIONS
 
 SCAN = np.random.default_rng(0).integers(1, 200, (8, 8, 4)).astype(np.uint8)

@@ -1,1 +1,1 @@
-"""The parts of an evaluation that does not start from a model: masks of others, results that are written."""
+"""Truths and masks as they are read, what is odd about them, and how finished evaluations are compared."""

@@ -15,15 +15,9 @@ from ...transforms import keys
 from ...transforms.dicom import load_pydicom, open_dicom, quietly
 from ..system.files import InputError
 from .dicom_series import Choice, Series, Wanted, choose_series
-from .studies import Record
+from .studies import NOTES, REFUSED, Record
 
 logger = logging.getLogger(__name__)
-
-REFUSED = "refused"
-"""Key of a record that cannot be used; its value is the sentence that says why."""
-
-NOTES = "notes"
-"""Key of what is to be said about a record, a list of sentences."""
 
 TAGS = [
     "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate", "SeriesNumber", "SeriesDescription",

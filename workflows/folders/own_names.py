@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...transforms import keys
-from .dicom_folder import NOTES
 from .records import folder_of, place_of
-from .studies import Record, image_files
+from .studies import NOTES, Record, image_files
 
 logger = logging.getLogger(__name__)
 

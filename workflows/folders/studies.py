@@ -25,10 +25,17 @@ IMAGE_FOLDERS = ("images", "image", "imgs", "img", "scans", "flair", "volumes")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation", "segs", "seg")
 """Folders that lie beside each other, with files of the same names in them; in small letters."""
 
+REFUSED = "refused"
+"""Key of a record that cannot be used; its value is the sentence that says why."""
+
+NOTES = "notes"
+"""Key of what is to be said about a record, a list of sentences."""
+
 Record = dict[str, Any]
 """One case as MONAI gets it: ``patient``, ``image``, ``label`` (absent without masks), ``slices`` (numbers,
 only for stacks of slices), ``sequences`` (where the files or channels of ``image`` need names),
-``institution``, and ``person`` where somebody has told whose study it is. Paths are absolute strings."""
+``institution``, and ``person`` where somebody has told whose study it is; what is to be segmented may have
+``REFUSED`` and ``NOTES``. Paths are absolute strings."""
 
 
 class Slice(NamedTuple):

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from ...transforms import keys
 from ..system.files import InputError
-from .dicom_folder import NOTES, REFUSED
 from .sequence_files import channel_count
 from .sequences import FLAIR, UNKNOWN, sequence_of_words
 from .sorted_volumes import T1_FLAIR_WORDS, TWICE
-from .studies import Record
+from .studies import NOTES, REFUSED, Record
 from .volume_folder import find_volume_studies
 from .volume_names import is_volume, stem_of
 
@@ -59,7 +58,7 @@ def named_by_sequence(place: tuple[Path, str], parts: Mapping[str, Path]) -> Rec
         parts: sequence -> file, see ``sorted_volumes.collect_volumes``.
 
     Returns:
-        The record; with a sentence under ``dicom_folder.REFUSED`` where FLAIR is missing or in two files.
+        The record; with a sentence under ``studies.REFUSED`` where FLAIR is missing or in two files.
     """
     folder, case = place
     record: Record = {keys.PATIENT: case or folder.absolute().name}

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..folders.dicom_folder import REFUSED
 from ..folders.records import place_of
+from ..folders.studies import REFUSED
 from ..system.files import write_json
 from .fingerprints import fingerprint, stamp
 

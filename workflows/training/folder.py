@@ -13,7 +13,8 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from ..checkpoints import checkpoints_in
-from ..exports.bundle_metadata import bundle_metadata, package_metadata
+from ..exports.bundle_metadata import bundle_metadata
+from ..exports.training_data import package_metadata
 from ..leakage.leaks import without_past
 from ..models import CROSS_VALIDATION, SHARED_IDS, configs_folder
 from ..resuming.fingerprints import Stamp, stamp
