@@ -73,8 +73,8 @@ ORDER = [
     "exports.openvino_file", "exports.bundle", "export",
     # at the door
     "doctor", "results", "resuming.finished", "dicom.sources", "dicom.seg", "dicom.rtstruct",
-    "dicom.objects", "predict", "truths", "convert", "evaluate_command", "evaluation.written", "compare",
-    "demo", "cli",
+    "dicom.objects", "predict", "truths", "convert", "evaluate_command", "evaluation.evaluated_runs",
+    "compare", "demo", "cli",
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.

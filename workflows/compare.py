@@ -10,7 +10,7 @@ import pandas as pd
 
 from .checking.findings import amount
 from .evaluation.comparison import difference_of
-from .evaluation.written import METRICS, Evaluated, read_evaluated, require_same_patients
+from .evaluation.evaluated_runs import METRICS, Evaluated, read_evaluated, require_same_patients
 from .reports.comparison_page import comparison_page
 from .summary import bootstrap_interval, in_common
 from .system import files
@@ -48,7 +48,7 @@ def compare_runs(
     """Compare evaluated runs with the first of them, patient by patient.
 
     Args:
-        names: of the runs, see ``evaluation.written.read_evaluated``.
+        names: of the runs, see ``evaluation.evaluated_runs.read_evaluated``.
         output: folder for comparison.json, comparison.csv and comparison.html; None writes nothing.
         common: compare the patients that all runs have, where they differ.
         bootstrap: resamples of the patients behind the intervals.

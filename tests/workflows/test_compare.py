@@ -11,7 +11,7 @@ from scipy import stats
 
 from gliomaseg.workflows.compare import LIMIT, compare_runs, holm, in_words
 from gliomaseg.workflows.evaluation.comparison import paired_difference
-from gliomaseg.workflows.evaluation.written import Evaluated, _with_persons, read_evaluated, together
+from gliomaseg.workflows.evaluation.evaluated_runs import Evaluated, _with_persons, read_evaluated, together
 from gliomaseg.workflows.metrics import CaseFigures, case_figures
 from gliomaseg.workflows.per_patient import per_patient_table
 from gliomaseg.workflows.system.files import InputError

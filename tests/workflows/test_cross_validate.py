@@ -18,7 +18,7 @@ from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult, cross_
 from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.ensemble import Ensemble, open_segmenter
 from gliomaseg.workflows.evaluate_command import evaluate_command
-from gliomaseg.workflows.evaluation.written import read_evaluated
+from gliomaseg.workflows.evaluation.evaluated_runs import read_evaluated
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.folds import datalists_of_folds
