@@ -14,7 +14,7 @@ from monai.data import ITKWriter
 from ..transforms import keys
 from ..transforms.nifti import is_nifti
 from ..workflows.folders.slices import ENDINGS as SLICE_ENDINGS
-from ..workflows.folders.studies import Record
+from ..workflows.folders.studies import REFUSED, Record
 from ..workflows.inputs import find_studies_to_predict
 from ..workflows.results import notes_on, write_masks
 from ..workflows.segment import Segmentation
@@ -31,7 +31,8 @@ def record_of(path: str | Path) -> Record:
     """Return the record of one study: a picture, a volume, or a folder of DICOM or slices.
 
     Raises:
-        InputError: there is nothing at the path, it cannot be read, or it holds several studies.
+        InputError: there is nothing at the path, it cannot be read, or it holds several studies. A folder
+            whose headers do not tell which series is which is refused when it is segmented.
     """
     scan = Path(path)
     if scan.is_file() and scan.suffix.lower() in SLICE_ENDINGS:
@@ -41,6 +42,8 @@ def record_of(path: str | Path) -> Record:
         raise InputError(
             f"One study is segmented at a time, but {scan} holds {len(found)}; name one of them."
         )
+    if scan.is_file():  # its name is that of a study, and shows no sequence
+        return {key: value for key, value in found[0].items() if key != REFUSED}
     return found[0]
 
 

@@ -963,6 +963,16 @@ def test_a_row_averages_over_the_patients_of_all_its_folds() -> None:
     assert len(found.dice) == 5
 
 
+def test_a_limit_for_the_confidence_marks_patients_some_of_whom_are_outlined_poorly() -> None:
+    patients = {"A": (0.85, 0.6), "B": (0.89, 0.8), "C": (0.95, 0.7), "D": (0.9, 0.9)}
+    cell = made_up("fold1", "ours:base", 0.5)
+    cell["confidence_per_patient"] = {name: confidence for name, (confidence, _) in patients.items()}
+    cell["dice_per_patient"] = {**{name: dice for name, (_, dice) in patients.items()}, "empty": 0.0}
+    assert rows.Row("ours:base", (cell, cell), 2).marked == (4, 4, 2, 8)
+    assert "| 4 of 8 | 2 of 4 |" not in page.confidence_part([cell], PLAN)
+    assert "| 2 of 4 | 1 of 2 |" in page.confidence_part([cell], PLAN)
+
+
 def test_two_models_are_compared_patient_by_patient() -> None:
     ours = {f"P{n}": 0.8 + n / 100 for n in range(8)}
     theirs = {**{f"P{n}": 0.7 for n in range(8)}, "Q": 0.1}

@@ -46,7 +46,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[Path, typer.Argument(help="Folder of patients, or a datalist.json.", show_default=False)]
+DATA_HELP = "Folder of patients, a table of paths, or a datalist.json."
+Data = Annotated[Path, typer.Argument(help=DATA_HELP, show_default=False)]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)]
 ModelName = Annotated[
     Path | None,
@@ -227,7 +228,7 @@ def train(
         bool, typer.Option("--profile", help="Only show where the time of a step goes; trains nothing.")
     ] = False,
 ) -> None:
-    """Train a network, keep its best weights, evaluate them on patients it has not seen, and report."""
+    """Train a network, keep its best weights, evaluate them on the validation patients, and report."""
     with _loading():
         from .run import NotBegun, TrainOptions
         from .run import train as run_training
@@ -410,7 +411,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Outline studies: masks in the format of the input, overlays, results.csv and results.json."""
+    """Outline studies: masks on the grid of the scan, overlays, results.csv and results.json."""
     with _loading():
         from .checking.findings import amount
         from .ensemble import open_segmenter
@@ -675,12 +676,12 @@ def compare(
 
 @app.command(epilog="Example: `gliomaseg doctor lgg-mri-segmentation/kaggle_3m`")
 def doctor(
-    data: Annotated[Path | None, typer.Argument(help="Folder of patients, or a datalist.json.")] = None,
+    data: Annotated[Path | None, typer.Argument(help=DATA_HELP)] = None,
     resize: Annotated[
         int | None, typer.Option(help="Size that slices will be brought to.", show_default=False)
     ] = None,
     all_findings: Annotated[
-        bool, typer.Option("--all", help="Show every finding, not the first of a kind.")
+        bool, typer.Option("--all", help="Show every finding, not the first few of a kind.")
     ] = False,
 ) -> None:
     """Check this machine, and every file of a data set, and say what to do about what is wrong."""

@@ -92,7 +92,7 @@ class Ensemble:
             mask=mask,
             probability=probability,
             confidence=confidence,
-            check_by_hand=confidence < self.check_below or not mask.any(),
+            check_by_hand=confidence < self.check_below or not mask.any() or first.in_doubt,
         )
 
 

@@ -22,6 +22,7 @@ from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from ..transforms.square import pixel_mm_of
 from .checking.negatives import is_negative
+from .folders.studies import REFUSED
 from .folders.volume_values import values_of_mask
 from .graphs import WHOLE, open_graph
 from .inferers import pick_device
@@ -32,7 +33,7 @@ from .system.files import InputError
 LEAST_PIXELS: Final = 32
 """Height or width of a slice under which nothing can be told; networks take no less."""
 
-CHECK_BELOW: Final = 0.7
+CHECK_BELOW: Final = 0.9
 """Confidence under which a study is marked "check by hand" where a config does not say."""
 
 
@@ -49,7 +50,9 @@ class Segmentation:
         confidence: in [0, 1], see ``self_agreement``.
         sequences: those of ``keys.CHANNELS`` that the files hold.
         notes: what a reader of the result should know, one sentence each.
-        check_by_hand: whether a person should look at it: the confidence is low, or nothing is outlined.
+        check_by_hand: whether a person should look at it: the confidence is low, nothing is outlined, or the
+            scan is in doubt.
+        in_doubt: whether the scan itself gives reason to, whatever the network says of it.
     """
 
     image: npt.NDArray[Any]
@@ -61,6 +64,7 @@ class Segmentation:
     sequences: tuple[str, ...] = keys.CHANNELS
     notes: tuple[str, ...] = ()
     check_by_hand: bool = False
+    in_doubt: bool = False
 
     @property
     def volume_voxels(self) -> int:
@@ -158,8 +162,11 @@ class Segmenter:
                 alone nor all three.
 
         Raises:
-            InputError: the files cannot be read, or have channels that the network does not know.
+            InputError: the files cannot be read, have channels that the network does not know, or the record
+                is one that was refused.
         """
+        if REFUSED in case:
+            raise InputError(str(case[REFUSED]))
         files = {key: case[key] for key in (keys.IMAGE, keys.SEQUENCES) if case.get(key)}
         loaded_case = _checked(self.preprocessing, files, end=1)  # the first transform is the loader
         loaded = loaded_case[keys.IMAGE]
@@ -189,6 +196,7 @@ class Segmenter:
             sequences=sequences,
             notes=(*loaded.meta.get("notes", ()), *doubt),
             check_by_hand=confidence < self.check_below or not mask.any() or bool(doubt),
+            in_doubt=bool(doubt),
         )
 
     def _probability(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:

@@ -12,13 +12,14 @@ import numpy as np
 import yaml
 
 from benchmarks.marks import between
+from gliomaseg.workflows.segment import CHECK_BELOW
 from gliomaseg.workflows.system import files
 
 from .cells import FOLDER, ROOT, read_cells
 from .known import KNOWN
 from .origin import minutes_before
 from .protocols import INSTITUTION_NAMES, INSTITUTIONS, LOCKED
-from .rows import AVERAGES, CellContent, Row, compare, key_of, rows_of
+from .rows import AVERAGES, POOR, CellContent, Marked, Row, compare, key_of, rows_of
 
 PLAN: Final = Path(__file__).resolve().parent / "page.yaml"
 HEAD_OF_PAGE: Final = PLAN.with_name("results_head.md")
@@ -425,6 +426,7 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
             *(f"{row.error(when, 'expected_calibration_error'):.4f}" for when in ("before", "after")),
             ", ".join(f"{cell['fitted']['temperature']:.2f}" for cell in row.cells),
             MISSING if row.spearman is None else f"{row.spearman:.2f}",
+            *_marked(row.marked),
         )
         for row in rows
     ]
@@ -436,16 +438,25 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
         "after",
         "temperatures",
         "Spearman of confidence and Dice",
+        f"confidence under {CHECK_BELOW}",
+        f"of those with Dice under {POOR}",
     )
     words = (
         "Errors of the probabilities before and after the temperature, fitted on the inner validation by the "
         "likelihood of all its voxels; the fold is new to it. The expected error weighs voxels alike and is "
         "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice "
-        "that the probabilities lead one to expect; studies under `check_below` are marked to be checked by "
-        "hand."
+        "that the probabilities lead one to expect. It ranks patients well and runs too high: where it says "
+        f"{CHECK_BELOW}, the Dice is about {POOR}. Studies under `check_below`, {CHECK_BELOW}, are marked to "
+        "be checked by hand; the last columns say how many patients that are, and how many of those whose "
+        f"Dice is under {POOR} are among them. The limit is a round number that was chosen with the patients "
+        "of folds 1 to 4 in view, not by those who are locked."
     )
     body = table(lines, head) if lines else ["Not measured."]
     return "\n".join(["## Confidence", "", words, "", *body])
+
+
+def _marked(found: Marked) -> tuple[str, str]:
+    return f"{found.marked} of {found.everyone}", f"{found.found} of {found.poor}"
 
 
 def everything_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from gliomaseg.workflows.segment import CHECK_BELOW
 from gliomaseg.workflows.summary import bootstrap_interval
 
 from .measure import spearman
@@ -18,6 +19,48 @@ AVERAGES: Final = ("pooled", "positive_slices", "slices_empty_as_one", "seed_pro
 """Averages other than over patients; over several folds their mean is given."""
 
 CellContent = Mapping[str, Any]
+
+
+POOR: Final = 0.75
+"""Patients under this Dice are those that a mark "check by hand" is for."""
+
+
+class Marked(NamedTuple):
+    """What a limit for the confidence finds.
+
+    Attributes:
+        marked: patients under it.
+        poor: patients with a Dice under ``POOR``.
+        found: patients who are both.
+        everyone: patients.
+    """
+
+    marked: int
+    poor: int
+    found: int
+    everyone: int
+
+
+def confidences_of(cell: CellContent) -> list[tuple[float, float]]:
+    """Return confidence and Dice of each patient; nothing is outlined in those who have no confidence."""
+    dice = cell["dice_per_patient"]
+    return [(confidence, dice[name]) for name, confidence in cell["confidence_per_patient"].items()]
+
+
+def marked_by(pairs: Sequence[tuple[float, float]], limit: float = CHECK_BELOW) -> Marked:
+    """Count whom a limit marks, and whom it should.
+
+    Args:
+        pairs: confidence and Dice of each patient.
+        limit: patients with less confidence are marked.
+
+    Example:
+        >>> marked_by([(0.8, 0.6), (0.95, 0.7), (0.89, 0.9), (0.97, 0.9)], limit=0.9)
+        Marked(marked=2, poor=2, found=1, everyone=4)
+    """
+    marked = [dice for confidence, dice in pairs if confidence < limit]
+    poor = sum(dice < POOR for _, dice in pairs)
+    return Marked(len(marked), poor, sum(dice < POOR for dice in marked), len(pairs))
 
 
 @dataclass(frozen=True)
@@ -65,12 +108,13 @@ class Row:
     @property
     def spearman(self) -> float | None:
         """Rank correlation of confidence and Dice over all patients."""
-        pairs = [
-            (confidence, cell["dice_per_patient"][name])
-            for cell in self.cells
-            for name, confidence in cell["confidence_per_patient"].items()
-        ]
+        pairs = [pair for cell in self.cells for pair in confidences_of(cell)]
         return spearman(pairs) if len(pairs) > 2 else None
+
+    @property
+    def marked(self) -> Marked:
+        """What a limit for the confidence finds."""
+        return marked_by([pair for cell in self.cells for pair in confidences_of(cell)])
 
 
 def rows_of(cells: Iterable[CellContent], names: Sequence[str], folds: Sequence[str]) -> list[Row]:

@@ -19,8 +19,9 @@ from gliomaseg.networks import network_names
 from gliomaseg.networks.checkpoint import read_state
 from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGES
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.exports.bundle_metadata import package_metadata
+from gliomaseg.workflows.exports.training_data import package_metadata
 from gliomaseg.workflows.models import SHARED_IDS, configs_folder
+from gliomaseg.workflows.segment import CHECK_BELOW
 from gliomaseg.workflows.system import files
 from gliomaseg.workflows.system.files import InputError
 
@@ -28,6 +29,7 @@ from .cells import ROOT
 from .lock import Lock
 from .origin import began_with, minutes_before, read_origin, seen_by, taught_by
 from .protocols import LOCKED
+from .rows import POOR, confidences_of, marked_by
 
 TARGET: Final = ROOT / "models" / "default"
 MOST_BYTES: Final = 8_000_000
@@ -42,7 +44,7 @@ ENCODERS: Final = {
 }
 """Whose ImageNet weights a network began with, where they are not torchvision's."""
 
-OF_THE_RUN: Final = {*SHARED_IDS, "temperature", "check_below"} - {"network_def"}
+OF_THE_RUN: Final = {*SHARED_IDS, "temperature"} - {"network_def"}
 """Ids whose values ship as the run has them; the wiring is that of the package."""
 
 
@@ -218,6 +220,9 @@ def _facts(
         "tested_on": cell["patients"]["test"],
         "times": len(cell.get("earlier", ())) + 1,
         "taught": taught,
+        "limit": CHECK_BELOW,
+        "poor": POOR,
+        "marked": marked_by(confidences_of(cell)),
         "licence": LICENCE_NAME,
     }
 

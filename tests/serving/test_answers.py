@@ -13,6 +13,8 @@ from PIL import Image
 
 from gliomaseg.serving.answers import facts_about, record_of, write_answer
 from gliomaseg.transforms import LoadStudyd, keys
+from gliomaseg.workflows.folders.studies import REFUSED
+from gliomaseg.workflows.inputs import find_studies_to_predict
 from gliomaseg.workflows.phantoms.study import write_dicom, write_nifti
 from gliomaseg.workflows.results import write_masks
 from gliomaseg.workflows.segment import Segmentation, Segmenter
@@ -36,6 +38,26 @@ def picture(head, tmp_path: Path) -> Path:
     path = tmp_path / "p.tif"
     Image.fromarray(np.ascontiguousarray(head.scan[:, :, 3].transpose(1, 0, 2))).save(path)
     return path
+
+
+def test_the_name_of_a_stored_study_shows_no_sequence(
+    head, tmp_path: Path, bright_segmenter: Segmenter
+) -> None:
+    path = write_nifti(tmp_path / "anna_T2.nii.gz", head.scan[..., 1], head.affine)
+    (found,) = find_studies_to_predict([path])
+    assert found[REFUSED].startswith("A study needs FLAIR, but by its names")
+    assert bright_segmenter(record_of(path)).mask.shape == head.scan.shape[:3]
+
+
+def test_a_folder_that_does_not_tell_its_series_apart_is_refused(
+    head, tmp_path: Path, bright_segmenter: Segmenter
+) -> None:
+    for number in (3, 4):
+        tags = {"SeriesDescription": f"AX FLAIR {number}", "SeriesNumber": number}
+        flair = head.scan[..., 1].astype(np.int16)
+        write_dicom(tmp_path / "study" / str(number), flair, head.affine, tags)
+    with pytest.raises(InputError, match="may be FLAIR"):
+        bright_segmenter(record_of(tmp_path / "study"))
 
 
 def ask(segmenter: Segmenter, path: Path, *wishes: str | None) -> tuple[Path, Segmentation]:

@@ -527,8 +527,8 @@ def test_label_values_that_are_no_classes_are_found(volumes: Path):
     )
     found = only(check_data(volumes), "mask-values")
     assert (
-        found.what
-        == f"Label values must be 0 and 1 (or 0 and 255), but {volumes}/v_seg.nii.gz has 0, 40, 80, 120."
+        found.what == "Label values must be 0 and 1 (or 0 and 255, or classes up to 10), but "
+        f"{volumes}/v_seg.nii.gz has 0, 40, 80, 120."
     )
 
 

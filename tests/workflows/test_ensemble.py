@@ -19,13 +19,23 @@ class Says:
     check_below = 0.7
     cleanup = None
 
-    def __init__(self, *probability: float) -> None:
+    def __init__(self, *probability: float, in_doubt: bool = False) -> None:
+        self.in_doubt = in_doubt
         self.probability = np.array(probability, np.float32).reshape(1, -1, 1)
 
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
         mask = (self.probability >= 0.5).astype(np.uint8)
         image = np.zeros((3, *mask.shape))
-        return Segmentation(image, mask, self.probability, np.eye(4), None, 1.0, notes=(case["patient"],))
+        return Segmentation(
+            image,
+            mask,
+            self.probability,
+            np.eye(4),
+            None,
+            1.0,
+            notes=(case["patient"],),
+            in_doubt=self.in_doubt,
+        )
 
 
 def of(*members: Any, **options: Any) -> Segmentation:
@@ -60,6 +70,10 @@ def test_where_nothing_is_outlined_a_person_should_look() -> None:
     nothing = of(Says(0.01, 0.01))
     assert nothing.confidence > 0.9
     assert nothing.check_by_hand
+
+
+def test_a_scan_in_doubt_is_in_doubt_for_all() -> None:
+    assert of(Says(0.99, 0.01, in_doubt=True), Says(0.99, 0.01)).check_by_hand
 
 
 def test_the_rest_is_that_of_the_first_member() -> None:

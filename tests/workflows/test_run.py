@@ -257,6 +257,16 @@ def test_places_of_a_run_are_no_settings(phantom_data: Path, tmp_path: Path, nam
     assert not (tmp_path / "out").exists()
 
 
+def test_the_weights_of_a_run_are_looked_for_where_it_keeps_them(phantom_data: Path, tmp_path: Path) -> None:
+    words = (
+        "A run keeps its weights in models/ of --output, but ckpt_dir=elsewhere was set; leave that out, and "
+        "copy models/model.pt when the run has ended."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        train(TrainOptions(phantom_data, tmp_path / "out", settings={"ckpt_dir": "elsewhere"}))
+    assert not (tmp_path / "out").exists()
+
+
 def test_ids_that_lead_back_to_themselves_are_refused(phantom_data: Path, tmp_path: Path) -> None:
     config = tmp_path / "ring.yaml"
     config.write_text('epochs: "@passes"\npasses: "@epochs"\n', encoding="utf-8")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.folders.studies import REFUSED
 from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter, self_agreement
 from gliomaseg.workflows.system.files import InputError
@@ -93,6 +94,11 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
     with pytest.raises(InputError, match=r"text\.pt cannot be read as one"):
         open_model(tmp_path / "text.pt")
+
+
+def test_a_record_that_was_refused_is_not_guessed_at(segmenter: Segmenter, case: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"^Several series may be FLAIR\.$"):
+        segmenter({**case, REFUSED: "Several series may be FLAIR."})
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:

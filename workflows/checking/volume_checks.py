@@ -244,8 +244,8 @@ def _label_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
         what = f"{file} has the values {named}; all but 0 are taken as abnormality."
         yield Fault("label-classes", file, what)
     else:
-        what = f"Label values must be 0 and 1 (or 0 and 255), but {file} has {shortened(values)}."
-        yield Fault("mask-values", file, what)
+        rule = f"Label values must be 0 and 1 (or 0 and 255, or classes up to {LARGEST_CLASS})"
+        yield Fault("mask-values", file, f"{rule}, but {file} has {shortened(values)}.")
 
 
 def _pair_faults(file: str, label: Volume, image: Volume) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...networks import count_parameters
 from ..bundle_names import named_code, package_name, rename
 from ..leakage.seen import KEY, OF_WEIGHTS
 from ..models import Model, configs_folder
@@ -57,7 +58,8 @@ def _fill(folder: Path, model: Model) -> None:
         files.write_json(folder / "configs" / f"{name}.json", rename(config, package))
     logging_config = (configs_folder() / "logging.conf").read_text(encoding="utf-8")
     files.write_text(folder / "configs" / "logging.conf", logging_config)
-    files.write_text(folder / "docs" / "README.md", bundle_docs.readme(info, configs, run, package))
+    readme = bundle_docs.readme(info, configs, run, package, count_parameters(network))
+    files.write_text(folder / "docs" / "README.md", readme)
     files.write_text(folder / "docs" / "data_license.txt", bundle_docs.data_licence(info))
     files.write_text(folder / "LICENSE", bundle_docs.licence())
     # Saved anew: weights of a GPU run stay on the CPU, and wrappers of other programs come off.

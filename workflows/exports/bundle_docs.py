@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import jinja2
 
-from ...networks import count_parameters, create_network
-from ...transforms import keys
 from ..system.files import InputError
 from .bundle_metadata import RunRecord
 from .training_data import kind_of_data
@@ -27,7 +25,9 @@ DICE_ROWS: Final = {
 """Averages in the README's table, with the words for them."""
 
 
-def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, package: str) -> str:
+def readme(
+    info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, package: str, parameters: int
+) -> str:
     """Return docs/README.md in the headings of the Model Zoo's template.
 
     Args:
@@ -35,15 +35,13 @@ def readme(info: Mapping[str, Any], configs: Mapping[str, Any], run: RunRecord, 
         configs: the bundle's configs by name.
         run: what the run says of itself; what is not known is said to be unknown.
         package: import name of the code in the bundle.
+        parameters: of the network.
     """
-    inference = configs["inference"]
-    channels = info["network_data_format"]["inputs"][keys.IMAGE]["num_channels"]
-    network = create_network(inference["network_name"], channels, inference["out_channels"], pretrained=None)
     return _template(README).render(
         info=info,
         train=run.recipe,
-        inference=inference,
-        parameters=count_parameters(network) / 1e6,
+        inference=configs["inference"],
+        parameters=parameters / 1e6,
         package=package,
         metrics=run.metrics,
         rows=_rows(run.metrics),

@@ -87,6 +87,11 @@ def _refuse_places(settings: Mapping[str, Any]) -> None:
                 f"The {name} of a run is what {said} names, but {name}={settings[name]} was set too; leave "
                 f"that out, and give the path as {said}."
             )
+    if "ckpt_dir" in settings:
+        raise InputError(
+            f"A run keeps its weights in models/ of --output, but ckpt_dir={settings['ckpt_dir']} was set; "
+            "leave that out, and copy models/model.pt when the run has ended."
+        )
 
 
 def _with_base(config: Path, base: Path) -> list[Path]:
