@@ -15,6 +15,7 @@ from ..transforms import keys
 from ..transforms.nifti import is_nifti
 from ..workflows.folders.slices import ENDINGS as SLICE_ENDINGS
 from ..workflows.folders.studies import REFUSED, Record
+from ..workflows.folders.volume_names import is_volume
 from ..workflows.inputs import find_studies_to_predict
 from ..workflows.results import notes_on, write_masks
 from ..workflows.segment import Segmentation
@@ -42,7 +43,7 @@ def record_of(path: str | Path) -> Record:
         raise InputError(
             f"One study is segmented at a time, but {scan} holds {len(found)}; name one of them."
         )
-    if scan.is_file():  # its name is that of a study, and shows no sequence
+    if scan.is_file() and is_volume(scan.name):  # its name is that of a study, and shows no sequence
         return {key: value for key, value in found[0].items() if key != REFUSED}
     return found[0]
 

@@ -15,7 +15,7 @@ from ..workflows.exports.bundle_configs import bundle_configs
 from ..workflows.exports.bundle_metadata import read_run, seen_by
 from ..workflows.exports.training_data import data_words, package_metadata
 from ..workflows.folders.studies import Record
-from ..workflows.leakage.seen import history_behind, readable_datalist
+from ..workflows.leakage.seen import NOT_ALL, history_behind, readable_datalist
 from ..workflows.models import Model, open_model, refuse_export
 from ..workflows.splits.datalist_file import write_datalist
 from ..workflows.system import files
@@ -172,7 +172,8 @@ def copy_model(model: Model, folder: Path) -> None:
     for name in ("inference", "train"):
         files.write_json(folder / "configs" / f"{name}.json", configs[name])
     run = read_run(model)
-    told = {**package_metadata(), **data_words(run.datalist, run.metadata), **seen_by(model)}
+    seen = seen_by(model)
+    told = {**package_metadata(), **data_words(run.datalist, run.metadata, bool(seen.get(NOT_ALL))), **seen}
     files.write_json(folder / "configs" / "metadata.json", told)
     trained_with = model.weights.resolve().parent.parent / "datalist.json"
     if trained_with.is_file() and trained_with.parent == model.config.resolve().parent.parent:

@@ -13,7 +13,7 @@ from .folders.persons import Person, draw_persons, persons_of
 from .folders.sources import PathLike
 from .folders.studies import Record
 from .split import SECTIONS, fold_of_each, leave_institution_out
-from .splits.case_split import SplitOptions, count_lesions, describe
+from .splits.case_split import SplitOptions, count_lesions, describe, warn_of_look_alikes
 from .splits.datalist_file import Datalist, files_of, hash_of_all, relative_to
 from .system.files import InputError
 from .system.pool import Progress
@@ -70,6 +70,7 @@ def datalists_of_folds(
         )
     if Path(data).suffix.lower() == ".json":
         source = open_data(data)
+        warn_of_look_alikes([*source["training"], *source["validation"], *source["test"]])
     else:
         dealt = folds if split == "folds" else 2
         source = open_data(data, "folds", folds=dealt, seed=seed, progress=progress)

@@ -445,11 +445,12 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
         "Errors of the probabilities before and after the temperature, fitted on the inner validation by the "
         "likelihood of all its voxels; the fold is new to it. The expected error weighs voxels alike and is "
         "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice "
-        "that the probabilities lead one to expect. It ranks patients well and runs too high: where it says "
-        f"{CHECK_BELOW}, the Dice is about {POOR}. Studies under `check_below`, {CHECK_BELOW}, are marked to "
-        "be checked by hand; the last columns say how many patients that are, and how many of those whose "
-        f"Dice is under {POOR} are among them. The limit is a round number that was chosen with the patients "
-        "of folds 1 to 4 in view, not by those who are locked."
+        "that the probabilities lead one to expect. Of networks that have learned enough it ranks patients "
+        f"well and runs too high: where that of our small ones says {CHECK_BELOW}, the Dice is about {POOR}. "
+        f"Studies under `check_below`, {CHECK_BELOW}, are marked to be checked by hand; the last columns say "
+        f"how many patients that are, and how many of those whose Dice is under {POOR} are among them. The "
+        "limit is a round number that was chosen with the patients of folds 1 to 4 in view, not by those who "
+        "are locked."
     )
     body = table(lines, head) if lines else ["Not measured."]
     return "\n".join(["## Confidence", "", words, "", *body])

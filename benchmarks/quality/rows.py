@@ -42,7 +42,7 @@ class Marked(NamedTuple):
 
 
 def confidences_of(cell: CellContent) -> list[tuple[float, float]]:
-    """Return confidence and Dice of each patient; nothing is outlined in those who have no confidence."""
+    """Return confidence and Dice of each patient."""
     dice = cell["dice_per_patient"]
     return [(confidence, dice[name]) for name, confidence in cell["confidence_per_patient"].items()]
 

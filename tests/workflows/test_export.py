@@ -24,9 +24,10 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.exports import bundle_docs
 from gliomaseg.workflows.exports.bundle_code import DISTRIBUTIONS, modules_for
-from gliomaseg.workflows.exports.training_data import MADE_UP, package_metadata
+from gliomaseg.workflows.exports.training_data import MADE_UP, OTHERS, package_metadata
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.folder import write_metadata
 
 NAME = "glioma_mri_segmentation"
 CODE = "gliomaseg_bundle_0_1_0"
@@ -128,6 +129,36 @@ def test_a_bundle_of_the_data_of_the_project_says_so(smoke_run: Path, tmp_path: 
         "The data that models of this bundle are trained on, and the licence they are under"
     )
     assert "These weights were trained on" not in licence
+
+
+def test_what_a_person_wrote_of_the_data_outlives_further_commands(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs/metadata.json"
+    path.write_text(json.dumps({**content(path), "data_source": "Clinic X"}), encoding="utf-8-sig")
+    write_metadata(run, content(run / "metrics.json"))
+    assert content(path)["data_source"] == "Clinic X"
+    export_model(run, "bundle", tmp_path / "bundle")
+    readme = (tmp_path / "bundle/docs/README.md").read_text(encoding="utf-8")
+    assert "those that the project was made for [1]: Clinic X. `docs/data_license.txt` says" in readme
+
+
+def test_damaged_metadata_stop_no_run(
+    smoke_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs/metadata.json"
+    path.write_text('{"data_source": "Clinic X",}', encoding="utf-8")
+    write_metadata(run, {})
+    assert content(path)["data_source"] == MADE_UP
+    assert f"Not read: {path}" in caplog.text
+
+
+def test_a_site_of_a_federation_does_not_speak_for_the_others(smoke_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs/train.json"
+    path.write_text(json.dumps({**content(path), "federation": True}), encoding="utf-8")
+    write_metadata(run, {})
+    assert content(run / "configs/metadata.json")["data_source"] == MADE_UP + OTHERS
 
 
 # ---- What is in the folder

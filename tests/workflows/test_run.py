@@ -259,11 +259,18 @@ def test_places_of_a_run_are_no_settings(phantom_data: Path, tmp_path: Path, nam
 
 def test_the_weights_of_a_run_are_looked_for_where_it_keeps_them(phantom_data: Path, tmp_path: Path) -> None:
     words = (
-        "A run keeps its weights in models/ of --output, but ckpt_dir=elsewhere was set; leave that out, and "
-        "copy models/model.pt when the run has ended."
+        "A run keeps its weights in models/model.pt of --output, but the config says {}; leave ckpt_dir and "
+        "best::path as they are, and copy the file when the run has ended."
     )
-    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
-        train(TrainOptions(phantom_data, tmp_path / "out", settings={"ckpt_dir": "elsewhere"}))
+    mixin = tmp_path / "mixin.yaml"
+    mixin.write_text("ckpt_dir: elsewhere\n", encoding="utf-8")
+    for place, options in {
+        "elsewhere/model.pt": {"settings": {"ckpt_dir": "elsewhere"}},
+        "x.pt": {"settings": {"best::path": "x.pt"}},
+        "elsewhere/./model.pt": {"config": mixin},
+    }.items():
+        with pytest.raises(InputError, match=f"^{re.escape(words.format(Path(place)))}$"):
+            train(TrainOptions(phantom_data, tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 
 

@@ -49,9 +49,9 @@ def read_run(model: Model) -> RunRecord:
     if model.config.resolve().parent.parent != folder:
         return RunRecord()
     names = ("metrics", "datalist", "environment", "timing")
-    recipe = _read(folder / "configs" / "train.json")
-    told = _read(folder / "configs" / "metadata.json")
-    found = {name: _read(folder / f"{name}.json") for name in names}
+    recipe = read_known(folder / "configs" / "train.json")
+    told = read_known(folder / "configs" / "metadata.json")
+    found = {name: read_known(folder / f"{name}.json") for name in names}
     if not str(found["datalist"].get("format", "")).startswith("gliomaseg-"):
         found["datalist"] = {}  # in whose form nobody knows what stands in it
     return RunRecord(**found, recipe=recipe, metadata=told)
@@ -71,6 +71,7 @@ def bundle_metadata(
     seen: Mapping[str, Any] | None = None,
     datalist: Mapping[str, Any] | None = None,
     before: Mapping[str, Any] | None = None,
+    others: bool = False,
 ) -> dict[str, Any]:
     """Return the metadata of a bundle: schema of July 2024, versions in use here, channels of the weights.
 
@@ -81,8 +82,10 @@ def bundle_metadata(
         seen: of ``seen_by``.
         datalist: content of the run's datalist.json, if it is known.
         before: metadata that stand beside the model already, see ``data_words``.
+        others: whether others have trained it too; the marks in ``seen`` may tell as well.
     """
-    metadata = {**package_metadata(), **data_words(datalist or {}, before or {})}
+    others = others or bool((seen or {}).get(NOT_ALL))
+    metadata = {**package_metadata(), **data_words(datalist or {}, before or {}, others)}
     metadata.update(
         description=metadata["description"].replace("ResNeXt50-UNet", inference["network_name"]),
         monai_version=installed_version("monai"),
@@ -168,10 +171,10 @@ def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_known(path: Path) -> dict[str, Any]:
     """Return what a file says, nothing where there is none or it is damaged: a model is whole without it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        content = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
     except (OSError, ValueError) as error:
         logger.warning("Not read: %s (%s)", path, error)
         return {}

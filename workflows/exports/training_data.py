@@ -22,6 +22,9 @@ MADE_UP: Final = "made-up patients, drawn by gliomaseg and not scanned"
 BEGAN: Final = "; training began from weights that had been trained before"
 """What metadata add where the datalist knows of training before its own."""
 
+OTHERS: Final = "; others have trained it too, and who is not known"
+"""What metadata add where a model has been trained elsewhere too, as in a federation."""
+
 OF_DATA: Final = ("data_source", "data_type")
 """What metadata say of the data."""
 
@@ -39,24 +42,46 @@ def package_metadata() -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def data_words(datalist: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def data_words(
+    datalist: Mapping[str, Any], before: Mapping[str, Any], others: bool = False
+) -> dict[str, Any]:
     """Return what metadata say of the data that trained a model, under the keys ``OF_DATA``.
 
     Args:
         datalist: of the model; empty where it is not known.
         before: metadata that stand beside the model already. What a person wrote there is kept.
+        others: whether others have trained it too.
     """
-    source = str(before.get("data_source", OTHER_DATA))
-    if not datalist or _is_of_a_person(source):
-        return {"data_source": source, "data_type": before.get("data_type", OTHER_DATA)}
+    before = {name: words for name, words in before.items() if isinstance(words, str) and words.strip()}
+    told = {name: str(before.get(name, OTHER_DATA)) for name in OF_DATA}
+    plain = _plain(told["data_source"])
+    if not datalist or not _is_ours(plain):
+        source, kind = plain, told["data_type"]
+    else:
+        source, kind = _named_by(datalist)
+    return {"data_source": source + _ending(datalist, told["data_source"], others), "data_type": kind}
+
+
+def _named_by(datalist: Mapping[str, Any]) -> tuple[str, str]:
+    """Return source and type of the data as the names and files of those who trained tell them."""
     own = package_metadata()
-    began = BEGAN if datalist.get(BEFORE) or datalist.get(NOT_ALL) else ""
     cases = datalist.get("training", ())
     if cases and all(PHANTOM_NAME.fullmatch(case[keys.PATIENT]) for case in cases):
-        return {"data_source": MADE_UP + began, "data_type": own["data_type"]}
+        return MADE_UP, own["data_type"]
     if is_of_lgg(datalist):
-        return {"data_source": own["data_source"] + began, "data_type": own["data_type"]}
-    return {"data_source": OTHER_DATA + began, "data_type": OTHER_DATA}
+        return own["data_source"], own["data_type"]
+    return OTHER_DATA, OTHER_DATA
+
+
+def _ending(datalist: Mapping[str, Any], source: str, others: bool) -> str:
+    """Return what is said of further training; without a datalist what was said of it stays."""
+    if datalist.get(BEFORE) or datalist.get(NOT_ALL) or (not datalist and source.endswith(BEGAN)):
+        return BEGAN
+    return OTHERS if others or (not datalist and source.endswith(OTHERS)) else ""
+
+
+def _plain(source: str) -> str:
+    return source.removesuffix(BEGAN).removesuffix(OTHERS).strip().rstrip(".")
 
 
 def is_of_lgg(datalist: Mapping[str, Any]) -> bool:
@@ -81,25 +106,29 @@ def _is_of_tiff(case: Record) -> bool:
     return not isinstance(images, str) and all(str(image).endswith(".tif") for image in images)
 
 
-def _is_of_a_person(source: str) -> bool:
-    """Tell whether somebody has written a sentence, and not this module."""
-    ours = (OTHER_DATA, MADE_UP, package_metadata()["data_source"])
-    return source.removesuffix(BEGAN) not in ours
+def _is_ours(plain: str) -> bool:
+    """Tell whether this module has written a sentence, and nobody else."""
+    return plain in (OTHER_DATA, MADE_UP, package_metadata()["data_source"])
 
 
 def kind_of_data(source: str) -> dict[str, bool]:
     """Return what a ``data_source`` says, for the papers of a bundle.
 
     Returns:
-        ``of_lgg``, ``made_up``, ``recorded`` (it says anything) and ``began`` (from weights trained before).
+        ``of_lgg``, ``made_up``, ``recorded`` (it says anything), ``began`` (from weights trained before) and
+        ``others`` (have trained it too).
 
     Example:
         >>> [name for name, holds in kind_of_data(MADE_UP + BEGAN).items() if holds]
         ['made_up', 'recorded', 'began']
+        >>> [name for name, holds in kind_of_data(MADE_UP + ", and ten of my own").items() if holds]
+        ['recorded']
     """
+    plain = _plain(source)
     return {
-        "of_lgg": source.startswith(package_metadata()["data_source"]),
-        "made_up": source.startswith(MADE_UP),
-        "recorded": not source.startswith(OTHER_DATA),
+        "of_lgg": plain == package_metadata()["data_source"],
+        "made_up": plain == MADE_UP,
+        "recorded": plain != OTHER_DATA,
         "began": source.endswith(BEGAN),
+        "others": source.endswith(OTHERS),
     }

@@ -8,21 +8,24 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _END = re.compile(
-    r"(?P<numbered>(?:.*[-_. ])?[^-_. ]*\d[^-_. ]*?)"
-    r"(?:[-_. ]+(?!(?i:p|pat|patient|person|sub|subj|subject|case|id)\d)[A-Za-z]{0,8}\d{1,3}[a-z]?"
+    r"(?!(?:(?:19|20)\d\d|\d(?:\.\d)?T)[-_. ])"  # years and strengths of a field are nobody's
+    r"(?:(?P<numbered>(?:.*[-_. ])?[^-_. ]*\d[^-_. ]*?)"
+    r"(?:[-_. ]+(?!(?i:p|pat|patient|person|sub|subj|subject|case|id)\d)[A-Za-z]{1,8}\d{1,3}[a-z]?"
     r"|[-_. ]+[A-Za-z]"
-    r"|(?<=\d)[a-z])"  # capitals end the codes of TCGA
-    r"|(?P<named>.+?)[-_. ]+(?i:m|mr|mri|scan|exam|examination|study)\d{1,3}"
+    r"|(?<=\d)[a-z]"  # capitals end the codes of TCGA
+    r"|[-_. ]+(?P<bare>\d{1,2})[a-z]?)"
+    r"|(?P<named>.+?)[-_. ]+(?i:m|mr|mri|scan|exam|examination|study)(?:[-_]?d)?\d{1,4})"
 )
-"""A name with a number, and behind it another one or a letter that may count studies; or a word that does."""
+"""What may count studies, at the end of a name: behind a beginning with a number a word with a number, a
+letter, or a small number; else a word that is for studies."""
 
 MOST = 12
 """Studies of one person that there may well be; more of one beginning are rather persons of one place."""
 
-
 WHO_IS_WHO: Final = (
-    "tell whose each study is, in a table participants.csv in the folder of the data (or `prepare "
-    "--participants`) with the columns patient and person; one in which each is their own ends this warning."
+    "tell whose each study is, in a table participants.csv in the folder of the data, or one for `prepare "
+    "--participants`, with the columns patient and person. A table in which each is their own ends this "
+    "warning."
 )
 """What to do about it."""
 
@@ -33,7 +36,7 @@ def look_alikes(persons: Iterable[str]) -> list[tuple[str, ...]]:
     The names of some archives number the scans of a patient in a way of their own, such as
     ``OAS1_0007_MR1`` and ``OAS1_0007_MR2`` or ``P7a`` and ``P7b``. Who reads them cannot know whether the
     last part counts scans or patients; this finds where a person has to say so. Names that count everybody,
-    such as ``case1_001`` to ``case1_300``, have one beginning or few, and many of each.
+    such as ``site1_01`` to ``site1_30``, have one beginning or few, and many of each.
 
     Args:
         persons: as ``studies.whose`` tells them.
@@ -47,15 +50,21 @@ def look_alikes(persons: Iterable[str]) -> list[tuple[str, ...]]:
         >>> look_alikes(["site1_001", "site1_002", "site1_003", "site2_001"])
         []
     """
-    names = sorted(set(persons))
     alike: dict[str, list[str]] = defaultdict(list)
-    for name in names:
+    unsure = set()
+    for name in sorted(set(persons)):
         found = _END.fullmatch(name)
-        alike[(found["numbered"] or found["named"]) if found else name].append(name)
-    largest = max(map(len, alike.values()), default=0)
-    if largest > min(MOST, len(alike)):
-        return []
-    return [tuple(group) for group in alike.values() if len(group) > 1]
+        beginning = (found["numbered"] or found["named"]) if found else name
+        alike[beginning].append(name)
+        if found and (found["bare"] or found["named"]):
+            unsure.add(beginning)
+    largest = max((len(alike[beginning]) for beginning in unsure), default=0)
+    few = largest > len(alike)  # beginnings: such as the two places that all are of
+    return [
+        tuple(group)
+        for beginning, group in alike.items()
+        if 1 < len(group) <= MOST and not (few and beginning in unsure)
+    ]
 
 
 def look_alike_words(groups: Sequence[tuple[str, ...]]) -> str:

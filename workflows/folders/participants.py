@@ -137,17 +137,18 @@ def read_participants(path: Path) -> Participants:
 def participants_in(root: Path) -> Participants | None:
     """Return the table that lies in the folder of a data set, None where there is none that tells anything.
 
-    BIDS has a ``participants.tsv`` anyway, mostly of age and sex alone.
+    BIDS has a ``participants.tsv`` anyway, mostly of age and sex alone; of two tables the one with persons
+    counts.
 
     Raises:
         InputError: there is one that names persons, and it cannot be used; others are only warned of.
     """
-    path = next((root / name for name in NAMES if (root / name).is_file()), None)
+    there = {path: _columns_of(path) for path in (root / name for name in NAMES) if path.is_file()}
+    told = {path: columns for path, columns in there.items() if columns & {*PERSON, *INSTITUTION}}
+    path = next((path for path, columns in told.items() if columns & set(PERSON)), next(iter(told), None))
     if path is None:
         return None
-    columns = _columns_of(path)
-    if not columns & {*PERSON, *INSTITUTION}:
-        return None
+    columns = told[path]
     try:
         return read_participants(path)
     except InputError as error:

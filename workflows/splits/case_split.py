@@ -171,7 +171,7 @@ def _count(file: str) -> int:
 def _split_patients(
     cases: list[Record], lesions: list[list[int]], options: SplitOptions
 ) -> tuple[Sections, Mapping[str, int]]:
-    _warn_of_look_alikes(cases)
+    warn_of_look_alikes(cases)
     if options.method == "file" and options.split_file is not None:
         persons_by_name = {case["patient"]: whose(case) for case in cases}
         return split_by_file(Path(options.split_file), list(persons_by_name), persons_by_name), {}
@@ -203,7 +203,7 @@ def _warn_of_many(persons: Sequence[Person]) -> None:
         )  # fmt: skip
 
 
-def _warn_of_look_alikes(cases: Sequence[Record]) -> None:
+def warn_of_look_alikes(cases: Sequence[Record]) -> None:
     """Tell where names may count the studies of a person in a way that nobody but the owner knows."""
     if groups := look_alikes(whose(case) for case in cases if "person" not in case):
         logger.warning(

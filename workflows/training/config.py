@@ -53,7 +53,24 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)
         parser[name] = value
+    _require_own_weights(parser, options.output)
     return parser
+
+
+def _require_own_weights(parser: ConfigParser, output: Path) -> None:
+    """Refuse to write the best weights elsewhere than where a run is looked for.
+
+    Raises:
+        InputError: the config says so.
+    """
+    if "best" not in parser:
+        return
+    path = Path(str(ConfigParser(deepcopy(parser.get())).get_parsed_content("best::path")))
+    if path != output / "models" / "model.pt":
+        raise InputError(
+            f"A run keeps its weights in models/model.pt of --output, but the config says {path}; leave "
+            "ckpt_dir and best::path as they are, and copy the file when the run has ended."
+        )
 
 
 def _refuse_circles(parser: ConfigParser) -> None:
@@ -87,11 +104,6 @@ def _refuse_places(settings: Mapping[str, Any]) -> None:
                 f"The {name} of a run is what {said} names, but {name}={settings[name]} was set too; leave "
                 f"that out, and give the path as {said}."
             )
-    if "ckpt_dir" in settings:
-        raise InputError(
-            f"A run keeps its weights in models/ of --output, but ckpt_dir={settings['ckpt_dir']} was set; "
-            "leave that out, and copy models/model.pt when the run has ended."
-        )
 
 
 def _with_base(config: Path, base: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from ..checkpoints import checkpoints_in
-from ..exports.bundle_metadata import bundle_metadata
+from ..exports.bundle_metadata import bundle_metadata, read_known
 from ..exports.training_data import package_metadata
 from ..leakage.leaks import without_past
 from ..models import CROSS_VALIDATION, SHARED_IDS, configs_folder
@@ -128,6 +128,7 @@ def prepare_folder(
     if not goes_on:
         datalist = with_beginning(datalist, parser.get("pretrained"))
         write_datalist(datalist, path)
+        (options.output / "configs" / "metadata.json").unlink(missing_ok=True)  # of other data
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
     return datalist
@@ -156,8 +157,9 @@ def write_metadata(folder: Path, metrics: Mapping[str, Any]) -> None:
     listed = folder / "datalist.json"
     datalist = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else None
     written = folder / "configs" / "metadata.json"
-    before = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
-    files.write_json(written, bundle_metadata(inference, packages, metrics, datalist=datalist, before=before))
+    before, others = read_known(written), bool(config_of(folder).get("federation", False))
+    metadata = bundle_metadata(inference, packages, metrics, datalist=datalist, before=before, others=others)
+    files.write_json(written, metadata)
 
 
 def add_minutes(folder: Path, minutes: float) -> None:

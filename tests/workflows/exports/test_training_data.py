@@ -9,6 +9,7 @@ from gliomaseg.workflows.exports.training_data import (
     BEGAN,
     MADE_UP,
     OTHER_DATA,
+    OTHERS,
     data_words,
     is_of_lgg,
     package_metadata,
@@ -57,10 +58,32 @@ def test_what_training_began_from_is_told(more: dict[str, Any], patient: str, so
     assert data_words(listed(patient, **{BEFORE: []}), {})["data_source"] == source
 
 
-def test_what_a_person_wrote_is_kept() -> None:
-    written = {"data_source": "Clinic of X, CC BY 4.0", "data_type": "nifti"}
+@pytest.mark.parametrize(
+    "words", ["Clinic of X, CC BY 4.0", f"{MADE_UP}, and ten of my own", f"{LGG}; and X"]
+)
+def test_what_a_person_wrote_is_kept(words: str) -> None:
+    written = {"data_source": words, "data_type": "nifti"}
     assert data_words(listed(REAL), written) == written
     assert data_words({}, written) == written
+    further = data_words(listed(REAL, **{NOT_ALL: True}), written)
+    assert further["data_source"] == words + BEGAN
+    assert data_words(listed(REAL), further) == written  # and is not said twice
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", 7])
+def test_what_says_nothing_is_nobodys_words(empty: Any) -> None:
+    assert data_words(listed(REAL), {"data_source": empty})["data_source"] == LGG
+    assert data_words({}, {"data_source": empty})["data_source"] == OTHER_DATA
+
+
+@pytest.mark.parametrize(("patient", "source"), [(REAL, LGG), (DRAWN, MADE_UP), ("anna", OTHER_DATA)])
+def test_that_others_have_trained_it_too_is_told(patient: str, source: str) -> None:
+    words = data_words(listed(patient), {}, others=True)
+    assert words["data_source"] == source + OTHERS
+    assert data_words({}, words) == words
+    text = data_licence(words)
+    assert "Others have trained these weights too" in text
+    assert "No licence restricts them" not in text
 
 
 @pytest.mark.parametrize("ours", [LGG, MADE_UP, OTHER_DATA, LGG + BEGAN, OTHER_DATA + BEGAN])
@@ -75,7 +98,7 @@ def test_what_was_written_by_itself_is_written_anew_where_a_datalist_tells(ours:
     [
         (
             LGG,
-            ["the licence they are under", "mateuszbuda", "(models/model.pt,"],
+            ["the licence they are under", "mateuszbuda", "Weights trained on"],
             ["began", "is not recorded"],
         ),
         (LGG + BEGAN, ["licence of what those were trained on holds", "mateuszbuda"], ["(models/model.pt,"]),
@@ -91,6 +114,8 @@ def test_what_was_written_by_itself_is_written_anew_where_a_datalist_tells(ours:
             ["trained on: Clinic of X.", "Unless their licence stands there"],
             ["is not recorded"],
         ),
+        (f"{MADE_UP}, and ten of my own", ["trained on: made-up", "and ten of my own."], ["No licence"]),
+        (f"{LGG}; and Clinic X", ["and Clinic X."], ["the licence they are under"]),
     ],
 )
 def test_the_licence_is_that_of_the_data(source: str, says: list[str], not_said: list[str]) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gliomaseg.workflows.checks import check_data
-from gliomaseg.workflows.datalist import build_datalist
+from gliomaseg.workflows.datalist import build_datalist, write_datalist
 from gliomaseg.workflows.folders.look_alikes import MOST, look_alikes
+from gliomaseg.workflows.folds import datalists_of_folds
 
 NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
 
@@ -41,6 +42,9 @@ def hospital(tmp_path: Path) -> Path:
         ("K12345_A", "K12345_B", "K2_A"),
         ("anna_m06", "anna_m12", "bert_m06"),
         ("Doe Jane exam1", "Doe Jane exam2", "Roe exam1"),
+        ("OAS30001_MR_d0129", "OAS30001_MR_d0757", "OAS30002_MR_d0653"),
+        ("OAS2_0001_MR1", "OAS2_0001_MR2", "OAS2_0002_MR1"),
+        ("P1_scan1", "P1_scan2"),
     ],
 )
 def test_a_count_behind_who_it_is_may_be_of_studies(names: tuple[str, ...]) -> None:
@@ -62,7 +66,16 @@ def test_a_count_behind_who_it_is_may_be_of_studies(names: tuple[str, ...]) -> N
         [f"site{site}_p{number}" for site in range(9) for number in range(4)],
         [f"site{site}_{number}" for site in range(3) for number in range(4)],
         [f"{site:02}_{number:02}" for site in range(40) for number in range(MOST + 1)],
+        [f"C{site:02}-{number:03}" for site in range(1, 16) for number in range(1, 6)],
+        [f"{year}-{number:03}" for year in range(2010, 2024) for number in range(1, 9)],
+        ["2019-04", "2019-05", "2020-04"],
+        ["MR19-001", "MR19-002", "MR20-001"],
         ["3T_scan1", "3T_scan2", "3T_scan3", "1.5T_scan1"],
+        ["3T_scan1", "3T_scan2", "1.5T_scan1", "1.5T_scan2"],
+        [f"Amsterdam_GE3T_{number}" for number in range(100, 110)],
+        ["002_S_0295", "002_S_0413", "003_S_0907", "003_S_1057"],
+        ["HF1538", "HF1560", "900-00-1961", "900-00-5299"],
+        ["glioma_scan1", "glioma_scan2", "glioma_scan3"],
         ["HGG_1", "HGG_2", "LGG_1", "LGG_2"],
         ["100101", "100102", "100103"],
     ],
@@ -76,6 +89,31 @@ def test_as_many_as_one_person_may_have_are_still_told() -> None:
     assert [len(group) for group in look_alikes(names)] == [MOST] * MOST
 
 
+def test_those_of_a_place_do_not_silence_others() -> None:
+    place = [f"x1_case{number}" for number in range(MOST + 1)] + [f"y2_s{n}" for n in range(MOST + 1)]
+    assert look_alikes([*place, "P7a", "P7b"]) == [("P7a", "P7b")]
+    assert look_alikes(["P1_scan1", "P1_scan2", "P1_scan3", "P2_scan1", "P2_scan2"]) == [
+        ("P1_scan1", "P1_scan2", "P1_scan3"),
+        ("P2_scan1", "P2_scan2"),
+    ]
+
+
+def test_folds_of_a_list_are_warned_of_too(
+    hospital: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_datalist(build_datalist(hospital), tmp_path / "list.json")
+    caplog.clear()
+    datalists_of_folds(tmp_path / "list.json", folds=3)
+    assert caplog.text.count("6 names differ only in a count at their end") == 1
+
+
+def test_the_table_with_persons_counts_beside_one_without(hospital: Path) -> None:
+    (hospital / "participants.tsv").write_text("participant_id\tage\nK1_A\t40\n", encoding="utf-8")
+    rows = ["patient,person", *(f"{name},{name[:2]}" for name in NAMES)]
+    (hospital / "participants.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert check_data(hospital).patients == 3
+
+
 @pytest.mark.parametrize("options", [{}, {"method": "folds", "folds": 3}])
 def test_a_split_tells_of_names_that_may_be_one_persons(
     hospital: Path, options: dict[str, Any], caplog: pytest.LogCaptureFixture
@@ -85,8 +123,8 @@ def test_a_split_tells_of_names_that_may_be_one_persons(
     assert (
         "6 names differ only in a count at their end, such as K1_A and K1_B, and may be of 3 persons. One "
         "person on both sides of a split makes its figures too good: tell whose each study is, in a table "
-        "participants.csv in the folder of the data (or `prepare --participants`) with the columns patient "
-        "and person; one in which each is their own ends this warning." in caplog.text
+        "participants.csv in the folder of the data, or one for `prepare --participants`, with the columns "
+        "patient and person. A table in which each is their own ends this warning." in caplog.text
     )
 
 
