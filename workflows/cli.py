@@ -449,7 +449,9 @@ def predict(
     except KeyboardInterrupt as stop:
         raise _with_resume("What is finished is kept.") from stop
     found = sum(row["volume_voxels"] > 0 for row in rows)
-    typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}. {NOT_FOR_DIAGNOSIS}")
+    doubtful = sum(row["check_by_hand"] for row in rows)
+    words = f"; {doubtful} to be checked by hand" if doubtful else ""
+    typer.echo(f"{amount(len(rows), 'study')}, abnormality in {found}{words}. {NOT_FOR_DIAGNOSIS}")
     typer.echo(f"Masks and {results_name(part)}.csv are in {output}, pictures in {output / 'overlays'}.")
 
 

@@ -374,6 +374,17 @@ def test_one_study_and_one_patient_are_said_as_one(
     assert "mean over 1 patient: " in evaluated.out
 
 
+@pytest.mark.parametrize(("limit", "words"), [(0, ". Research"), (1, "; 1 to be checked by hand. Research")])
+def test_predict_counts_what_is_to_be_checked_by_hand(
+    gliomaseg, smoke_run: Path, phantom_data: Path, tmp_path: Path, limit: int, words: str
+) -> None:
+    patient = phantom_data / load_cases(phantom_data)[0]["patient"]
+    options = ("--model", smoke_run, "--device", "cpu", "--output", tmp_path / "a", "--set", "threshold=0.01")
+    for further in ((), ("--resume",)):  # rows that were written before count too
+        said = gliomaseg("predict", patient, *options, "--set", f"check_below={limit}", *further).out
+        assert f"1 study, abnormality in 1{words}" in said
+
+
 def test_prepare_by_slice_warns_of_the_leak_in_words(
     gliomaseg, phantom_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
