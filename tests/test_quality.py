@@ -901,6 +901,19 @@ def test_the_weights_that_ship_are_what_they_should_be() -> None:
     check_shipped(shipping.TARGET, locking.read_lock())
 
 
+def test_the_card_says_whom_the_mark_to_check_by_hand_finds() -> None:
+    card = (shipping.TARGET / "README.md").read_text(encoding="utf-8")
+    dice = json.loads((shipping.TARGET / "metrics.json").read_text(encoding="utf-8"))["dice"]
+    (cell,) = (cell for cell in cells.read_cells(cells.FOLDER) if cell["metrics"]["dice"] == dice)
+    found = rows.marked_by(rows.confidences_of(cell))
+    config = json.loads((shipping.TARGET / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert (
+        f"Studies under {config['check_below']} are marked `check_by_hand`: {found.marked} of these "
+        f"{found.everyone} patients, among them {found.found} of the {found.poor} whose Dice is under "
+        f"{rows.POOR}." in card
+    )
+
+
 # The pages
 
 
@@ -969,7 +982,6 @@ def test_a_limit_for_the_confidence_marks_patients_some_of_whom_are_outlined_poo
     cell["confidence_per_patient"] = {name: confidence for name, (confidence, _) in patients.items()}
     cell["dice_per_patient"] = {**{name: dice for name, (_, dice) in patients.items()}, "empty": 0.0}
     assert rows.Row("ours:base", (cell, cell), 2).marked == (4, 4, 2, 8)
-    assert "| 4 of 8 | 2 of 4 |" not in page.confidence_part([cell], PLAN)
     assert "| 2 of 4 | 1 of 2 |" in page.confidence_part([cell], PLAN)
 
 

@@ -5,6 +5,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+HOSPITAL = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
+"""Studies of the fixture ``hospital``: two of each of three persons."""
+
 
 def write_volume(path: Path, shape: tuple[int, ...] = (4, 4, 3), value: int = 1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -263,13 +263,14 @@ def test_the_weights_of_a_run_are_looked_for_where_it_keeps_them(phantom_data: P
         "best::path as they are, and copy the file when the run has ended."
     )
     mixin = tmp_path / "mixin.yaml"
-    mixin.write_text("ckpt_dir: elsewhere\n", encoding="utf-8")
+    mixin.write_text("ckpt_dir: /elsewhere\n", encoding="utf-8")
     for place, options in {
         "elsewhere/model.pt": {"settings": {"ckpt_dir": "elsewhere"}},
         "x.pt": {"settings": {"best::path": "x.pt"}},
-        "elsewhere/./model.pt": {"config": mixin},
+        "what cannot be worked out (name 'nonsense' is not defined)": {"settings": {"ckpt_dir": "$nonsense"}},
+        "/elsewhere/model.pt": {"config": mixin},
     }.items():
-        with pytest.raises(InputError, match=f"^{re.escape(words.format(Path(place)))}$"):
+        with pytest.raises(InputError, match=f"^{re.escape(words.format(place))}$"):
             train(TrainOptions(phantom_data, tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 

@@ -65,10 +65,13 @@ def _require_own_weights(parser: ConfigParser, output: Path) -> None:
     """
     if "best" not in parser:
         return
-    path = Path(str(ConfigParser(deepcopy(parser.get())).get_parsed_content("best::path")))
-    if path != output / "models" / "model.pt":
+    try:
+        said = str(ConfigParser(deepcopy(parser.get())).get_parsed_content("best::path"))
+    except RuntimeError as error:
+        said = f"what cannot be worked out ({root_cause(error)})"
+    if Path(said) != output / "models" / "model.pt":
         raise InputError(
-            f"A run keeps its weights in models/model.pt of --output, but the config says {path}; leave "
+            f"A run keeps its weights in models/model.pt of --output, but the config says {said}; leave "
             "ckpt_dir and best::path as they are, and copy the file when the run has ended."
         )
 

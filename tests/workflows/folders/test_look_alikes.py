@@ -4,8 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
 import pytest
 
 from gliomaseg.workflows.checks import check_data
@@ -13,21 +11,7 @@ from gliomaseg.workflows.datalist import build_datalist, write_datalist
 from gliomaseg.workflows.folders.look_alikes import MOST, look_alikes
 from gliomaseg.workflows.folds import datalists_of_folds
 
-NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
-
-
-@pytest.fixture
-def hospital(tmp_path: Path) -> Path:
-    """Return two scans of each of three persons, in names that do not tell it."""
-    folder = tmp_path / "hospital"
-    folder.mkdir()
-    for number, name in enumerate(NAMES):
-        scan = np.random.default_rng(number).integers(1, 200, (8, 8, 4), np.uint8)
-        label = np.zeros((8, 8, 4), np.uint8)
-        label[2:4, 2 : 4 + number % 3, 1:3] = 1
-        nibabel.save(nibabel.Nifti1Image(scan, np.eye(4)), folder / f"{name}.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), folder / f"{name}_mask.nii.gz")
-    return folder
+from ..small_files import HOSPITAL as NAMES
 
 
 @pytest.mark.parametrize(

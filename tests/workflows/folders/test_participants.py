@@ -3,8 +3,6 @@ import logging
 import shutil
 from pathlib import Path
 
-import nibabel
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,22 +26,7 @@ from gliomaseg.workflows.split import SECTIONS
 from gliomaseg.workflows.system.files import InputError
 
 from ..quick import STEP
-
-NAMES = ("K1_A", "K1_B", "K2_A", "K2_B", "K3_A", "K3_B")
-
-
-@pytest.fixture
-def hospital(tmp_path: Path) -> Path:
-    """Return two scans of each of three persons, in names that do not tell it."""
-    folder = tmp_path / "hospital"
-    folder.mkdir()
-    for number, name in enumerate(NAMES):
-        scan = np.random.default_rng(number).integers(1, 200, (32, 32, 4), np.uint8)
-        label = np.zeros((32, 32, 4), np.uint8)
-        label[8 : 12 + number, 8:16, 1:3] = 1
-        nibabel.save(nibabel.Nifti1Image(scan, np.eye(4)), folder / f"{name}.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), folder / f"{name}_mask.nii.gz")
-    return folder
+from ..small_files import HOSPITAL as NAMES
 
 
 def write(path: Path, text: str) -> Path:
