@@ -20,7 +20,7 @@ Known = Mapping[str, Mapping[str, Any]]
 def uncertainty_of(segmentation: Segmentation, model_sha256: str) -> dict[str, Any]:
     """Return the score of a study: one minus the Dice that the model itself expects of its mask.
 
-    See ``segment.self_agreement``. A mask that is empty scores the largest probability in it, so a study
+    See ``confidence.confidence_of``. A mask that is empty scores the largest probability in it, so a study
     without a finding counts as sure, and one with a finding just below the threshold does not.
     """
     return {SCORE: round(1.0 - segmentation.confidence, 6), MODEL: short(model_sha256)}

@@ -96,6 +96,6 @@ def bright_segmenter() -> Segmenter:
     segmenter.cleanup = parser.get_parsed_content("cleanup")
     segmenter.inferer = StudyInferer(size=96, precision="fp32")
     segmenter.threshold, segmenter.size, segmenter.network_name = 0.5, 96, "bright"
-    segmenter.temperature, segmenter.check_below = 1.0, 0.9
+    segmenter.temperature, segmenter.confidence_shift, segmenter.check_below = 1.0, 0.0, 0.9
     segmenter.network = BrightOnFlair()
     return segmenter

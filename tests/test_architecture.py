@@ -50,13 +50,14 @@ ORDER = [
     # what is wrong with the data
     "checking.findings", "checking.negatives", "checking.slice_checks", "checking.volume_checks", "checks",
     # what is counted, and made into figures
-    "measures.averaging", "measures.calibration", "measures.mask_checks", "measures.surface_distance",
+    "measures.averaging", "measures.calibration", "measures.confidence", "measures.mask_checks",
+    "measures.surface_distance",
     "measures.lesions", "metrics", "per_patient", "summary", "evaluation.comparison",
     # what a person sees
     "pictures", "reports.plots", "reports.animation",
     # parts of the engines
     "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
-    "distributed", "tuned",
+    "distributed", "confidence", "tuned",
     # the pages
     "reports.history", "reports.pages", "reports.words", "reports.figures", "reports.patients",
     "reports.charts", "report", "reports.comparison_page",

@@ -17,8 +17,10 @@ import pytest
 import torch
 
 from gliomaseg.networks import count_parameters
+from gliomaseg.workflows.confidence import TYPICAL, shifted
 from gliomaseg.workflows.folders.persons import Person
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.fitting import nearest_shift
 
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "quality").is_dir():
@@ -444,8 +446,12 @@ def test_a_recipe_of_inference_takes_the_weights_that_are_there(filled: Any, pla
 def test_the_fitted_temperature_goes_into_the_run(filled: Any, place: Any) -> None:
     cell = filled(TINY)
     config = json.loads((run_of(place, TINY) / "configs" / "inference.json").read_text(encoding="utf-8"))
-    assert config["temperature"] == cell["fitted"]["temperature"]
+    assert {name: config[name] for name in cell["fitted"]} == cell["fitted"]
     assert cell["fitted"]["threshold"] == 0.5
+    assert cell["fitted"]["confidence_shift"] != 0.0
+    answers = measure.segmenter_of(run_of(place, TINY), {"confidence_shift": 0.0})
+    case = protocols.split_for("fold0", place.data, place.lock).test[0]  # the cell has what it promises
+    assert cell["confidence_per_patient"][case["patient"]] == pytest.approx(answers(case).confidence)
 
 
 @pytest.mark.slow
@@ -543,6 +549,14 @@ def test_everyone_trains_where_a_recipe_says_so_and_the_temperature_is_taken_ove
     before = json.loads((run_of(place, TINY) / "configs" / "inference.json").read_text(encoding="utf-8"))
     kept = json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))
     assert content["fitted"]["temperature"] == kept["temperature"] == before["temperature"] != 1.0
+    with_shift = run_of(place, TINY) / "configs" / "inference.json"
+    told = with_shift.read_bytes()
+    with_shift.write_text(json.dumps({**before, "confidence_shift": -0.6}), encoding="utf-8")
+    taken = runner.fitted_before(cell, everyone, place)
+    with_shift.write_bytes(told)
+    assert taken == {"temperature": before["temperature"], "confidence_shift": -0.6}
+    fitted = measure.fit(run, taken, (), [])
+    assert (fitted.tuned.confidence_shift, fitted.predict.confidence_shift) == (-0.6, 0.0)
     again = type(more)(**{**vars(everyone), "name": "again", "trained_as": "again", "starts_from": "every"})
     twice = dataclasses.replace(place, recipes={**place.recipes, "again": again})
     third = cells.cell_named("fold0:resnext26_unet_tiny:again", twice.recipes)
@@ -764,8 +778,12 @@ def test_what_teachers_knew_is_told_of_those_who_go_on_from_their_student(
     taught_on = set(json.loads((place.runs / "soft" / "t" / "teachers.json").read_text())["seen"])
     assert origins.taught_by(run) == taught_on
     path = several.evaluate_together("locked", several.Together("adult", [run], {}), place)
-    target = shipping.ship(run, json.loads(path.read_text()), place.lock, tmp_path / "default")
+    measured = json.loads(path.read_text())
+    folds = [{**sure(f"fold{n}", *[(0.9, 0.95)] * 15), **one_of(measured)} for n in (1, 2)]
+    target = shipping.ship(run, measured, place.lock, tmp_path / "default", folds)
     check_shipped(target, place.lock)
+    inference = json.loads((target / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert inference["confidence_shift"] == nearest_shift([(0.9, 0.95)] * 30)
     datalist = json.loads((target / "datalist.json").read_text(encoding="utf-8"))
     assert names(datalist["training"]) == {*place.lock.free} | taught_on
     assert datalist["validation"] == []
@@ -905,13 +923,19 @@ def test_the_card_says_whom_the_mark_to_check_by_hand_finds() -> None:
     card = (shipping.TARGET / "README.md").read_text(encoding="utf-8")
     dice = json.loads((shipping.TARGET / "metrics.json").read_text(encoding="utf-8"))["dice"]
     (cell,) = (cell for cell in cells.read_cells(cells.FOLDER) if cell["metrics"]["dice"] == dice)
-    found = rows.marked_by(rows.confidences_of(cell))
+    teacher = shipping.teacher_of(cell, cells.read_cells(cells.FOLDER))
     config = json.loads((shipping.TARGET / "configs" / "inference.json").read_text(encoding="utf-8"))
+    told = shipping.judgement(cell, teacher, config["confidence_shift"])
+    found = told["marked"]
     assert (
         f"Studies under {config['check_below']} are marked `check_by_hand`: {found.marked} of these "
         f"{found.everyone} patients, among them {found.found} of the {found.poor} whose Dice is under "
         f"{rows.POOR}." in card
     )
+    assert config["confidence_shift"] == nearest_shift(teacher.promised)
+    assert f"It was fitted on {told['teachers']} other patients" in card
+    assert f"On these {found.everyone} it is off by {told['off']:.3f}" in card
+    assert f"promise by themselves is off by {told['promised_off']:.3f}" in card
 
 
 # The pages
@@ -977,12 +1001,56 @@ def test_a_row_averages_over_the_patients_of_all_its_folds() -> None:
 
 
 def test_a_limit_for_the_confidence_marks_patients_some_of_whom_are_outlined_poorly() -> None:
-    patients = {"A": (0.85, 0.6), "B": (0.89, 0.8), "C": (0.95, 0.7), "D": (0.9, 0.9)}
-    cell = made_up("fold1", "ours:base", 0.5)
-    cell["confidence_per_patient"] = {name: confidence for name, (confidence, _) in patients.items()}
-    cell["dice_per_patient"] = {**{name: dice for name, (_, dice) in patients.items()}, "empty": 0.0}
-    assert rows.Row("ours:base", (cell, cell), 2).marked == (4, 4, 2, 8)
-    assert "| 2 of 4 | 1 of 2 |" in page.confidence_part([cell], PLAN)
+    pairs = ((0.79, 0.6), (0.5, 0.76), (0.8, 0.74), (0.9, 0.9))
+    assert rows.marked_by(pairs) == (2, 2, 1, 4)
+    assert rows.marked_by(pairs, limit=0.85) == (3, 2, 2, 4)
+
+
+def one_of(cell: dict[str, Any]) -> dict[str, Any]:
+    """Return the names of what a cell is of, without its protocol."""
+    return {name: cell[name] for name in ("network", "recipe")}
+
+
+def sure(protocol: str, *pairs: tuple[float, float]) -> dict[str, Any]:
+    """Return a cell of ours with what the probabilities of its patients promise, and their Dice."""
+    cell = made_up(protocol, "ours:base", *(dice for _, dice in pairs))
+    promised = [value for value, _ in pairs]
+    cell["confidence_per_patient"] = dict(zip(cell["dice_per_patient"], promised, strict=True))
+    return cell
+
+
+def test_the_confidence_of_a_fold_is_fitted_on_the_others() -> None:
+    one, other = sure("fold1", *[(0.9, 0.75)] * 30), sure("fold2", *[(0.9, 0.9)] * 30)
+    row = rows.Row("ours:base", (one, other), 2)
+    assert rows.distance(row.promised) == pytest.approx(0.075)
+    of_one, of_other = row.expected()[0], row.expected()[-1]
+    assert of_one == (pytest.approx(0.9, abs=0.01), 0.75)  # as fold2 has it
+    assert of_other == (pytest.approx(0.75, abs=0.01), 0.9)  # as fold1 has it
+    assert (
+        rows.Row("ours:base", (one,), 2).expected([one])
+        == [(pytest.approx(shifted(0.9, TYPICAL)), 0.75)] * 30
+    )  # nobody teaches
+    locked = rows.Row("locked", (sure("locked", (0.9, 0.7)),), 1)
+    assert locked.expected([one]) == [(pytest.approx(0.75, abs=0.01), 0.7)]
+    text = page.confidence_part([one, other, sure("locked", (0.9, 0.7))], PLAN)
+    assert "| 0.075 | 0.150 | 30 of 60 | 0 of 0 |" in text
+    assert "| `locked ours:base` |" in text
+
+
+def test_weights_that_ship_learn_their_confidence_on_folds_1_to_4() -> None:
+    folds = [sure(f"fold{number}", *[(0.9, 0.75)] * 15) for number in range(5)]
+    folds[0] = sure("fold0", *[(0.9, 0.2)] * 15)  # chose the recipe
+    cell = sure("locked", (0.9, 0.7), (0.97, 0.9))
+    teacher = shipping.teacher_of(cell, [*folds, made_up("fold1", "peer:seed", 0.1), cell])
+    assert [one["protocol"] for one in teacher.cells] == ["fold1", "fold2", "fold3", "fold4"]
+    told = shipping.judgement(cell, teacher, -1.1)
+    assert told["teachers"] == 60
+    assert (told["marked"].marked, told["marked"].found) == (1, 1)
+    assert told["promised_off"] == pytest.approx(0.135)
+    assert told["off"] < 0.06
+    assert told["off_folds"] == pytest.approx(0.0, abs=0.01)
+    alone = shipping.judgement(cell, shipping.teacher_of(cell, [cell]), 0.0)
+    assert (alone["teachers"], alone["off"], alone["off_folds"]) == (0, told["promised_off"], None)
 
 
 def test_two_models_are_compared_patient_by_patient() -> None:

@@ -11,7 +11,7 @@ Inside MONAI's loop: ``batches``, ``draws``, ``inferers``, ``losses``, ``handler
 ``figures`` and ``federation``, and no part of a package, so that a run of an older version still finds them.
 
 A model in use: ``models``, ``bundle_names``, ``overrides``, ``limits``, ``graphs``, ``whole_study``,
-``ensemble``.
+``ensemble``, ``confidence``.
 
 Packages: ``system`` (files, machine), ``phantoms``, ``folders`` (what a folder of scans holds), ``splits``,
 ``checking``, ``measures``, ``reports``, ``leakage`` (who trained a model), ``resuming``, ``evaluation``,

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .confidence import confidence_of
 from .models import CROSS_VALIDATION
-from .segment import Segmentation, Segmenter, self_agreement
+from .segment import Segmentation, Segmenter
 from .system.files import InputError
 
 TEST: Final = "test"
@@ -34,19 +35,26 @@ class Ensemble:
             different patients go together well.
         threshold: of the mean probability. Findings in it are cleaned up by the rules of the first member.
         temperature: divides the logit of the mean probability.
+        confidence_shift: see ``confidence.confidence_of``; None for the mean of the members'.
 
     Raises:
         InputError: there is no member.
     """
 
     def __init__(
-        self, members: Sequence[Segmenter], threshold: float = 0.5, temperature: float = 1.0
+        self,
+        members: Sequence[Segmenter],
+        threshold: float = 0.5,
+        temperature: float = 1.0,
+        confidence_shift: float | None = None,
     ) -> None:
         if not members:
             raise InputError("An ensemble needs at least one model, but none was named; name run folders.")
         self.members = list(members)
         self.threshold = threshold
         self.temperature = temperature
+        shifts = [member.confidence_shift for member in self.members]
+        self.confidence_shift = fmean(shifts) if confidence_shift is None else confidence_shift
         self.check_below = members[0].check_below
 
     @property
@@ -86,7 +94,7 @@ class Ensemble:
         cleanup = self.members[0].cleanup
         if cleanup is not None:
             mask[cleanup.at(self.threshold).removed(probability)] = 0
-        confidence = self_agreement(probability, mask)
+        confidence = confidence_of(probability, mask, self.confidence_shift)
         return replace(
             first,
             mask=mask,

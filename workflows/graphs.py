@@ -52,6 +52,7 @@ NEEDED: Final[dict[str, type | tuple[type, ...]]] = {
 """Ids that a config has to hold, and of what type their values are."""
 
 WELCOME: Final[dict[str, type | tuple[type, ...]]] = {
+    "confidence_shift": (int, float),
     "check_below": (int, float),
     "mirror": bool,
     "turn": (int, float),

@@ -94,6 +94,7 @@ RECIPE = {
 
 AFTERWARDS = {
     "temperature": Limits(above=True),
+    "confidence_shift": Limits(low=-10.0, high=10.0),
     "check_below": SHARE,
 }
 """The same of ids that only the config of inference has."""

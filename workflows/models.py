@@ -68,7 +68,7 @@ OF_USE: Final = ("size", "threshold", "mirror", "turn", *CLEANUP, "precision")
 SHARED_IDS: Final = ("network_name", "in_channels", "out_channels", "neighbours", *OF_USE, "network_def")
 """Ids that the inference config of a run takes over from its training config."""
 
-CHANGEABLE: Final = (*OF_USE, "temperature", "check_below")
+CHANGEABLE: Final = (*OF_USE, "temperature", "confidence_shift", "check_below")
 """Ids of an inference config that may be others than those that weights were trained or fitted with."""
 
 PARTS: Final = {

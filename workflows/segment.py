@@ -22,6 +22,7 @@ from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from ..transforms.square import pixel_mm_of
 from .checking.negatives import is_negative
+from .confidence import confidence_of, judged_by
 from .folders.studies import REFUSED
 from .folders.volume_values import values_of_mask
 from .graphs import WHOLE, open_graph
@@ -32,9 +33,6 @@ from .system.files import InputError
 
 LEAST_PIXELS: Final = 32
 """Height or width of a slice under which nothing can be told; networks take no less."""
-
-CHECK_BELOW: Final = 0.9
-"""Confidence under which a study is marked "check by hand" where a config does not say."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Segmentation:
         probability: ``(H, W, D)`` float32 in [0, 1], also where the clean-up took a finding from the mask.
         affine: ``(4, 4)``, indices to RAS; in mm where the spacing is known, else in voxels.
         spacing_mm: size of a voxel, None where the files do not tell.
-        confidence: in [0, 1], see ``self_agreement``.
+        confidence: the Dice to expect, in [0, 1], see ``confidence_of``.
         sequences: those of ``keys.CHANNELS`` that the files hold.
         notes: what a reader of the result should know, one sentence each.
         check_by_hand: whether a person should look at it: the confidence is low, nothing is outlined, or the
@@ -110,7 +108,7 @@ class Segmenter:
         self.threshold = float(parser.get_parsed_content("threshold"))
         self.cleanup = parser.get_parsed_content("cleanup") if "cleanup" in parser else None
         self.temperature = float(getattr(self.inferer, "temperature", 1.0))
-        self.check_below = float(parser.get("check_below", CHECK_BELOW))
+        self.confidence_shift, self.check_below = judged_by(parser.get())
         self.size = parser.get_parsed_content("size")
         self.whole = bool(self.model.settings.get(WHOLE, False))
         self.network_name = str(parser.get_parsed_content("network_name"))
@@ -185,7 +183,7 @@ class Segmenter:
         if kept is not None:
             mask *= from_slices(kept, affine)
         filled, sequences = _filled(loaded, case.get(keys.SEQUENCES))
-        confidence = self_agreement(probability, mask)
+        confidence = confidence_of(probability, mask, self.confidence_shift)
         return Segmentation(
             image=filled,
             mask=mask,
@@ -287,28 +285,6 @@ def _doubt_of_size(shape: tuple[int, ...]) -> tuple[str, ...]:
     return (
         f"The slices are {shape[0]} x {shape[1]} pixels, too few to show a head; check that it is a scan.",
     )
-
-
-def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> float:
-    """Return the Dice that the probabilities themselves lead one to expect of the mask.
-
-    ``2 sum(p m) / (sum(p) + sum(m))`` with probabilities under 0.05 left out, which would add up over the
-    millions of background voxels; for an empty mask, one minus the largest probability.
-
-    Args:
-        probability: ``(H, W, D)`` in [0, 1].
-        mask: ``(H, W, D)``, 0/1.
-
-    Example:
-        >>> self_agreement(np.ones((1, 1, 2), np.float32), np.ones((1, 1, 2), np.uint8))
-        1.0
-    """
-    if not mask.any():
-        return float(1.0 - probability.max(initial=0.0))
-    counts = probability >= 0.05
-    total = probability.sum(where=counts, dtype=np.float64)
-    inside = probability.sum(where=counts & (mask > 0), dtype=np.float64)
-    return float(2 * inside / (total + mask.sum()))
 
 
 def _filled(loaded: MetaTensor, sequences: Sequence[str] | None) -> tuple[npt.NDArray[Any], tuple[str, ...]]:

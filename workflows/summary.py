@@ -10,6 +10,7 @@ import numpy as np
 
 from .measures.averaging import AVERAGING
 from .measures.calibration import add_counts, calibration_figures
+from .measures.confidence import confidence_figures
 from .measures.lesions import add_lesions, lesion_figures
 from .metrics import CaseFigures, dice_score, iou_score, precision_score, sensitivity_score
 from .per_patient import merge_cases
@@ -66,6 +67,7 @@ def summarize(
         **_detection_figures(merged),
         "lesions": _lesion_block(merged),
         "calibration": _calibration_block(merged),
+        "confidence": _confidence_block(merged),
         "averaging": dict(AVERAGING),
     }
 
@@ -212,6 +214,14 @@ def _calibration_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:
     if counts is None:
         return None
     return {"patients": sum(case.calibration is not None for case in cases), **calibration_figures(counts)}
+
+
+def _confidence_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:
+    known = [case for case in cases if case.confidence is not None]
+    if not known:
+        return None
+    pairs = [(float(case.confidence or 0.0), dice_score(*case.voxels)) for case in known]
+    return confidence_figures(pairs, marked=sum(case.check_by_hand is True for case in known))
 
 
 def _slice_counts(cases: Iterable[CaseFigures]) -> list[tuple[int, int, int]]:

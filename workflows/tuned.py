@@ -1,4 +1,4 @@
-"""The folder of a bundle in, the temperature and threshold that were fitted for its weights out; and back."""
+"""The folder of a bundle in, the numbers that were fitted for its weights out; and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .confidence import BEFORE
 from .system import files
 
 
@@ -16,17 +17,19 @@ class Tuned:
     Attributes:
         temperature: divides the logits.
         threshold: probability from which a voxel counts as abnormal, at that temperature.
+        confidence_shift: moves the confidence to the Dice, see ``confidence.confidence_of``.
     """
 
     temperature: float = 1.0
     threshold: float = 0.5
+    confidence_shift: float = BEFORE["confidence_shift"]
 
 
 def read_tuned(folder: str | Path) -> dict[str, float]:
-    """Return both from ``configs/inference.json`` of a run or bundle, for configs that evaluate its weights.
+    """Return them from ``configs/inference.json`` of a run or bundle, for configs that evaluate its weights.
 
     Returns:
-        ``temperature`` and ``threshold``; 1 and 0.5 where the folder has no such file or the file no such id.
+        Id -> value; that of a ``Tuned`` by itself where the folder has no such file or the file no such id.
     """
     path = Path(folder) / "configs" / "inference.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

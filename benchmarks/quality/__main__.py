@@ -124,7 +124,7 @@ def make_soft(asked: argparse.Namespace) -> None:
 def send(asked: argparse.Namespace) -> None:
     """Write the weights that ship."""
     cell = json.loads(asked.cell.read_text(encoding="utf-8"))
-    print(ship(asked.run, cell, locking.read_lock(asked.lock), asked.target))
+    print(ship(asked.run, cell, locking.read_lock(asked.lock), asked.target, table.read_cells(asked.cells)))
 
 
 def pages(asked: argparse.Namespace) -> None:

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import stats
 
 from gliomaseg.networks.measure import count_gflop, count_parameters
 from gliomaseg.transforms import keys
+from gliomaseg.workflows.confidence import TYPICAL
 from gliomaseg.workflows.evaluate import Predict, evaluate_cases
 from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.inferers import pick_device
@@ -23,6 +23,7 @@ from gliomaseg.workflows.measures.calibration import (
     calibration_figures,
     count_calibration,
 )
+from gliomaseg.workflows.measures.confidence import spearman
 from gliomaseg.workflows.metrics import dice_score
 from gliomaseg.workflows.models import open_model, with_settings
 from gliomaseg.workflows.segment import Segmentation, Segmenter
@@ -41,8 +42,9 @@ class Fitted:
     """A model that is ready to be measured.
 
     Attributes:
-        predict: with the temperature and threshold in place.
-        tuned: these two.
+        predict: with the temperature and threshold in place, and no shift of the confidence: cells hold what
+            the probabilities promise, and what was fitted beside it.
+        tuned: all three.
         networks: of its members.
     """
 
@@ -61,24 +63,26 @@ def segmenter_of(run: Path, inference: Mapping[str, Any]) -> Segmenter:
 
 
 def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validation: Cases) -> Fitted:
-    """Fit a run's temperature and threshold on its validation patients.
+    """Fit a run's temperature, threshold and confidence on its validation patients.
 
     Args:
         run: its folder.
         inference: ids of its inference config.
         wanted: ``temperature``, ``threshold``; what is not wanted stays as ``inference`` has it, and a
-            temperature that is not there is 1.
+            temperature that is not there is 1. The confidence is fitted along with either.
         validation: patients that no figure is reported on.
     """
     keep = "temperature" not in wanted
+    shift = float(inference.get("confidence_shift", TYPICAL))
+    inference = {**inference, "confidence_shift": 0.0}
     first = segmenter_of(
         run, {"temperature": 1.0, **inference} if keep else {**inference, "temperature": 1.0}
     )
     if not wanted:
-        return Fitted(first, Tuned(first.temperature, first.threshold), [first.network])
+        return Fitted(first, Tuned(first.temperature, first.threshold, shift), [first.network])
     threshold = None if "threshold" in wanted else first.threshold
     tuned = tune(validation, first, first.temperature, threshold, keep_temperature=keep)
-    segmenter = segmenter_of(run, {**inference, **asdict(tuned)})
+    segmenter = segmenter_of(run, {**inference, **asdict(tuned), "confidence_shift": 0.0})
     return Fitted(segmenter, tuned, [segmenter.network])
 
 
@@ -146,6 +150,7 @@ def figures(fitted: Fitted, cases: Cases, protocol: Mapping[str, Any]) -> dict[s
     evaluation = evaluate_cases(cases, observed, protocol)
     metrics = {key: value for key, value in evaluation.metrics.items() if key != "averaging"}
     after = metrics.pop("calibration")
+    metrics.pop("confidence")  # the cell holds that of each patient
     before = add_counts(observed.before)
     found = evaluation.figures
     return {
@@ -162,14 +167,6 @@ def figures(fitted: Fitted, cases: Cases, protocol: Mapping[str, Any]) -> dict[s
         "metrics": metrics,
         "as_the_seed_printed": as_the_seed_printed(observed.seed_slices),
     }
-
-
-def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Return the rank correlation of confidence and Dice; None where one of them is the same for all."""
-    confidences, dices = zip(*pairs, strict=True)
-    if len(set(confidences)) < 2 or len(set(dices)) < 2:
-        return None
-    return float(stats.spearmanr(confidences, dices).statistic)
 
 
 def patients_of(cases: Cases) -> list[str]:

@@ -12,14 +12,14 @@ import numpy as np
 import yaml
 
 from benchmarks.marks import between
-from gliomaseg.workflows.segment import CHECK_BELOW
+from gliomaseg.workflows.confidence import CHECK_BELOW, TYPICAL
 from gliomaseg.workflows.system import files
 
 from .cells import FOLDER, ROOT, read_cells
 from .known import KNOWN
 from .origin import minutes_before
 from .protocols import INSTITUTION_NAMES, INSTITUTIONS, LOCKED
-from .rows import AVERAGES, POOR, CellContent, Marked, Row, compare, key_of, rows_of
+from .rows import AVERAGES, POOR, CellContent, Marked, Row, compare, distance, key_of, marked_by, rows_of
 
 PLAN: Final = Path(__file__).resolve().parent / "page.yaml"
 HEAD_OF_PAGE: Final = PLAN.with_name("results_head.md")
@@ -417,8 +417,10 @@ def _ablation(cells: Sequence[CellContent], start: Mapping[str, str]) -> str:
 
 def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
     """Return calibration and the worth of the confidence."""
-    rows = [row for row in rows_of(cells, plan["rows"], plan["folds"]) if row.cells]
-    rows += [Row(f"locked {key_of(cell)}", (cell,), 1) for cell in cells if cell["protocol"] == LOCKED]
+    rows = [(row, row.cells) for row in rows_of(cells, plan["rows"], plan["folds"]) if row.cells]
+    for cell in (one for one in cells if one["protocol"] == LOCKED):
+        (teacher,) = rows_of(cells, [key_of(cell)], plan["folds"])
+        rows.append((Row(f"locked {key_of(cell)}", (cell,), 1), teacher.cells))
     lines = [
         (
             f"`{row.name}`",
@@ -426,9 +428,11 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
             *(f"{row.error(when, 'expected_calibration_error'):.4f}" for when in ("before", "after")),
             ", ".join(f"{cell['fitted']['temperature']:.2f}" for cell in row.cells),
             MISSING if row.spearman is None else f"{row.spearman:.2f}",
-            *_marked(row.marked),
+            f"{distance(row.promised):.3f}",
+            f"{distance(row.expected(teachers)):.3f}",
+            *_marked(marked_by(row.expected(teachers))),
         )
-        for row in rows
+        for row, teachers in rows
     ]
     head = (
         "Network, recipe",
@@ -438,19 +442,22 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
         "after",
         "temperatures",
         "Spearman of confidence and Dice",
+        "their distance, as promised",
+        "fitted on other folds",
         f"confidence under {CHECK_BELOW}",
         f"of those with Dice under {POOR}",
     )
     words = (
         "Errors of the probabilities before and after the temperature, fitted on the inner validation by the "
         "likelihood of all its voxels; the fold is new to it. The expected error weighs voxels alike and is "
-        "small because most are air; the average error weighs the 20 bins alike. The confidence is the Dice "
-        "that the probabilities lead one to expect. Of networks that have learned enough it ranks patients "
-        f"well and runs too high: where that of our small ones says {CHECK_BELOW}, the Dice is about {POOR}. "
-        f"Studies under `check_below`, {CHECK_BELOW}, are marked to be checked by hand; the last columns say "
-        f"how many patients that are, and how many of those whose Dice is under {POOR} are among them. The "
-        "limit is a round number that was chosen with the patients of folds 1 to 4 in view, not by those who "
-        "are locked."
+        "small because most are air; the average error weighs the 20 bins alike. The probabilities promise a "
+        "Dice, which ranks patients well and is too high. The confidence is that promise with one number "
+        "added to its logit, fitted so that it comes nearest to the Dice of patients (`confidence_shift`): "
+        "here, for each fold, those of the other folds with the same recipe, and for the locked patients "
+        f"those of folds 1 to 4; without any, {TYPICAL:g}. The distance is the mean over patients of that "
+        f"between confidence and Dice. Studies under `check_below`, {CHECK_BELOW}, are marked to be checked "
+        "by hand; the last columns say how many patients that are, and how many of those whose Dice is "
+        f"under {POOR} are among them."
     )
     body = table(lines, head) if lines else ["Not measured."]
     return "\n".join(["## Confidence", "", words, "", *body])

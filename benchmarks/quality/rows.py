@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from scipy import stats
 
-from gliomaseg.workflows.segment import CHECK_BELOW
+from gliomaseg.workflows.confidence import CHECK_BELOW, shifted
+from gliomaseg.workflows.measures.confidence import confidence_figures, spearman
 from gliomaseg.workflows.summary import bootstrap_interval
-
-from .measure import spearman
+from gliomaseg.workflows.training.fitting import nearest_shift
 
 BOOTSTRAP: Final = 2000
 AVERAGES: Final = ("pooled", "positive_slices", "slices_empty_as_one", "seed_protocol")
@@ -42,7 +42,7 @@ class Marked(NamedTuple):
 
 
 def confidences_of(cell: CellContent) -> list[tuple[float, float]]:
-    """Return confidence and Dice of each patient."""
+    """Return what the probabilities promise, and Dice, of each patient."""
     dice = cell["dice_per_patient"]
     return [(confidence, dice[name]) for name, confidence in cell["confidence_per_patient"].items()]
 
@@ -108,13 +108,31 @@ class Row:
     @property
     def spearman(self) -> float | None:
         """Rank correlation of confidence and Dice over all patients."""
-        pairs = [pair for cell in self.cells for pair in confidences_of(cell)]
-        return spearman(pairs) if len(pairs) > 2 else None
+        return spearman(self.promised) if len(self.promised) > 2 else None
 
     @property
-    def marked(self) -> Marked:
-        """What a limit for the confidence finds."""
-        return marked_by([pair for cell in self.cells for pair in confidences_of(cell)])
+    def promised(self) -> list[tuple[float, float]]:
+        """What the probabilities promise, and Dice, of every tested patient."""
+        return [pair for cell in self.cells for pair in confidences_of(cell)]
+
+    def expected(self, teachers: Sequence[CellContent] = ()) -> list[tuple[float, float]]:
+        """Return confidence and Dice of every tested patient, moved by what patients of other cells teach.
+
+        Args:
+            teachers: cells of the same network and recipe; the row's own without any. Those of the very
+                protocol that is moved are left out.
+        """
+        found = []
+        for cell in self.cells:
+            others = [one for one in teachers or self.cells if one["protocol"] != cell["protocol"]]
+            shift = nearest_shift([pair for one in others for pair in confidences_of(one)])
+            found += [(float(shifted(value, shift)), dice) for value, dice in confidences_of(cell)]
+        return found
+
+
+def distance(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the mean distance of confidence and Dice."""
+    return float(confidence_figures(pairs, 0)["mean_absolute_error"])
 
 
 def rows_of(cells: Iterable[CellContent], names: Sequence[str], folds: Sequence[str]) -> list[Row]:

@@ -68,7 +68,7 @@ def run_cell(cell: Cell, place: Place) -> Path | None:
     run = cell.run(place.runs, recipe)
     with alone(run):
         split = split_for(cell.protocol, place.data, place.lock)
-        taken = {"temperature": temperature_before(cell, recipe, place)} if recipe.everyone else {}
+        taken = fitted_before(cell, recipe, place) if recipe.everyone else {}
         if not is_finished(run):
             train_cell(cell, place, run, split)
         write_cell(path, measure_cell(cell, recipe, run, split, taken))
@@ -123,8 +123,8 @@ def start_of(cell: Cell, recipe: Recipe, place: Place, split: Split) -> Path | N
     return start
 
 
-def temperature_before(cell: Cell, recipe: Recipe, place: Place) -> float:
-    """Return the temperature that was fitted for the run that a recipe goes on from.
+def fitted_before(cell: Cell, recipe: Recipe, place: Place) -> dict[str, float]:
+    """Return temperature and shift of the confidence that were fitted for the run that a recipe goes on from.
 
     Raises:
         InputError: it was trained, but not yet measured.
@@ -136,7 +136,8 @@ def temperature_before(cell: Cell, recipe: Recipe, place: Place) -> float:
             f"{place.cells} yet; run that first."
         )
     run = start.run(place.runs, place.recipes[start.recipe])
-    return float(json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))["temperature"])
+    config = json.loads((run / "configs" / "inference.json").read_text(encoding="utf-8"))
+    return {name: float(config[name]) for name in ("temperature", "confidence_shift") if name in config}
 
 
 def soft_folder(recipe: Recipe, place: Place, split: Split) -> Path | None:

@@ -110,14 +110,16 @@ def _shared_validation(runs: Sequence[Path], test: Cases, place: Place) -> Cases
 def _fit(segmenters: Sequence[Any], together: Together, shared: Cases) -> Fitted:
     if len(segmenters) == 1 and together.fit:
         raise InputError(
-            f"A run has its temperature and threshold already, but {', '.join(together.fit)} should be "
+            f"A run has its fitted numbers already, but {', '.join(together.fit)} should be "
             "fitted; fit a mean of several models, or give the recipe another `fit`."
         )
     threshold = segmenters[0].threshold
     networks = [segmenter.network for segmenter in segmenters]
     if len(segmenters) == 1:
-        return Fitted(segmenters[0], Tuned(segmenters[0].temperature, threshold), networks)
-    tuned = Tuned(1.0, threshold)
+        tuned = Tuned(segmenters[0].temperature, threshold, segmenters[0].confidence_shift)
+        segmenters[0].confidence_shift = 0.0
+        return Fitted(segmenters[0], tuned, networks)
+    tuned = Tuned(1.0, threshold, Ensemble(segmenters).confidence_shift)
     if together.fit and shared:
         tuned = tune(
             shared,
@@ -126,7 +128,7 @@ def _fit(segmenters: Sequence[Any], together: Together, shared: Cases) -> Fitted
             None if "threshold" in together.fit else threshold,
             keep_temperature="temperature" not in together.fit,
         )
-    return Fitted(Ensemble(segmenters, tuned.threshold, tuned.temperature), tuned, networks)
+    return Fitted(Ensemble(segmenters, tuned.threshold, tuned.temperature, 0.0), tuned, networks)
 
 
 def _words(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,17 +19,18 @@ from gliomaseg.networks import network_names
 from gliomaseg.networks.checkpoint import read_state
 from gliomaseg.networks.pretrained import IMAGENET, LITE_PACKAGES
 from gliomaseg.transforms import keys
+from gliomaseg.workflows.confidence import CHECK_BELOW, shifted
 from gliomaseg.workflows.exports.training_data import package_metadata
 from gliomaseg.workflows.models import SHARED_IDS, configs_folder
-from gliomaseg.workflows.segment import CHECK_BELOW
 from gliomaseg.workflows.system import files
 from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.training.fitting import nearest_shift
 
 from .cells import ROOT
 from .lock import Lock
 from .origin import began_with, minutes_before, read_origin, seen_by, taught_by
-from .protocols import LOCKED
-from .rows import POOR, confidences_of, marked_by
+from .protocols import FOLD_NAMES, LOCKED
+from .rows import POOR, CellContent, Row, distance, key_of, marked_by, rows_of
 
 TARGET: Final = ROOT / "models" / "default"
 MOST_BYTES: Final = 8_000_000
@@ -44,11 +45,13 @@ ENCODERS: Final = {
 }
 """Whose ImageNet weights a network began with, where they are not torchvision's."""
 
-OF_THE_RUN: Final = {*SHARED_IDS, "temperature"} - {"network_def"}
+OF_THE_RUN: Final = {*SHARED_IDS, "temperature", "confidence_shift"} - {"network_def"}
 """Ids whose values ship as the run has them; the wiring is that of the package."""
 
 
-def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) -> Path:
+def ship(
+    run: Path, cell: CellContent, lock: Lock, target: Path = TARGET, cells: Sequence[CellContent] = ()
+) -> Path:
     """Write the weights that ship.
 
     Args:
@@ -56,6 +59,8 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         cell: what was measured of these very weights on the locked patients.
         lock: nobody locked may have been trained on.
         target: the folder; what is there is replaced.
+        cells: those of the same network and recipe on folds 1 to 4 teach the shift of the confidence, since
+            whoever trained cannot; without any it is that of the run.
 
     Raises:
         InputError: the network is too large or a peer's, a locked patient was used, or the cell is that of
@@ -68,6 +73,10 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
     seen = _seen(run, lock)
     fresh = target.with_name(f".{target.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
+    teacher = teacher_of(cell, cells)
+    if teacher.cells:
+        inference["confidence_shift"] = nearest_shift(teacher.promised)
+    inference["check_below"] = CHECK_BELOW
     files.write_json(fresh / "configs" / "inference.json", {**inference, **cell["inference"]})
     files.save_tensors(fresh / "models" / "model.pt", halved(state))
     files.write_json(fresh / "datalist.json", _datalist(seen))
@@ -81,6 +90,7 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
         files.write_json(fresh / "timing.json", {**timing, "minutes": timing.get("minutes", 0.0) + before})
     facts = _facts(inference, cell, seen, _chosen_by(run, seen, lock), bool(taught_by(run)))
     began = began_with(run)
+    facts |= judgement(cell, teacher, inference["confidence_shift"])
     facts |= {"mean_of": len(origin.get("mean_of", ()))}
     facts |= {"commit": origin.get("commit", "unknown"), "began_with": _beginning(facts["network"], began)}
     files.write_json(fresh / "configs" / "metadata.json", _metadata(facts))
@@ -90,6 +100,27 @@ def ship(run: Path, cell: Mapping[str, Any], lock: Lock, target: Path = TARGET) 
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return target
+
+
+def teacher_of(cell: CellContent, cells: Sequence[CellContent]) -> Row:
+    """Return the row of folds 1 to 4 from which weights that ship learn what their confidence is worth."""
+    (row,) = rows_of(cells, [key_of(cell)], FOLD_NAMES[1:])
+    return row
+
+
+def judgement(cell: CellContent, teacher: Row, shift: float) -> dict[str, Any]:
+    """Return what the model card says of the confidence, moved by ``shift``."""
+    promised = Row("locked", (cell,), 1).promised
+    expected = [(float(shifted(value, shift)), dice) for value, dice in promised]
+    return {
+        "limit": CHECK_BELOW,
+        "poor": POOR,
+        "marked": marked_by(expected),
+        "teachers": len(teacher.promised),
+        "promised_off": distance(promised),
+        "off": distance(expected),
+        "off_folds": distance(teacher.expected()) if len(teacher.cells) > 1 else None,
+    }
 
 
 def renewed(inference: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,9 +251,6 @@ def _facts(
         "tested_on": cell["patients"]["test"],
         "times": len(cell.get("earlier", ())) + 1,
         "taught": taught,
-        "limit": CHECK_BELOW,
-        "poor": POOR,
-        "marked": marked_by(confidences_of(cell)),
         "licence": LICENCE_NAME,
     }
 

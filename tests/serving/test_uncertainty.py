@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from gliomaseg.serving.uncertainty import least_sure, uncertainty_of, unscored, waiting_for_score
-from gliomaseg.workflows.segment import Segmentation, self_agreement
+from gliomaseg.workflows.confidence import confidence_of
+from gliomaseg.workflows.segment import Segmentation
 
 
 def said(probability: list[float]) -> Segmentation:
     values = np.array(probability, np.float32).reshape(1, 1, -1)
     mask = (values >= 0.5).astype(np.uint8)
     image = np.zeros((3, *values.shape), np.uint8)
-    return Segmentation(image, mask, values, np.eye(4), None, self_agreement(values, mask))
+    return Segmentation(image, mask, values, np.eye(4), None, confidence_of(values, mask))
 
 
 def test_a_model_that_is_certain_scores_zero() -> None:

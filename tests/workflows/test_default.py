@@ -143,5 +143,6 @@ def test_what_ships_is_wired_as_the_package_is() -> None:
     package = ConfigParser.load_config_file(str(models.configs_folder() / "inference.yaml"))
     assert list(shipped) == list(package)
     assert {name for name in package if shipped[name] != package[name]} <= {
-        *("network_name", "size", "threshold", "temperature", "mirror", "cleanup_share", "check_below"),
+        *("network_name", "size", "threshold", "temperature", "mirror", "cleanup_share"),
+        *("confidence_shift", "check_below"),
     }

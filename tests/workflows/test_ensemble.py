@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gliomaseg.workflows.confidence import shifted
 from gliomaseg.workflows.ensemble import Ensemble
 from gliomaseg.workflows.segment import Segmentation
 from gliomaseg.workflows.system.files import InputError
@@ -17,6 +18,7 @@ class Says:
     """A stand-in for a Segmenter with a fixed answer for every voxel."""
 
     check_below = 0.7
+    confidence_shift = 0.0
     cleanup = None
 
     def __init__(self, *probability: float, in_doubt: bool = False) -> None:
@@ -50,6 +52,15 @@ def test_probabilities_are_averaged_and_cut_afterwards() -> None:
 
 def test_one_member_alone_says_what_it_says() -> None:
     assert of(Says(0.9, 0.1)).probability.ravel() == pytest.approx([0.9, 0.1])
+
+
+def test_the_confidence_is_moved_by_the_mean_of_the_shifts_unless_one_is_given() -> None:
+    first, other = Says(0.9, 0.1), Says(0.9, 0.1)
+    first.confidence_shift, other.confidence_shift = -0.5, -1.5
+    promised = of(Says(0.9, 0.1)).confidence
+    assert of(first, other).confidence == pytest.approx(shifted(promised, -1.0))
+    assert of(first, other, confidence_shift=-2.0).confidence == pytest.approx(shifted(promised, -2.0))
+    assert of(first, other, confidence_shift=0.0).confidence == promised
 
 
 def test_the_threshold_is_that_of_the_mean() -> None:

@@ -14,7 +14,7 @@ from gliomaseg.networks import create_network
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.folders.studies import REFUSED
 from gliomaseg.workflows.models import open_model
-from gliomaseg.workflows.segment import Segmenter, self_agreement
+from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
 
 
@@ -106,17 +106,6 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
         open_model(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"There are no weights in .*expected .*model\.pt"):
         open_model(tmp_path)
-
-
-def test_self_agreement_by_hand() -> None:
-    mask = np.array([[[1, 1, 0, 0]]], dtype=np.uint8)
-    probability = np.array([[[1.0, 0.5, 0.25, 0.04]]], dtype=np.float32)
-    # 2 * (1 + 0.5) / ((1 + 0.5 + 0.25) + 2); 0.04 is under 0.05 and left out
-    assert self_agreement(probability, mask) == pytest.approx(3.0 / 3.75)
-
-
-def test_self_agreement_of_an_empty_mask_is_one_minus_the_largest_probability() -> None:
-    assert self_agreement(np.full((1, 1, 2), 0.25, np.float32), np.zeros((1, 1, 2), np.uint8)) == 0.75
 
 
 @pytest.mark.parametrize(("shape", "refused"), [((8, 8, 3), True), ((8, 8, 1), False)])

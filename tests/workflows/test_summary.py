@@ -162,10 +162,10 @@ def test_the_layout_has_every_key():
 
 
 def test_every_number_says_how_it_was_averaged():
-    summary = summarize(random_cases(3), {})
+    summary = summarize([replace(figures, confidence=0.5) for figures in random_cases(3)], {})
     said = summary["averaging"]
     assert said == dict(AVERAGING)
-    blocks = ("dice", "iou", "sensitivity", "precision", "lesions", "calibration")
+    blocks = ("dice", "iou", "sensitivity", "precision", "lesions", "calibration", "confidence")
     paths = {f"{block}.{key}" for block in blocks for key in summary[block]}
     assert set(said) == paths | set(summary) - {"protocol", "averaging", *blocks}
     assert not any("{" in sentence for sentence in said.values())
@@ -219,6 +219,24 @@ def test_calibration_is_over_the_patients_with_probabilities():
     assert summary["calibration"]["patients"] == 2
     voxels = sum(np.prod(figures.shape) for figures in with_probability)
     assert sum(row["voxels"] for row in summary["calibration"]["bins"]) == voxels
+
+
+def test_the_confidence_is_held_against_the_dice_of_those_who_have_one():
+    good, poor = case("P3", (4, 4, 4)), case("P4", (1, 2, 2))  # Dice 1 and 0.5
+    sure, unsure = (
+        replace(figures, confidence=confidence, check_by_hand=marked)
+        for figures, confidence, marked in ((good, 0.9, False), (poor, 0.7, True))
+    )
+    assert summarize([sure, unsure, SMALL], {})["confidence"] == {
+        "patients": 2,
+        "mean_absolute_error": pytest.approx(0.15),
+        "bias": pytest.approx(0.05),
+        "spearman": pytest.approx(1.0),
+        "check_by_hand": 1,
+    }
+    alike = replace(poor, confidence=0.9)
+    assert summarize([sure, alike], {})["confidence"]["spearman"] is None
+    assert summarize([SMALL], {})["confidence"] is None
 
 
 def test_the_interval_is_repeatable_and_holds_the_mean():

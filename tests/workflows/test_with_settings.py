@@ -72,6 +72,7 @@ def without_views(config: dict[str, Any]) -> None:
         (without_cleanup, {"cleanup_largest": True}),
         (without_cleanup, {"cleanup_share": 0.5, "threshold": 0.2}),
         (lambda config: config.pop("check_below"), {"check_below": 0.3}),
+        (lambda config: config.pop("confidence_shift"), {"confidence_shift": -0.4}),
         (without_views, {"turn": 3}),
         (without_views, {"mirror": True}),
         (without_views, {"check_below": 0.3, "temperature": 2.0}),
@@ -87,6 +88,7 @@ def test_whatever_is_set_comes_into_effect(
         "cleanup_share": cleanup and cleanup.share,
         "threshold": segmenter.threshold,
         "check_below": segmenter.check_below,
+        "confidence_shift": segmenter.confidence_shift,
         "turn": segmenter.inferer.turn,
         "mirror": segmenter.inferer.mirror,
         "temperature": segmenter.inferer.temperature,
@@ -175,7 +177,7 @@ def test_an_expression_is_no_value(value: str, smoke_run: Path) -> None:
     [
         (
             {"network_name": "unet"},
-            "temperature and check_below can be set, but network_name was; leave it out",
+            "temperature, confidence_shift and check_below can be set, but network_name was; leave it out",
         ),
         ({"neighbours": 1}, "can be set, but neighbours was; leave it out, or train with it"),
         ({"twist": 1}, "can be set, but twist was"),
@@ -183,6 +185,7 @@ def test_an_expression_is_no_value(value: str, smoke_run: Path) -> None:
         ({"mirror": 1}, "`mirror` is true or false; got 1"),
         ({"temperature": 0}, "`temperature` is a number above 0; got 0"),
         ({"check_below": 2}, "`check_below` is a number from 0 to 1; got 2"),
+        ({"confidence_shift": 11}, "`confidence_shift` is a number from -10 to 10; got 11"),
         ({"precision": "fp8"}, "`precision` is one of auto, bf16, fp32; got 'fp8'"),
     ],
 )

@@ -87,6 +87,15 @@ _CALIBRATION = {
     "calibration.brier": "Squared distance of probability and truth, mean over all voxels.",
 }
 
+_CONFIDENCE = {
+    "confidence.patients": "Number of patients of whom the model told a confidence.",
+    "confidence.mean_absolute_error": "Distance of confidence and Dice of the volume, mean over patients.",
+    "confidence.bias": "Confidence minus Dice of the volume, mean over patients; above zero it is too high.",
+    "confidence.spearman": "Rank correlation of confidence and Dice of the volume over patients; null where "
+    "one of them is the same for all.",
+    "confidence.check_by_hand": "Number of patients marked to be checked by hand.",
+}
+
 
 def _sentences(key: str, name: str, templates: Mapping[str, str]) -> dict[str, str]:
     return {f"{key}.{average}": text.replace("{name}", name) for average, text in templates.items()}
@@ -103,6 +112,7 @@ AVERAGING: Mapping[str, str] = MappingProxyType(
         **_DETECTION,
         **_LESIONS,
         **_CALIBRATION,
+        **_CONFIDENCE,
     }
 )
 """Dotted path of a number in metrics.json, and how it was averaged."""

@@ -1,4 +1,4 @@
-"""Curves, volumes and calibration go in, drawings that follow the page's light and dark come out."""
+"""Curves, volumes, calibration and confidence go in, drawings that follow the page come out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ def charts(
         {
             "id": "agreement",
             "title": "Volumes and probabilities",
-            "charts": [*_volumes(records), *_calibration(metrics.get("calibration") or {})],
+            "charts": [
+                *_volumes(records),
+                *_calibration(metrics.get("calibration") or {}),
+                *_confidences(records),
+            ],
         },
     )
     return [group for group in groups if group["charts"]]
@@ -116,6 +120,20 @@ def _calibration(calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
         "Below it the model is too sure of lesion, above it not sure enough."
     )
     return [_chart(plots.calibration_curve(bins), "calibration", words, caption)]
+
+
+def _confidences(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    pairs = [(row.get("confidence"), row.get("dice")) for row in records]
+    known = [(float(str(c)), float(str(d))) for c, d in pairs if not (is_missing(c) or is_missing(d))]
+    if not known:
+        return []
+    figure = plots.paired_scores([c for c, _ in known], [d for _, d in known], ("confidence", "Dice"))
+    words = "Dice of each patient over the confidence, with the line on which both are alike."
+    caption = (
+        "Confidence: the Dice that the model expects of its own outline. On the dashed line it was right, "
+        "below it too sure."
+    )
+    return [_chart(figure, "confidence", words, caption)]
 
 
 def _chart(figure: Figure, prefix: str, alt: str, caption: str, kind: str = "") -> dict[str, Any]:

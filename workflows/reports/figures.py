@@ -42,6 +42,10 @@ _FURTHER = (
     ("calibration.expected_calibration_error", "Expected calibration error", ".3f"),
     ("calibration.average_calibration_error", "Average calibration error", ".3f"),
     ("calibration.brier", "Brier score", ".4f"),
+    ("confidence.mean_absolute_error", "Distance of confidence and Dice", ".3f"),
+    ("confidence.bias", "Confidence minus Dice", "+.3f"),
+    ("confidence.spearman", "Rank correlation of confidence and Dice", ".2f"),
+    ("confidence.check_by_hand", "Patients to be checked by hand", ",.0f"),
 )
 """Path of a figure in metrics.json, what the table calls it, and its format."""
 

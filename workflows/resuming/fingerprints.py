@@ -42,7 +42,11 @@ def stamp(path: str | Path, below: Path | None = None) -> Stamp:
 def settings_of(segmenter: Segmenter | Ensemble) -> dict[str, Any]:
     """Return all that decides what a Segmenter says of a study."""
     if isinstance(segmenter, Ensemble):
-        mixed = {"threshold": segmenter.threshold, "temperature": segmenter.temperature}
+        mixed = {
+            "threshold": segmenter.threshold,
+            "temperature": segmenter.temperature,
+            "confidence_shift": segmenter.confidence_shift,
+        }
         return {"members": [settings_of(member) for member in segmenter.members], **mixed}
     config = {name: value for name, value in segmenter.model.parser().get().items() if name not in PLACES}
     return {

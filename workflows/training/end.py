@@ -35,6 +35,7 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
     fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
+    fitted += ["confidence"] if fitted else []
     root, kept = str(datalist["root"]), datalist["validation"]
     try:
         hashes = hash_files(list(kept), root)
@@ -92,7 +93,7 @@ def _chosen_by(folder: Path, config: Mapping[str, Any]) -> str:
 
 def _note(fitted: Sequence[str], chosen_by: str) -> str:
     """Say what the validation patients have decided."""
-    words = f"{' and '.join(fitted)} {'was' if len(fitted) == 1 else 'were'} fitted on them" if fitted else ""
+    words = f"{', '.join(fitted[:-1])} and {fitted[-1]} were fitted on them" if fitted else ""
     if chosen_by != "validation":
         end = f", and {words}." if words else "."
         what = {
@@ -129,7 +130,7 @@ def warn_of_nothing(metrics: Mapping[str, Any]) -> None:
 def _tune(
     folder: Path, cases: Sequence[Mapping[str, Any]], config: Mapping[str, Any], resize: bool, device: str
 ) -> None:
-    """Fit temperature and threshold on the validation patients where the config asks for it."""
+    """Fit temperature or threshold on the validation patients where the config asks, and the confidence."""
     temperature, threshold = (config.get(f"fit_{name}", False) for name in ("temperature", "threshold"))
     if temperature or threshold:
         tune_run(folder, cases, threshold=threshold, temperature=temperature, resize=resize, device=device)

@@ -1,4 +1,4 @@
-"""Probabilities of validation patients with their truth in, the temperature and threshold that suit them out.
+"""Probabilities of validation patients with their truth in, the numbers that suit them out.
 
 All voxels are counted, as `calibration` counts them. Air and clear background hardly weigh: their probability
 is near 0 at any sensible temperature, so they add next to nothing to the likelihood that is maximised.
@@ -13,8 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 from ...transforms.cleanup import RemoveFindingsd
+from ..confidence import COUNTED, TYPICAL, shifted
 
 REACH: Final = 16.0
 """Largest logit that is told apart; float32 probabilities end there too."""
@@ -30,6 +32,13 @@ THRESHOLDS: Final = tuple(round(0.05 * step, 2) for step in range(2, 19))
 
 TIE: Final = 0.001
 """Mean Dice so near to the best counts as the best: the middle of such thresholds is taken."""
+
+SHIFTS: Final = tuple(round(0.02 * step - 6.0, 2) for step in range(451))
+"""Shifts of the confidence that are tried, -6 to 3."""
+
+PULL: Final = 0.1
+"""What a shift costs that is 1 away from ``TYPICAL``, in Dice summed over patients: it weighs where there are
+two or three of them, and hardly where there are twenty."""
 
 _EDGES: Final = round(REACH / STEP)
 _LOGITS: Final = STEP * np.arange(-_EDGES, _EDGES + 1)
@@ -126,6 +135,60 @@ def fit_cleaned_threshold(
     return _middle_of_best(sums / max(count, 1))
 
 
+def fit_shift(counts: Iterable[LogitCounts], temperature: float, threshold: float) -> float:
+    """Return the shift by which the confidence comes nearest to the Dice, see ``confidence.confidence_of``.
+
+    What is smallest is the sum over cases of the distance between both, so that a few cases of which the
+    confidence is far off do not decide.
+
+    Args:
+        counts: of each case. Those in which nothing is found are left out: no shift moves theirs.
+        temperature: that is used.
+        threshold: the same; what a clean-up takes away counts here.
+
+    Returns:
+        One of ``SHIFTS``, ``TYPICAL`` where there is no case to learn from.
+    """
+    pairs = [
+        (promised, _dice(case, threshold, temperature))
+        for case in counts
+        if (promised := _agreement(case, threshold, temperature)) is not None
+    ]
+    return nearest_shift(pairs)
+
+
+def nearest_shift(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the shift for cases by what their probabilities promise and their Dice, both in [0, 1].
+
+    Example:
+        >>> nearest_shift([(0.9, 0.75)] * 20), nearest_shift([])
+        (-1.1, -1.0)
+    """
+    promised, dice = (np.array([pair[side] for pair in pairs], dtype=np.float64) for side in (0, 1))
+    costs = [
+        float(np.abs(shifted(promised, shift) - dice).sum()) + PULL * (shift - TYPICAL) ** 2
+        for shift in SHIFTS
+    ]
+    return SHIFTS[int(np.argmin(costs))]
+
+
+def _agreement(case: LogitCounts, threshold: float, temperature: float) -> float | None:
+    """Return what ``confidence.self_agreement`` says of a case, None where nothing is found."""
+    voxels, probability = case.sum(axis=0), expit(_LOGITS / temperature)
+    found, counts = _above(threshold, temperature), probability >= COUNTED
+    mask = float(voxels[found].sum())
+    if not mask:
+        return None
+    weight = voxels * probability
+    return 2 * float(weight[found & counts].sum()) / (float(weight[counts].sum()) + mask)
+
+
+def _above(threshold: float, temperature: float) -> NDArray[np.bool_]:
+    """Return which bins of logits count as lesion."""
+    found: NDArray[np.bool_] = temperature * math.log(threshold / (1 - threshold)) <= _LOGITS + STEP / 2
+    return found
+
+
 def _middle_of_best(means: NDArray[Any]) -> float:
     best = np.flatnonzero(means >= means.max() - TIE)
     return THRESHOLDS[int(best[len(best) // 2])]
@@ -133,7 +196,7 @@ def _middle_of_best(means: NDArray[Any]) -> float:
 
 def _dice(case: LogitCounts, threshold: float, temperature: float) -> float:
     """Return the Dice of a case's volume at a threshold; 1 where nothing is there and nothing is found."""
-    above = temperature * math.log(threshold / (1 - threshold)) <= _LOGITS + STEP / 2
+    above = _above(threshold, temperature)
     wrong, right = (int(side[above].sum()) for side in case)
     total = wrong + right + int(case[1].sum())
     return 2 * right / total if total else 1.0

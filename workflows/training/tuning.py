@@ -1,4 +1,4 @@
-"""A Segmenter and patients it was not trained on in, the temperature and threshold for its config out."""
+"""A Segmenter and patients it was not trained on in, the fitted numbers for its config out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..evaluation.masks import load_label
 from ..segment import Segmentation, Segmenter
 from ..system.files import InputError
 from ..tuned import Tuned, write_tuned
-from .fitting import count_logits, fit_cleaned_threshold, fit_temperature, fit_threshold
+from .fitting import count_logits, fit_cleaned_threshold, fit_shift, fit_temperature, fit_threshold
 
 
 def tune(
@@ -29,7 +29,7 @@ def tune(
     resize: bool = False,
     keep_temperature: bool = False,
 ) -> Tuned:
-    """Fit a temperature unless it is to be kept, and a threshold unless one is given.
+    """Fit a temperature unless it is to be kept, a threshold unless one is given, and the confidence to both.
 
     Args:
         cases: records with ``label``; never those that a figure is reported on.
@@ -57,7 +57,9 @@ def tune(
         if cleanup is not None:
             kept = (_kept(Path(folder) / f"{number}.npz") for number in range(len(cases)))
             threshold = fit_cleaned_threshold(kept, cleanup, temperature / fitted)
-    return Tuned(fitted, fit_threshold(counts, fitted) if threshold is None else threshold)
+    if threshold is None:
+        threshold = fit_threshold(counts, fitted)
+    return Tuned(fitted, threshold, fit_shift(counts, fitted, threshold))
 
 
 def tune_run(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gliomaseg.transforms import RemoveFindingsd
+from gliomaseg.workflows.confidence import TYPICAL, confidence_of, self_agreement
 from gliomaseg.workflows.training import fitting
 
 
@@ -101,3 +102,54 @@ def test_without_rules_both_fits_agree() -> None:
     cases = [(rng.random((6, 6, 4)), rng.random((6, 6, 4)) > 0.6) for _ in range(3)]
     counts = [fitting.count_logits(*case) for case in cases]
     assert fitting.fit_cleaned_threshold(cases, RemoveFindingsd()) == fitting.fit_threshold(counts, 1.0)
+
+
+def drawn_with(logits: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and a truth that is as their logits, moved, say."""
+    probability = 1 / (1 + np.exp(-logits))
+    return probability, np.random.default_rng(seed).random(logits.shape) < probability
+
+
+@pytest.mark.parametrize(("temperature", "threshold"), [(1.0, 0.5), (1.7, 0.5), (1.7, 0.3)])
+def test_what_counts_promise_is_what_the_probabilities_do(temperature: float, threshold: float) -> None:
+    logits = np.random.default_rng(0).normal(-1, 3, 5000)
+    probability = 1 / (1 + np.exp(-logits / temperature))
+    counts = fitting.count_logits(probability, np.zeros(5000), temperature)
+    mask = (probability >= threshold).astype(np.uint8)
+    promised = self_agreement(probability.astype(np.float32), mask)
+    assert fitting._agreement(counts, threshold, temperature) == pytest.approx(promised, abs=1e-3)
+
+
+def test_a_promise_that_is_kept_is_left() -> None:
+    cases = [drawn_with(np.random.default_rng(seed).normal(-2, 3, 20_000), seed) for seed in range(8)]
+    counts = [fitting.count_logits(*case) for case in cases]
+    assert fitting.fit_shift(counts, 1.0, 0.5) == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_promise_that_is_too_high_is_lowered_to_the_dice() -> None:
+    cases = [drawn_with(np.random.default_rng(seed).normal(-2, 3, 20_000), seed) for seed in range(8)]
+    surer = [((odds := (p / (1 - p)) ** 3) / (1 + odds), truth) for p, truth in cases]
+    counts = [fitting.count_logits(*case) for case in surer]
+    shift = fitting.fit_shift(counts, 1.0, 0.5)
+    for probability, truth in surer:
+        mask = (probability >= 0.5).astype(np.uint8)
+        dice = 2 * (mask * truth).sum() / (mask.sum() + truth.sum())
+        assert confidence_of(probability.astype(np.float32), mask, shift) == pytest.approx(dice, abs=0.02)
+        assert confidence_of(probability.astype(np.float32), mask) > dice + 0.1
+
+
+def test_one_patient_of_whom_it_is_far_off_does_not_decide() -> None:
+    many = [(0.9, 0.8)] * 9
+    assert fitting.nearest_shift([*many, (0.95, 0.05)]) == fitting.nearest_shift(many)
+
+
+def test_few_patients_leave_the_shift_near_the_usual_one() -> None:
+    away = [fitting.nearest_shift([(0.7, 0.85)] * number) for number in (0, 1, 5, 20)]
+    assert away[0] == TYPICAL
+    assert away == sorted(away)
+    assert away[-1] == pytest.approx(0.887, abs=0.1)  # the logits of 0.85 less those of 0.7
+
+
+def test_patients_in_whom_nothing_is_found_teach_no_shift() -> None:
+    nothing = fitting.count_logits(np.array([0.2, 0.4]), np.array([0, 1]))
+    assert fitting.fit_shift([nothing] * 9, 1.0, 0.5) == TYPICAL

@@ -139,15 +139,19 @@ def test_only_the_fitted_ids_are_written(run: Path) -> None:
     before = inference_of(run)
     write_tuned(run, tune_run(run, load_cases(run / "datalist.json", "validation"), threshold=True))
     after = inference_of(run)
-    assert {key for key in after if after[key] != before[key]} <= {"temperature", "threshold"}
+    assert {key for key in after if after[key] != before[key]} <= {
+        "temperature",
+        "threshold",
+        "confidence_shift",
+    }
 
 
 def test_what_was_fitted_is_read_where_it_was_written(tmp_path: Path) -> None:
-    assert read_tuned(tmp_path) == {"temperature": 1.0, "threshold": 0.5}
+    assert read_tuned(tmp_path) == {"temperature": 1.0, "threshold": 0.5, "confidence_shift": 0.0}
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "inference.json").write_text('{"size": 64}', encoding="utf-8")
-    write_tuned(tmp_path, Tuned(1.5, 0.4))
-    assert read_tuned(tmp_path) == {"temperature": 1.5, "threshold": 0.4}
+    write_tuned(tmp_path, Tuned(1.5, 0.4, -0.7))
+    assert read_tuned(tmp_path) == {"temperature": 1.5, "threshold": 0.4, "confidence_shift": -0.7}
     assert inference_of(tmp_path)["size"] == 64
 
 
