@@ -227,10 +227,11 @@ def test_the_confidence_is_held_against_the_dice_of_those_who_have_one():
         replace(figures, confidence=confidence, check_by_hand=marked)
         for figures, confidence, marked in ((good, 0.9, False), (poor, 0.7, True))
     )
-    assert summarize([sure, unsure, SMALL], {})["confidence"] == {
-        "patients": 2,
-        "mean_absolute_error": pytest.approx(0.15),
-        "bias": pytest.approx(0.05),
+    fair = replace(case("P5", (3, 4, 4)), confidence=0.75, check_by_hand=False)
+    assert summarize([sure, unsure, fair, SMALL], {})["confidence"] == {
+        "patients": 3,
+        "mean_absolute_error": pytest.approx(0.1),
+        "bias": pytest.approx(0.1 / 3),
         "spearman": pytest.approx(1.0),
         "check_by_hand": 1,
     }
@@ -276,10 +277,11 @@ def test_two_visits_of_one_person_have_no_interval_and_are_counted():
 
 
 def test_patients_without_lesion_are_counted_with_what_nothing_scores():
-    nothing = [case("P1", (0, 0, 8)), case("P2", (0, 0, 0)), case("P3", (0, 0, 0)), case("P4", (0, 0, 1))]
+    nothing = [case("P1", (0, 0, 8)), case("P2", (0, 0, 0)), case("P3", (0, 0, 5)), case("P4", (0, 0, 1))]
     summary = summarize(nothing, {})
-    assert summary["patients_without_lesion"] == 2
-    assert summary["all_background_per_patient_mean"] == summary["dice"]["per_patient_mean"] == 0.5
+    assert summary["patients_without_lesion"] == 1
+    assert summary["all_background_per_patient_mean"] == summary["dice"]["per_patient_mean"] == 0.25
+    assert (summary["lesion_slices"], summary["missed_patients"]) == (3, 3)  # one voxel is a lesion
 
 
 def test_an_interval_needs_a_resample():
