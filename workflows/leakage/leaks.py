@@ -8,8 +8,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from ...transforms import keys
+from ..folders.look_alikes import WHO_IS_WHO, look_alikes
+from ..folders.studies import whose
 from ..metrics import CaseFigures
-from .seen import BEFORE, NOT_ALL, History, Images, hashes_by_patient
+from ..split import SECTIONS
+from .seen import BEFORE, NOT_ALL, History, Images, SeenByName, hashes_by_patient
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +23,11 @@ IN_TRAINING: Final = (
 IN_VALIDATION: Final = (
     "Of {total} evaluated patients, {count} chose the saved weights, those that were best on them: the "
     "figures are a little too good."
+)
+MAY_BE_ONE: Final = (
+    "The names of {count} of {total} evaluated patients differ only in a count at their end from those of "
+    "patients who trained the model, such as {name} and {other}; if they are the same persons, the figures "
+    "are too good."
 )
 BEGAN_WITH: Final = (
     "The run begins from weights that {count} of the {total} patients who validate or test here have "
@@ -75,7 +84,10 @@ def say_who_trained(
         protocol["warning"] = split["warning"]
     if history.unknown:
         logger.warning("%s", history.unknown)
-    notes = [note_on_choice(cases, history, images), history.unknown, changed]
+    alike = note_on_look_alikes(cases, history, images)
+    if alike:
+        logger.warning("%s To settle it, %s", alike, WHO_IS_WHO)
+    notes = [note_on_choice(cases, history, images), alike, history.unknown, changed]
     if any(notes):
         protocol["note"] = " ".join(filter(None, notes))
     return split
@@ -95,6 +107,33 @@ def note_on_choice(cases: Cases, history: History, images: Images | None = None)
     met = history.meetings(cases, images)
     count = sum(any(one.section == "validation" for one in found) for found in met.values())
     return IN_VALIDATION.format(total=len(met), count=count) if count else None
+
+
+def note_on_look_alikes(cases: Cases, history: History, images: Images | None = None) -> str | None:
+    """Say how many of the cases may be of persons who trained a model under another name.
+
+    Args:
+        cases: that are evaluated; those whose person is told are nobody else.
+        history: whom the model has seen. Marks do not tell names, so only datalists count.
+        images: hashes of the files of each patient.
+
+    Returns:
+        A sentence; None where no name looks so.
+    """
+    every = list(cases)
+    met = history.meetings(every, images)
+    known = {name for name, found in met.items() if any(one.section == "training" for one in found)}
+    new = {whose(case) for case in every if "person" not in case and str(case[keys.PATIENT]) not in known}
+    sides = [one.datalist for one in history.seen if isinstance(one, SeenByName)]
+    listed = [(section, case) for one in sides for section in SECTIONS for case in one.get(section, ())]
+    told = [(section, whose(case)) for section, case in listed if "person" not in case]
+    trained = {name for section, name in told if section == "training"}
+    groups = [(new & {*one}, trained & {*one}) for one in look_alikes({*new, *(name for _, name in told)})]
+    both = [(sorted(own), sorted(others)) for own, others in groups if own and others]
+    if not both:
+        return None
+    count = sum(len(own) for own, _ in both)
+    return MAY_BE_ONE.format(count=count, total=len(met), name=both[0][0][0], other=both[0][1][0])
 
 
 def leak_of(cases: Cases, history: History, images: Images | None = None) -> dict[str, Any] | None:
