@@ -33,7 +33,9 @@ class Study(BaseModel):
     )
     volume_voxels: int
     volume_ml: float | None = Field(description="None where the files carry no voxel size.")
-    confidence: float = Field(description="From 0 to 1: the Dice to expect of the mask.")
+    confidence: float = Field(
+        description="From 0 to 1: the Dice to expect of the mask; if it is empty, how sure that is."
+    )
     check_by_hand: bool = Field(description="The confidence is low: look at the outline before you use it.")
     sequences: list[str] = Field(description="Those that the files hold.")
     spacing_mm: list[float] | None

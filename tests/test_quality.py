@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from gliomaseg.networks import count_parameters
-from gliomaseg.workflows.confidence import TYPICAL, shifted
 from gliomaseg.workflows.folders.persons import Person
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.training.fitting import nearest_shift
@@ -446,12 +445,28 @@ def test_a_recipe_of_inference_takes_the_weights_that_are_there(filled: Any, pla
 def test_the_fitted_temperature_goes_into_the_run(filled: Any, place: Any) -> None:
     cell = filled(TINY)
     config = json.loads((run_of(place, TINY) / "configs" / "inference.json").read_text(encoding="utf-8"))
-    assert {name: config[name] for name in cell["fitted"]} == cell["fitted"]
+    assert config["temperature"] == cell["fitted"]["temperature"]
     assert cell["fitted"]["threshold"] == 0.5
-    assert cell["fitted"]["confidence_shift"] != 0.0
-    answers = measure.segmenter_of(run_of(place, TINY), {"confidence_shift": 0.0})
-    case = protocols.split_for("fold0", place.data, place.lock).test[0]  # the cell has what it promises
-    assert cell["confidence_per_patient"][case["patient"]] == pytest.approx(answers(case).confidence)
+    assert cell["fitted"]["confidence_shift"] is None  # nothing is outlined, so nobody teaches
+    assert sorted(cell["nothing_outlined"]) == sorted(cell["dice_per_patient"])
+    assert rows.confidences_of(cell) == []
+
+
+@pytest.mark.slow
+def test_a_cell_has_what_the_probabilities_promise_whatever_the_shift(filled: Any, place: Any) -> None:
+    filled(TINY)
+    run = run_of(place, TINY)
+    cases = protocols.split_for("fold0", place.data, place.lock).test[:2]
+    low = {"temperature": 50.0, "threshold": 0.3, "confidence_shift": -0.4}  # finds something everywhere
+    ways: tuple[tuple[str, ...], ...] = ((), ("threshold",))
+    told = [measure.figures(measure.fit(run, low, wanted, cases), cases, {}) for wanted in ways]
+    assert told[0]["fitted"]["confidence_shift"] == -0.4
+    assert told[1]["fitted"]["confidence_shift"] not in (None, -0.4)  # fitted along
+    for figures, settings in zip(told, (low, {**low, **told[1]["fitted"]}), strict=True):
+        bare = measure.segmenter_of(run, {**settings, "confidence_shift": 0.0})
+        promised = {str(case["patient"]): round(bare(case).confidence, 6) for case in cases}
+        assert figures["confidence_per_patient"] == promised
+        assert figures["nothing_outlined"] == []
 
 
 @pytest.mark.slow
@@ -1023,18 +1038,28 @@ def test_the_confidence_of_a_fold_is_fitted_on_the_others() -> None:
     one, other = sure("fold1", *[(0.9, 0.75)] * 30), sure("fold2", *[(0.9, 0.9)] * 30)
     row = rows.Row("ours:base", (one, other), 2)
     assert rows.distance(row.promised) == pytest.approx(0.075)
-    of_one, of_other = row.expected()[0], row.expected()[-1]
+    of_one, *_, of_other = row.expected(row.cells)
     assert of_one == (pytest.approx(0.9, abs=0.01), 0.75)  # as fold2 has it
     assert of_other == (pytest.approx(0.75, abs=0.01), 0.9)  # as fold1 has it
-    assert (
-        rows.Row("ours:base", (one,), 2).expected([one])
-        == [(pytest.approx(shifted(0.9, TYPICAL)), 0.75)] * 30
-    )  # nobody teaches
+    assert rows.Row("ours:base", (one,), 2).expected([one]) is None  # nobody teaches
+    assert "| 0.150 | nobody to learn from |" in page.confidence_part([one], PLAN)
     locked = rows.Row("locked", (sure("locked", (0.9, 0.7)),), 1)
     assert locked.expected([one]) == [(pytest.approx(0.75, abs=0.01), 0.7)]
     text = page.confidence_part([one, other, sure("locked", (0.9, 0.7))], PLAN)
     assert "| 0.075 | 0.150 | 30 of 60 | 0 of 0 |" in text
     assert "| `locked ours:base` |" in text
+
+
+def test_patients_without_an_outline_are_marked_and_teach_nothing() -> None:
+    found = [(0.9, 0.75)] * 10
+    told = sure("fold1", *found, (0.99, 0.0))
+    told["nothing_outlined"] = ["fold1-10"]
+    before = sure("fold2", *found, (0.99, 0.0))  # does not say so: a Dice of 0 tells
+    row = rows.Row("ours:base", (told, before), 2)
+    assert row.promised == found * 2
+    assert row.empty == 2
+    assert "| 0.150 | 0.000 | 22 of 22 | 2 of 2 |" in page.confidence_part([told, before], PLAN)
+    assert rows.confidences_of({**told, "nothing_outlined": []}) == [*found, (0.99, 0.0)]
 
 
 def test_weights_that_ship_learn_their_confidence_on_folds_1_to_4() -> None:

@@ -53,7 +53,7 @@ def confidence_of(
     Args:
         probability: ``(H, W, D)`` in [0, 1].
         mask: ``(H, W, D)``, 0/1.
-        shift: is added to the logit of what the probabilities promise; see ``fit_shift``.
+        shift: is added to the logit of what the probabilities promise; see ``training.fitting.fit_shift``.
 
     Returns:
         In [0, 1]. For an empty mask one minus the largest probability, which no shift changes: it tells how
@@ -91,7 +91,7 @@ def self_agreement(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.ui
 
 
 def shifted(agreement: Any, shift: float) -> Any:
-    """Return agreements, in [0, 1], with a shift added to their logits.
+    """Return agreements, in [0, 1], with a shift, any number, added to their logits.
 
     Example:
         >>> shifted(0.9, 0.0), round(shifted(0.9, -1.0986122886681098), 6)

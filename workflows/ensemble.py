@@ -35,7 +35,9 @@ class Ensemble:
             different patients go together well.
         threshold: of the mean probability. Findings in it are cleaned up by the rules of the first member.
         temperature: divides the logit of the mean probability.
-        confidence_shift: see ``confidence.confidence_of``; None for the mean of the members'.
+        confidence_shift: see ``confidence.confidence_of``. Without one, the confidence lies half way between
+            the mean of what the members say, which does not know how far they disagree, and the promise of
+            their mean, which is less sure than each of them, moved by the mean of their shifts.
 
     Raises:
         InputError: there is no member.
@@ -53,9 +55,8 @@ class Ensemble:
         self.members = list(members)
         self.threshold = threshold
         self.temperature = temperature
-        shifts = [member.confidence_shift for member in self.members]
-        self.confidence_shift = fmean(shifts) if confidence_shift is None else confidence_shift
-        self.check_below = members[0].check_below
+        self.confidence_shift = confidence_shift
+        self.check_below = fmean(member.check_below for member in self.members)
 
     @property
     def sha256(self) -> str:
@@ -79,22 +80,31 @@ class Ensemble:
         """Where the first member computes."""
         return self.members[0].device
 
+    @property
+    def _shift(self) -> float:
+        if self.confidence_shift is not None:
+            return self.confidence_shift
+        return fmean(member.confidence_shift for member in self.members)
+
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
-        """Segment one study; the confidence is that of the mean.
+        """Segment one study.
 
         Raises:
             InputError: see ``Segmenter``.
         """
         first, *others = (member(case) for member in self.members)
-        total = first.probability.astype(np.float64)
+        total, said = first.probability.astype(np.float64), [_confidence(first)]
         for other in others:
             total += other.probability
+            said.append(_confidence(other))
         probability = _at_temperature(total / len(self.members), self.temperature)
         mask = (probability >= self.threshold).astype(np.uint8)
         cleanup = self.members[0].cleanup
         if cleanup is not None:
             mask[cleanup.at(self.threshold).removed(probability)] = 0
-        confidence = confidence_of(probability, mask, self.confidence_shift)
+        confidence = confidence_of(probability, mask, self._shift)
+        if self.confidence_shift is None and mask.any():
+            confidence = (confidence + fmean(said)) / 2
         return replace(
             first,
             mask=mask,
@@ -102,6 +112,11 @@ class Ensemble:
             confidence=confidence,
             check_by_hand=confidence < self.check_below or not mask.any() or first.in_doubt,
         )
+
+
+def _confidence(member: Segmentation) -> float:
+    """Return what a member says of an outline: nothing good where it has none itself."""
+    return member.confidence if member.mask.any() else 0.0
 
 
 def open_segmenter(

@@ -114,7 +114,7 @@ class Site:
         return trained
 
     def finish(self, weights: Mapping[str, Any]) -> Evaluation:
-        """Keep the common weights in the run folder, fit their temperature, and evaluate them at the site.
+        """Keep the common weights in the run folder, fit what goes with them, and evaluate them at the site.
 
         Args:
             weights: of the last round.

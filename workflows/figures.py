@@ -26,8 +26,8 @@ from .system import files
 class Figures:
     """Collect the figures of an evaluator's cases and write metrics.json, for bundle configs.
 
-    Gives the same figures as ``gliomaseg evaluate``; in a distributed run the cases of all processes are
-    gathered first.
+    Gives the same figures as ``gliomaseg evaluate``, but none of the confidence; in a distributed run the
+    cases of all processes are gathered first.
 
     Args:
         path: of metrics.json.

@@ -20,6 +20,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from .confidence import judged_by
 from .system.files import InputError, sha256_of
 
 CONFIG: Final = "inference.json"
@@ -89,7 +90,9 @@ def settings_inside(path: Path, form: str) -> dict[str, Any]:
         raise InputError(STRANGE.format(path=path))
     known = {**NEEDED, **WELCOME}
     settings = {name: config[name] for name in known if name in config and _fits(config, known, name)}
-    return {**settings, "precision": "fp32"}  # what other programs compute it in
+    shift, below = judged_by(settings)  # those of the package would not go with a file of before
+    judged = {"confidence_shift": shift, "check_below": below}
+    return {**settings, **judged, "precision": "fp32"}  # what other programs compute it in
 
 
 def text_inside(path: Path, form: str, name: str) -> str | None:

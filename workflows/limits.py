@@ -124,11 +124,7 @@ def check_recipe(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: a value is of the wrong kind or out of range; the sentence says what would work.
     """
-    for name, limits in (RECIPE | AFTERWARDS).items():
-        if name in config and not is_expression(config[name]) and not limits.allow(config[name]):
-            raise InputError(
-                f"`{name}` is {limits.words()}; got {config[name]!r}.{_hint(config[name], limits)}"
-            )
+    check_numbers(config)
     for name, (number, why) in FIXED.items():
         value = config.get(name, number)
         if not is_expression(value) and (value != number or isinstance(value, bool)):
@@ -139,6 +135,19 @@ def check_recipe(config: Mapping[str, Any]) -> None:
     for one, other in PAIRS:
         if config.get(one) == 0 and config.get(other) == 0:
             raise InputError(f"`{one}` and `{other}` are both 0, which leaves nothing; set one above 0.")
+
+
+def check_numbers(config: Mapping[str, Any]) -> None:
+    """Refuse numbers out of their range; expressions and missing ids pass.
+
+    Raises:
+        InputError: the sentence says what would work.
+    """
+    for name, limits in (RECIPE | AFTERWARDS).items():
+        if name in config and not is_expression(config[name]) and not limits.allow(config[name]):
+            raise InputError(
+                f"`{name}` is {limits.words()}; got {config[name]!r}.{_hint(config[name], limits)}"
+            )
 
 
 CHANCES = (

@@ -22,11 +22,12 @@ from ..transforms.plain import plain
 from ..transforms.space import check_axial, from_slices, spacing_of, voxel_volume_mm3
 from ..transforms.square import pixel_mm_of
 from .checking.negatives import is_negative
-from .confidence import confidence_of, judged_by
+from .confidence import BEFORE, confidence_of, judged_by
 from .folders.studies import REFUSED
 from .folders.volume_values import values_of_mask
 from .graphs import WHOLE, open_graph
 from .inferers import pick_device
+from .limits import check_numbers
 from .models import Model, in_effect, open_model, with_settings
 from .system.causes import not_located, root_cause
 from .system.files import InputError
@@ -45,7 +46,7 @@ class Segmentation:
         probability: ``(H, W, D)`` float32 in [0, 1], also where the clean-up took a finding from the mask.
         affine: ``(4, 4)``, indices to RAS; in mm where the spacing is known, else in voxels.
         spacing_mm: size of a voxel, None where the files do not tell.
-        confidence: the Dice to expect, in [0, 1], see ``confidence_of``.
+        confidence: the Dice to expect, in [0, 1]; of an empty mask how sure that is, see ``confidence_of``.
         sequences: those of ``keys.CHANNELS`` that the files hold.
         notes: what a reader of the result should know, one sentence each.
         check_by_hand: whether a person should look at it: the confidence is low, nothing is outlined, or the
@@ -108,7 +109,9 @@ class Segmenter:
         self.threshold = float(parser.get_parsed_content("threshold"))
         self.cleanup = parser.get_parsed_content("cleanup") if "cleanup" in parser else None
         self.temperature = float(getattr(self.inferer, "temperature", 1.0))
-        self.confidence_shift, self.check_below = judged_by(parser.get())
+        judged = {name: parser.get_parsed_content(name) for name in BEFORE if name in parser}
+        check_numbers(judged)
+        self.confidence_shift, self.check_below = judged_by(judged)
         self.size = parser.get_parsed_content("size")
         self.whole = bool(self.model.settings.get(WHOLE, False))
         self.network_name = str(parser.get_parsed_content("network_name"))

@@ -217,11 +217,11 @@ def _calibration_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:
 
 
 def _confidence_block(cases: Sequence[CaseFigures]) -> dict[str, Any] | None:
-    known = [case for case in cases if case.confidence is not None]
+    known = [(case, case.confidence) for case in cases if case.confidence is not None]
     if not known:
         return None
-    pairs = [(float(case.confidence or 0.0), dice_score(*case.voxels)) for case in known]
-    return confidence_figures(pairs, marked=sum(case.check_by_hand is True for case in known))
+    pairs = [(confidence, case.dice) for case, confidence in known if sum(case.predicted)]
+    return confidence_figures(pairs, marked=sum(case.check_by_hand is True for case, _ in known))
 
 
 def _slice_counts(cases: Iterable[CaseFigures]) -> list[tuple[int, int, int]]:

@@ -13,7 +13,6 @@ import torch
 
 from gliomaseg.networks.measure import count_gflop, count_parameters
 from gliomaseg.transforms import keys
-from gliomaseg.workflows.confidence import TYPICAL
 from gliomaseg.workflows.evaluate import Predict, evaluate_cases
 from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.inferers import pick_device
@@ -73,16 +72,21 @@ def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validati
         validation: patients that no figure is reported on.
     """
     keep = "temperature" not in wanted
-    shift = float(inference.get("confidence_shift", TYPICAL))
-    inference = {**inference, "confidence_shift": 0.0}
     first = segmenter_of(
         run, {"temperature": 1.0, **inference} if keep else {**inference, "temperature": 1.0}
     )
     if not wanted:
-        return Fitted(first, Tuned(first.temperature, first.threshold, shift), [first.network])
+        return as_it_is(first)
     threshold = None if "threshold" in wanted else first.threshold
     tuned = tune(validation, first, first.temperature, threshold, keep_temperature=keep)
     segmenter = segmenter_of(run, {**inference, **asdict(tuned), "confidence_shift": 0.0})
+    return Fitted(segmenter, tuned, [segmenter.network])
+
+
+def as_it_is(segmenter: Segmenter) -> Fitted:
+    """Return a Segmenter that keeps its numbers but the shift, which is noted and taken from it."""
+    tuned = Tuned(segmenter.temperature, segmenter.threshold, segmenter.confidence_shift)
+    segmenter.confidence_shift = 0.0
     return Fitted(segmenter, tuned, [segmenter.network])
 
 
@@ -153,13 +157,15 @@ def figures(fitted: Fitted, cases: Cases, protocol: Mapping[str, Any]) -> dict[s
     metrics.pop("confidence")  # the cell holds that of each patient
     before = add_counts(observed.before)
     found = evaluation.figures
+    outlined = [case for case in found if sum(case.predicted)]
     return {
         "parameters": sum(count_parameters(network) for network in fitted.networks),
         "gflop_256": round(sum(count_gflop(network) for network in fitted.networks), 2),
         "fitted": asdict(fitted.tuned),
         "dice_per_patient": {case.patient: round(case.dice, 6) for case in found},
         "confidence_per_patient": {case.patient: round(case.confidence or 0.0, 6) for case in found},
-        "confidence_spearman": spearman([(case.confidence or 0.0, case.dice) for case in found]),
+        "nothing_outlined": [case.patient for case in found if not sum(case.predicted)],
+        "confidence_spearman": spearman([(case.confidence or 0.0, case.dice) for case in outlined]),
         "calibration": {
             "before": _errors(calibration_figures(before)) if before else None,
             "after": _errors(after),

@@ -12,14 +12,14 @@ import numpy as np
 import yaml
 
 from benchmarks.marks import between
-from gliomaseg.workflows.confidence import CHECK_BELOW, TYPICAL
+from gliomaseg.workflows.confidence import CHECK_BELOW
 from gliomaseg.workflows.system import files
 
 from .cells import FOLDER, ROOT, read_cells
 from .known import KNOWN
 from .origin import minutes_before
 from .protocols import INSTITUTION_NAMES, INSTITUTIONS, LOCKED
-from .rows import AVERAGES, POOR, CellContent, Marked, Row, compare, distance, key_of, marked_by, rows_of
+from .rows import AVERAGES, POOR, CellContent, Row, compare, distance, key_of, marked_by, rows_of
 
 PLAN: Final = Path(__file__).resolve().parent / "page.yaml"
 HEAD_OF_PAGE: Final = PLAN.with_name("results_head.md")
@@ -27,6 +27,7 @@ PAGE: Final = ROOT / "docs" / "results.md"
 README: Final = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MISSING: Final = "not measured"
+NO_TEACHER: Final = "nobody to learn from"
 LOW: Final = 0.7
 """Patients under this Dice are counted where models are compared with what they were trained on."""
 
@@ -428,9 +429,7 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
             *(f"{row.error(when, 'expected_calibration_error'):.4f}" for when in ("before", "after")),
             ", ".join(f"{cell['fitted']['temperature']:.2f}" for cell in row.cells),
             MISSING if row.spearman is None else f"{row.spearman:.2f}",
-            f"{distance(row.promised):.3f}",
-            f"{distance(row.expected(teachers)):.3f}",
-            *_marked(marked_by(row.expected(teachers))),
+            *_judged(row, row.expected(teachers)),
         )
         for row, teachers in rows
     ]
@@ -441,9 +440,9 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
         "expected error before",
         "after",
         "temperatures",
-        "Spearman of confidence and Dice",
-        "their distance, as promised",
-        "fitted on other folds",
+        "Spearman of promise and Dice",
+        "distance of promise and Dice",
+        "of fitted confidence and Dice",
         f"confidence under {CHECK_BELOW}",
         f"of those with Dice under {POOR}",
     )
@@ -454,17 +453,30 @@ def confidence_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> st
         "Dice, which ranks patients well and is too high. The confidence is that promise with one number "
         "added to its logit, fitted so that it comes nearest to the Dice of patients (`confidence_shift`): "
         "here, for each fold, those of the other folds with the same recipe, and for the locked patients "
-        f"those of folds 1 to 4; without any, {TYPICAL:g}. The distance is the mean over patients of that "
-        f"between confidence and Dice. Studies under `check_below`, {CHECK_BELOW}, are marked to be checked "
-        "by hand; the last columns say how many patients that are, and how many of those whose Dice is "
-        f"under {POOR} are among them."
+        "those of folds 1 to 4. The distance is a mean over patients. Where nothing is outlined there is no "
+        "promise, so these patients are left out of it and of the fit, and marked; in cells that do not tell "
+        "who they are, that is everybody with a Dice of 0. Studies under "
+        f"`check_below`, {CHECK_BELOW}, are marked to be checked by hand; the last columns say how many "
+        f"patients that are, and how many of those whose Dice is under {POOR} are among them."
     )
     body = table(lines, head) if lines else ["Not measured."]
     return "\n".join(["## Confidence", "", words, "", *body])
 
 
-def _marked(found: Marked) -> tuple[str, str]:
-    return f"{found.marked} of {found.everyone}", f"{found.found} of {found.poor}"
+def _judged(row: Row, expected: Sequence[tuple[float, float]] | None) -> tuple[str, str, str, str]:
+    """Return how far a promise is off, how far what is made of it, and whom that marks."""
+    promised = _off(row.promised)
+    if expected is None:
+        return promised, NO_TEACHER, NO_TEACHER, NO_TEACHER
+    found = marked_by(expected)
+    marked, poor = found.marked + row.empty, found.poor + row.empty
+    words = f"{marked} of {found.everyone + row.empty}", f"{found.found + row.empty} of {poor}"
+    return (promised, _off(expected), *words)
+
+
+def _off(pairs: Sequence[tuple[float, float]]) -> str:
+    off = distance(pairs)
+    return MISSING if off is None else f"{off:.3f}"
 
 
 def everything_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:

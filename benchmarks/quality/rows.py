@@ -42,9 +42,17 @@ class Marked(NamedTuple):
 
 
 def confidences_of(cell: CellContent) -> list[tuple[float, float]]:
-    """Return what the probabilities promise, and Dice, of each patient."""
+    """Return what the probabilities promise, and Dice, of each patient in whom something is outlined.
+
+    Older cells do not tell whom that leaves out; there it is those with a Dice of 0.
+    """
     dice = cell["dice_per_patient"]
-    return [(confidence, dice[name]) for name, confidence in cell["confidence_per_patient"].items()]
+    empty = cell.get("nothing_outlined", [name for name, value in dice.items() if not value])
+    return [
+        (confidence, dice[name])
+        for name, confidence in cell["confidence_per_patient"].items()
+        if name not in empty
+    ]
 
 
 def marked_by(pairs: Sequence[tuple[float, float]], limit: float = CHECK_BELOW) -> Marked:
@@ -115,24 +123,36 @@ class Row:
         """What the probabilities promise, and Dice, of every tested patient."""
         return [pair for cell in self.cells for pair in confidences_of(cell)]
 
-    def expected(self, teachers: Sequence[CellContent] = ()) -> list[tuple[float, float]]:
+    @property
+    def empty(self) -> int:
+        """How many tested patients have no outline; they are all marked."""
+        return sum(len(cell["confidence_per_patient"]) for cell in self.cells) - len(self.promised)
+
+    def expected(self, teachers: Sequence[CellContent]) -> list[tuple[float, float]] | None:
         """Return confidence and Dice of every tested patient, moved by what patients of other cells teach.
 
         Args:
-            teachers: cells of the same network and recipe; the row's own without any. Those of the very
-                protocol that is moved are left out.
+            teachers: cells of the same network and recipe, or of weights that were trained so. Those of the
+                very protocol that is moved are left out.
+
+        Returns:
+            Those of ``promised``, in the same order; None where nobody teaches.
         """
         found = []
         for cell in self.cells:
-            others = [one for one in teachers or self.cells if one["protocol"] != cell["protocol"]]
-            shift = nearest_shift([pair for one in others for pair in confidences_of(one)])
+            others = [one for one in teachers if one["protocol"] != cell["protocol"]]
+            pairs = [pair for one in others for pair in confidences_of(one)]
+            if not pairs:
+                return None
+            shift = nearest_shift(pairs)
             found += [(float(shifted(value, shift)), dice) for value, dice in confidences_of(cell)]
         return found
 
 
-def distance(pairs: Sequence[tuple[float, float]]) -> float:
-    """Return the mean distance of confidence and Dice."""
-    return float(confidence_figures(pairs, 0)["mean_absolute_error"])
+def distance(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Return the mean distance of confidence and Dice; None where there is nobody."""
+    found: float | None = confidence_figures(pairs, 0)["mean_absolute_error"]
+    return found
 
 
 def rows_of(cells: Iterable[CellContent], names: Sequence[str], folds: Sequence[str]) -> list[Row]:

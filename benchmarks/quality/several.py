@@ -15,7 +15,7 @@ from gliomaseg.workflows.training.tuning import tune
 from gliomaseg.workflows.tuned import Tuned
 
 from .cells import commit, write_cell
-from .measure import Cases, Fitted, figures, patients_of, segmenter_of
+from .measure import Cases, Fitted, as_it_is, figures, patients_of, segmenter_of
 from .origin import minutes_before, read_origin, seen_by
 from .protocols import LOCKED, locked_cases, split_for
 from .runner import Place, machine_of
@@ -116,10 +116,8 @@ def _fit(segmenters: Sequence[Any], together: Together, shared: Cases) -> Fitted
     threshold = segmenters[0].threshold
     networks = [segmenter.network for segmenter in segmenters]
     if len(segmenters) == 1:
-        tuned = Tuned(segmenters[0].temperature, threshold, segmenters[0].confidence_shift)
-        segmenters[0].confidence_shift = 0.0
-        return Fitted(segmenters[0], tuned, networks)
-    tuned = Tuned(1.0, threshold, Ensemble(segmenters).confidence_shift)
+        return as_it_is(segmenters[0])
+    tuned = Tuned(1.0, threshold)
     if together.fit and shared:
         tuned = tune(
             shared,

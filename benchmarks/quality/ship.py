@@ -74,7 +74,7 @@ def ship(
     fresh = target.with_name(f".{target.name}-new")
     shutil.rmtree(fresh, ignore_errors=True)
     teacher = teacher_of(cell, cells)
-    if teacher.cells:
+    if teacher.promised:
         inference["confidence_shift"] = nearest_shift(teacher.promised)
     inference["check_below"] = CHECK_BELOW
     files.write_json(fresh / "configs" / "inference.json", {**inference, **cell["inference"]})
@@ -112,6 +112,7 @@ def judgement(cell: CellContent, teacher: Row, shift: float) -> dict[str, Any]:
     """Return what the model card says of the confidence, moved by ``shift``."""
     promised = Row("locked", (cell,), 1).promised
     expected = [(float(shifted(value, shift)), dice) for value, dice in promised]
+    learned = teacher.expected(teacher.cells)
     return {
         "limit": CHECK_BELOW,
         "poor": POOR,
@@ -119,7 +120,7 @@ def judgement(cell: CellContent, teacher: Row, shift: float) -> dict[str, Any]:
         "teachers": len(teacher.promised),
         "promised_off": distance(promised),
         "off": distance(expected),
-        "off_folds": distance(teacher.expected()) if len(teacher.cells) > 1 else None,
+        "off_folds": None if learned is None else distance(learned),
     }
 
 

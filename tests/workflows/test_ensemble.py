@@ -17,12 +17,12 @@ from gliomaseg.workflows.system.files import InputError
 class Says:
     """A stand-in for a Segmenter with a fixed answer for every voxel."""
 
-    check_below = 0.7
+    check_below = 0.8
     confidence_shift = 0.0
     cleanup = None
 
-    def __init__(self, *probability: float, in_doubt: bool = False) -> None:
-        self.in_doubt = in_doubt
+    def __init__(self, *probability: float, in_doubt: bool = False, confidence: float = 1.0) -> None:
+        self.in_doubt, self.confidence = in_doubt, confidence
         self.probability = np.array(probability, np.float32).reshape(1, -1, 1)
 
     def __call__(self, case: Mapping[str, Any]) -> Segmentation:
@@ -34,7 +34,7 @@ class Says:
             self.probability,
             np.eye(4),
             None,
-            1.0,
+            self.confidence,
             notes=(case["patient"],),
             in_doubt=self.in_doubt,
         )
@@ -54,13 +54,35 @@ def test_one_member_alone_says_what_it_says() -> None:
     assert of(Says(0.9, 0.1)).probability.ravel() == pytest.approx([0.9, 0.1])
 
 
-def test_the_confidence_is_moved_by_the_mean_of_the_shifts_unless_one_is_given() -> None:
-    first, other = Says(0.9, 0.1), Says(0.9, 0.1)
-    first.confidence_shift, other.confidence_shift = -0.5, -1.5
-    promised = of(Says(0.9, 0.1)).confidence
-    assert of(first, other).confidence == pytest.approx(shifted(promised, -1.0))
-    assert of(first, other, confidence_shift=-2.0).confidence == pytest.approx(shifted(promised, -2.0))
-    assert of(first, other, confidence_shift=0.0).confidence == promised
+def test_the_confidence_lies_between_what_members_say_and_what_their_mean_promises() -> None:
+    members = Says(0.9, 0.2, confidence=0.8), Says(0.7, 0.2, confidence=0.5)
+    members[0].confidence_shift, members[1].confidence_shift = -0.5, -1.5
+    promised = 2 * 0.8 / (0.8 + 0.2 + 1)
+    assert of(*members).confidence == pytest.approx((0.65 + shifted(promised, -1.0)) / 2)
+
+
+def test_a_member_that_finds_nothing_says_nothing_good_of_what_others_find() -> None:
+    nothing = Says(0.3, 0.2, confidence=0.99)
+    promised = 2 * 0.6 / (0.6 + 0.2 + 1)
+    assert of(Says(0.9, 0.2, confidence=0.8), nothing).confidence == pytest.approx((0.4 + promised) / 2)
+    assert of(nothing, nothing).confidence == pytest.approx(0.7)  # one less the largest of the mean
+
+
+def test_a_shift_of_the_mean_itself_moves_what_its_probabilities_promise() -> None:
+    members = Says(0.9, 0.2, confidence=0.8), Says(0.7, 0.2, confidence=0.5)
+    promised = 2 * 0.8 / (0.8 + 0.2 + 1)
+    for shift in (0.0, -2.0):
+        found = of(*members, confidence_shift=shift).confidence
+        assert found == pytest.approx(shifted(promised, shift))
+
+
+def test_the_limit_is_the_mean_of_those_of_the_members() -> None:
+    low, high = Says(0.9, confidence=0.8), Says(0.9, confidence=0.8)  # and 2 * 0.9 / 1.9 = 0.95 promised
+    low.check_below, high.check_below = 0.7, 0.9
+    assert Ensemble([low, high]).check_below == pytest.approx(0.8)
+    assert not of(low, high).check_by_hand
+    low.check_below = 0.9
+    assert of(low, high).check_by_hand
 
 
 def test_the_threshold_is_that_of_the_mean() -> None:
@@ -74,7 +96,7 @@ def test_a_temperature_moves_the_mean_towards_one_half_and_leaves_the_ends() -> 
 
 def test_members_that_disagree_make_a_case_to_check_by_hand() -> None:
     assert not of(Says(0.99, 0.01), Says(0.99, 0.01)).check_by_hand
-    assert of(Says(0.99, 0.01), Says(0.2, 0.5)).check_by_hand
+    assert of(Says(0.99, 0.01, confidence=0.99), Says(0.2, 0.5, confidence=0.6)).check_by_hand
 
 
 def test_where_nothing_is_outlined_a_person_should_look() -> None:

@@ -19,6 +19,7 @@ import torch
 from gliomaseg.networks.checkpoint import form_of, load_weights
 from gliomaseg.serving.workspace import Workspace
 from gliomaseg.workflows import graphs
+from gliomaseg.workflows.confidence import BEFORE
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.export import export_model
@@ -93,6 +94,25 @@ def test_evaluating_an_export_that_does_not_tell_says_that_nobody_knows_who_trai
     evaluate_command(phantom_data, tmp_path / "two", model=path, split_file=smoke_run / "datalist.json")
     assert "does not say who trained it" not in caplog.text
     assert "trained the model" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("written", "judged"),
+    [
+        ({"confidence_shift": -0.4, "check_below": 0.6}, (-0.4, 0.6)),
+        ({"check_below": 0.7}, (0.0, 0.7)),  # a file of before: the shift of the package is not for it
+        ({}, (0.0, 0.9)),
+    ],
+)
+def test_a_file_is_as_sure_as_it_was_when_it_was_written(
+    written: dict[str, float], judged: tuple[float, float], exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    def write(config: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in config.items() if name not in BEFORE}
+        return {**kept, **written}
+
+    segmenter = Segmenter.from_name(with_config(exported("torchscript"), tmp_path / "w.pt", write), "cpu")
+    assert (segmenter.confidence_shift, segmenter.check_below) == judged
 
 
 @pytest.mark.parametrize("place", ["threshold", "network_name", "preprocessing"])

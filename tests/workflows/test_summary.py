@@ -237,6 +237,16 @@ def test_the_confidence_is_held_against_the_dice_of_those_who_have_one():
     }
     alike = replace(poor, confidence=0.9)
     assert summarize([sure, alike], {})["confidence"]["spearman"] is None
+    nothing = replace(SMALL, confidence=0.97, check_by_hand=True)  # how sure it is of that, and no Dice
+    assert summarize([sure, nothing], {})["confidence"] == {
+        "patients": 1,
+        "mean_absolute_error": pytest.approx(0.1),
+        "bias": pytest.approx(-0.1),
+        "spearman": None,
+        "check_by_hand": 1,
+    }
+    alone = summarize([nothing], {})["confidence"]
+    assert (alone["patients"], alone["mean_absolute_error"], alone["bias"]) == (0, None, None)
     assert summarize([SMALL], {})["confidence"] is None
 
 

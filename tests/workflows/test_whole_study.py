@@ -161,7 +161,8 @@ def test_a_file_of_a_whole_study_is_evaluated_as_the_run_is(
     form = "onnx" if name.endswith("onnx") else "openvino"
     turning = Path(shutil.copytree(smoke_run, tmp_path / "turning"))
     config = json.loads((turning / "configs" / "inference.json").read_text(encoding="utf-8"))
-    views = {**config, "mirror": True, "turn": 15}
+    seen = {"temperature": 50.0, "threshold": 0.4, "confidence_shift": -0.3}  # finds something
+    views = {**config, "mirror": True, "turn": 15, **seen}
     (turning / "configs" / "inference.json").write_text(json.dumps(views), encoding="utf-8")
     export_model(turning, form, tmp_path / name, whole_study=True)
     evaluate_command(phantom_data, tmp_path / "run", model=turning, device="cpu")
@@ -169,6 +170,7 @@ def test_a_file_of_a_whole_study_is_evaluated_as_the_run_is(
     run, file = (pd.read_csv(tmp_path / place / "per_patient.csv") for place in ("run", "file"))
     np.testing.assert_allclose(file["dice"], run["dice"], atol=1e-3)
     np.testing.assert_allclose(file["confidence"], run["confidence"], atol=1e-3)
+    assert (run["volume_pred_voxels"] > 0).all()
     warning = json.loads((tmp_path / "file" / "metrics.json").read_text(encoding="utf-8"))["protocol"][
         "warning"
     ]

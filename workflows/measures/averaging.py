@@ -88,12 +88,14 @@ _CALIBRATION = {
 }
 
 _CONFIDENCE = {
-    "confidence.patients": "Number of patients of whom the model told a confidence.",
-    "confidence.mean_absolute_error": "Distance of confidence and Dice of the volume, mean over patients.",
-    "confidence.bias": "Confidence minus Dice of the volume, mean over patients; above zero it is too high.",
-    "confidence.spearman": "Rank correlation of confidence and Dice of the volume over patients; null where "
-    "one of them is the same for all.",
-    "confidence.check_by_hand": "Number of patients marked to be checked by hand.",
+    "confidence.patients": "Number of patients in whom something is outlined, with a confidence.",
+    "confidence.mean_absolute_error": "Distance of confidence and Dice of the volume, mean over patients in "
+    "whom something is outlined; null without any.",
+    "confidence.bias": "Confidence minus Dice of the volume, mean over the same patients; above zero it is "
+    "too high.",
+    "confidence.spearman": "Rank correlation of confidence and Dice of the volume over the same patients; "
+    "null where one of them is the same for all.",
+    "confidence.check_by_hand": "Number of patients marked to be checked by hand; whoever has no outline is.",
 }
 
 

@@ -16,12 +16,12 @@ def confidence_figures(pairs: Pairs, marked: int) -> dict[str, Any]:
     """Return the `confidence` block of metrics.json.
 
     Args:
-        pairs: at least one.
+        pairs: of patients in whom something is outlined.
         marked: how many patients are to be checked by hand.
 
     Returns:
         `patients`, `mean_absolute_error` (distance of confidence and Dice), `bias` (confidence minus Dice),
-        `spearman` (Spearman 1904; None where it cannot be told) and `check_by_hand`.
+        `spearman` (Spearman 1904) and `check_by_hand`; None for what cannot be told.
 
     Example:
         >>> confidence_figures([(0.9, 0.8), (0.7, 0.7)], marked=1)["spearman"]
@@ -30,8 +30,8 @@ def confidence_figures(pairs: Pairs, marked: int) -> dict[str, Any]:
     gaps = [confidence - dice for confidence, dice in pairs]
     return {
         "patients": len(pairs),
-        "mean_absolute_error": math.fsum(map(abs, gaps)) / len(gaps),
-        "bias": math.fsum(gaps) / len(gaps),
+        "mean_absolute_error": math.fsum(map(abs, gaps)) / len(gaps) if gaps else None,
+        "bias": math.fsum(gaps) / len(gaps) if gaps else None,
         "spearman": spearman(pairs),
         "check_by_hand": marked,
     }

@@ -123,15 +123,16 @@ def _calibration(calibration: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _confidences(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    pairs = [(row.get("confidence"), row.get("dice")) for row in records]
+    outlined = [row for row in records if row.get("volume_pred_voxels") not in (0, "0")]
+    pairs = [(row.get("confidence"), row.get("dice")) for row in outlined]
     known = [(float(str(c)), float(str(d))) for c, d in pairs if not (is_missing(c) or is_missing(d))]
     if not known:
         return []
     figure = plots.paired_scores([c for c, _ in known], [d for _, d in known], ("confidence", "Dice"))
     words = "Dice of each patient over the confidence, with the line on which both are alike."
     caption = (
-        "Confidence: the Dice that the model expects of its own outline. On the dashed line it was right, "
-        "below it too sure."
+        "Confidence: the Dice that the model expects of its own outline, where there is one. On the dashed "
+        "line it was right, below it too sure."
     )
     return [_chart(figure, "confidence", words, caption)]
 

@@ -28,14 +28,13 @@ def finish(folder: Path, datalist: Mapping[str, Any], device: str = "auto") -> E
     """Fit what belongs to the best weights of a run, evaluate them on its validation patients, write all."""
     config = config_of(folder)
     resize = config.get("resize") is not None
-    _tune(folder, datalist["validation"], config, resize, device)
+    fitted = _tune(folder, datalist["validation"], config, resize, device)
     segmenter = Segmenter.from_name(folder, device)
     split = datalist["split"]
     protocol = protocol_of(segmenter, split["method"], datalist.get("sha256"))
     protocol["section"] = "validation"
     protocol["temperature"] = segmenter.temperature
-    fitted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
-    fitted += ["confidence"] if fitted else []
+    protocol["confidence_shift"] = segmenter.confidence_shift
     root, kept = str(datalist["root"]), datalist["validation"]
     try:
         hashes = hash_files(list(kept), root)
@@ -93,7 +92,8 @@ def _chosen_by(folder: Path, config: Mapping[str, Any]) -> str:
 
 def _note(fitted: Sequence[str], chosen_by: str) -> str:
     """Say what the validation patients have decided."""
-    words = f"{', '.join(fitted[:-1])} and {fitted[-1]} were fitted on them" if fitted else ""
+    listed = " and ".join(filter(None, (", ".join(fitted[:-1]), *fitted[-1:])))
+    words = f"{listed} {'was' if len(fitted) == 1 else 'were'} fitted on them" if fitted else ""
     if chosen_by != "validation":
         end = f", and {words}." if words else "."
         what = {
@@ -129,8 +129,17 @@ def warn_of_nothing(metrics: Mapping[str, Any]) -> None:
 
 def _tune(
     folder: Path, cases: Sequence[Mapping[str, Any]], config: Mapping[str, Any], resize: bool, device: str
-) -> None:
-    """Fit temperature or threshold on the validation patients where the config asks, and the confidence."""
-    temperature, threshold = (config.get(f"fit_{name}", False) for name in ("temperature", "threshold"))
-    if temperature or threshold:
-        tune_run(folder, cases, threshold=threshold, temperature=temperature, resize=resize, device=device)
+) -> list[str]:
+    """Fit temperature or threshold on the validation patients where the config asks, and the confidence.
+
+    Returns:
+        What was fitted, in words.
+    """
+    wanted = [name for name in ("temperature", "threshold") if config.get(f"fit_{name}", False)]
+    if not wanted:
+        return []
+    temperature, threshold = (name in wanted for name in ("temperature", "threshold"))
+    tuned = tune_run(
+        folder, cases, threshold=threshold, temperature=temperature, resize=resize, device=device
+    )
+    return wanted if tuned.confidence_shift is None else [*wanted, "confidence"]

@@ -135,7 +135,7 @@ def fit_cleaned_threshold(
     return _middle_of_best(sums / max(count, 1))
 
 
-def fit_shift(counts: Iterable[LogitCounts], temperature: float, threshold: float) -> float:
+def fit_shift(counts: Iterable[LogitCounts], temperature: float, threshold: float) -> float | None:
     """Return the shift by which the confidence comes nearest to the Dice, see ``confidence.confidence_of``.
 
     What is smallest is the sum over cases of the distance between both, so that a few cases of which the
@@ -147,22 +147,22 @@ def fit_shift(counts: Iterable[LogitCounts], temperature: float, threshold: floa
         threshold: the same; what a clean-up takes away counts here.
 
     Returns:
-        One of ``SHIFTS``, ``TYPICAL`` where there is no case to learn from.
+        One of ``SHIFTS``, None where there is no case to learn from.
     """
     pairs = [
         (promised, _dice(case, threshold, temperature))
         for case in counts
         if (promised := _agreement(case, threshold, temperature)) is not None
     ]
-    return nearest_shift(pairs)
+    return nearest_shift(pairs) if pairs else None
 
 
 def nearest_shift(pairs: Sequence[tuple[float, float]]) -> float:
     """Return the shift for cases by what their probabilities promise and their Dice, both in [0, 1].
 
     Example:
-        >>> nearest_shift([(0.9, 0.75)] * 20), nearest_shift([])
-        (-1.1, -1.0)
+        >>> nearest_shift([(0.9, 0.75)] * 20)
+        -1.1
     """
     promised, dice = (np.array([pair[side] for pair in pairs], dtype=np.float64) for side in (0, 1))
     costs = [

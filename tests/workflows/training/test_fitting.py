@@ -144,12 +144,16 @@ def test_one_patient_of_whom_it_is_far_off_does_not_decide() -> None:
 
 
 def test_few_patients_leave_the_shift_near_the_usual_one() -> None:
-    away = [fitting.nearest_shift([(0.7, 0.85)] * number) for number in (0, 1, 5, 20)]
-    assert away[0] == TYPICAL
+    away = [fitting.nearest_shift([(0.7, 0.85)] * number) for number in (1, 5, 20)]
+    assert TYPICAL < away[0] < 0.5
     assert away == sorted(away)
     assert away[-1] == pytest.approx(0.887, abs=0.1)  # the logits of 0.85 less those of 0.7
 
 
 def test_patients_in_whom_nothing_is_found_teach_no_shift() -> None:
-    nothing = fitting.count_logits(np.array([0.2, 0.4]), np.array([0, 1]))
-    assert fitting.fit_shift([nothing] * 9, 1.0, 0.5) == TYPICAL
+    nothing = fitting.count_logits(np.array([0.01, 0.04]), np.array([0, 1]))
+    assert fitting._agreement(nothing, 0.5, 1.0) is None
+    assert fitting.fit_shift([nothing] * 9, 1.0, 0.5) is None
+    found = fitting.count_logits(np.array([0.01, 0.9]), np.array([0, 1]))
+    alone, among = ([found] * 3, [*[nothing] * 9, *[found] * 3])
+    assert fitting.fit_shift(among, 1.0, 0.5) == fitting.fit_shift(alone, 1.0, 0.5) > TYPICAL

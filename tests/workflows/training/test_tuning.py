@@ -1,4 +1,4 @@
-"""A run's temperature and threshold are fitted on its validation patients and go into its config."""
+"""A run's temperature, threshold and confidence are fitted on its validation patients, for its config."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gliomaseg.workflows.confidence import CHECK_BELOW, TYPICAL, judged_by
 from gliomaseg.workflows.datalist import load_cases
+from gliomaseg.workflows.evaluation.masks import load_label
 from gliomaseg.workflows.segment import Segmentation, Segmenter
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.training.end import report_run
@@ -147,11 +149,11 @@ def test_only_the_fitted_ids_are_written(run: Path) -> None:
 
 
 def test_what_was_fitted_is_read_where_it_was_written(tmp_path: Path) -> None:
-    assert read_tuned(tmp_path) == {"temperature": 1.0, "threshold": 0.5, "confidence_shift": 0.0}
+    assert read_tuned(tmp_path) == {"temperature": 1.0, "threshold": 0.5}
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "inference.json").write_text('{"size": 64}', encoding="utf-8")
     write_tuned(tmp_path, Tuned(1.5, 0.4, -0.7))
-    assert read_tuned(tmp_path) == {"temperature": 1.5, "threshold": 0.4, "confidence_shift": -0.7}
+    assert read_tuned(tmp_path) == {"temperature": 1.5, "threshold": 0.4}
     assert inference_of(tmp_path)["size"] == 64
 
 
@@ -160,3 +162,57 @@ def test_a_case_without_truth_is_refused(smoke_run: Path) -> None:
     case["label"] = ["nowhere_mask.tif"]
     with pytest.raises(InputError, match=r"nowhere_mask\.tif"):
         tune([case], Segmenter.from_name(smoke_run), 1.0)
+
+
+@pytest.fixture
+def low(run: Path) -> Path:
+    """A run whose network, which has hardly learned, outlines something and is unsure of it."""
+    config = run / "configs" / "inference.json"
+    config.write_text(json.dumps({**inference_of(run), "temperature": 50.0}), encoding="utf-8")
+    case = load_cases(run / "datalist.json", "validation")[0]
+    threshold = float(np.quantile(Segmenter.from_name(run, "cpu")(case).probability, 0.9))
+    config.write_text(
+        json.dumps({**inference_of(run), "temperature": 50.0, "threshold": threshold}), encoding="utf-8"
+    )
+    return run
+
+
+def test_the_confidence_of_a_run_comes_near_the_dice_of_its_validation(low: Path) -> None:
+    cases = load_cases(low / "datalist.json", "validation")
+    segmenter = Segmenter.from_name(low, "cpu")
+    tuned = tune(cases, segmenter, segmenter.temperature, segmenter.threshold, keep_temperature=True)
+    assert tuned.confidence_shift not in (None, 0.0, TYPICAL)
+    off = []
+    for shift in (0.0, TYPICAL, tuned.confidence_shift):
+        model = Segmenter.from_name(low, "cpu", {"confidence_shift": shift})
+        pairs = [(model(case), load_label(case).numpy()) for case in cases]
+        assert all(said.mask.any() for said, _ in pairs)
+        dice = [2 * (said.mask * truth).sum() / (said.mask.sum() + truth.sum()) for said, truth in pairs]
+        off.append(sum(abs(said.confidence - one) for (said, _), one in zip(pairs, dice, strict=True)))
+    assert off[2] < min(off[:2])
+
+
+def test_what_nobody_taught_is_left_and_not_told(run: Path) -> None:
+    evaluation = report_run(run)  # the network outlines nothing
+    assert evaluation.metrics["confidence"]["patients"] == 0
+    assert "and temperature was fitted on them" in evaluation.metrics["protocol"]["note"]
+    assert inference_of(run)["confidence_shift"] == evaluation.metrics["protocol"]["confidence_shift"]
+    tuned = tune_run(run, load_cases(run / "datalist.json", "validation"))
+    assert tuned.confidence_shift is None
+
+
+def test_a_config_of_before_gets_the_limit_that_goes_with_a_shift(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "configs").mkdir()
+    path = tmp_path / "configs" / "inference.json"
+    caplog.set_level("INFO")
+    path.write_text('{"check_below": 0.7}', encoding="utf-8")
+    write_tuned(tmp_path, Tuned(1.5, 0.4))
+    assert inference_of(tmp_path) == {"check_below": 0.7, "temperature": 1.5, "threshold": 0.4}
+    write_tuned(tmp_path, Tuned(1.5, 0.4, -0.7))
+    assert judged_by(inference_of(tmp_path)) == (-0.7, CHECK_BELOW)
+    assert "has a confidence_shift now, so check_below is 0.8 and no longer 0.7." in caplog.text
+    path.write_text(json.dumps({**inference_of(tmp_path), "check_below": 0.5}), encoding="utf-8")
+    write_tuned(tmp_path, Tuned(1.5, 0.4, -0.6))
+    assert judged_by(inference_of(tmp_path)) == (-0.6, 0.5)  # as somebody wanted it
