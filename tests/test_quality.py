@@ -572,6 +572,11 @@ def test_everyone_trains_where_a_recipe_says_so_and_the_temperature_is_taken_ove
     assert taken == {"temperature": before["temperature"], "confidence_shift": -0.6}
     fitted = measure.fit(run, taken, (), [])
     assert (fitted.tuned.confidence_shift, fitted.predict.confidence_shift) == (-0.6, 0.0)
+    older = {name: value for name, value in before.items() if name != "confidence_shift"}
+    with_shift.write_text(json.dumps(older), encoding="utf-8")  # a run of before has none to note
+    of_before = measure.fit(run_of(place, TINY), {}, (), []).tuned.confidence_shift
+    with_shift.write_bytes(told)
+    assert of_before is None
     again = type(more)(**{**vars(everyone), "name": "again", "trained_as": "again", "starts_from": "every"})
     twice = dataclasses.replace(place, recipes={**place.recipes, "again": again})
     third = cells.cell_named("fold0:resnext26_unet_tiny:again", twice.recipes)
@@ -1074,6 +1079,9 @@ def test_weights_that_ship_learn_their_confidence_on_folds_1_to_4() -> None:
     assert told["promised_off"] == pytest.approx(0.135)
     assert told["off"] < 0.06
     assert told["off_folds"] == pytest.approx(0.0, abs=0.01)
+    dice = {"locked-0": 0.7, "locked-1": 0.0}
+    nobody = {**cell, "nothing_outlined": ["locked-1"], "dice_per_patient": dice}
+    assert shipping.judgement(nobody, teacher, -1.1)["marked"] == (2, 2, 2, 2)  # whoever has no outline is
     alone = shipping.judgement(cell, shipping.teacher_of(cell, [cell]), 0.0)
     assert (alone["teachers"], alone["off"], alone["off_folds"]) == (0, told["promised_off"], None)
 

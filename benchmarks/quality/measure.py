@@ -84,8 +84,13 @@ def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validati
 
 
 def as_it_is(segmenter: Segmenter) -> Fitted:
-    """Return a Segmenter that keeps its numbers but the shift, which is noted and taken from it."""
-    tuned = Tuned(segmenter.temperature, segmenter.threshold, segmenter.confidence_shift)
+    """Return a Segmenter that keeps its numbers but the shift, which is noted and taken from it.
+
+    One whose config is older than the shift has none to note.
+    """
+    known = "confidence_shift" in segmenter.model.parser().get()
+    shift = segmenter.confidence_shift if known else None
+    tuned = Tuned(segmenter.temperature, segmenter.threshold, shift)
     segmenter.confidence_shift = 0.0
     return Fitted(segmenter, tuned, [segmenter.network])
 

@@ -19,7 +19,7 @@ from .cells import FOLDER, ROOT, read_cells
 from .known import KNOWN
 from .origin import minutes_before
 from .protocols import INSTITUTION_NAMES, INSTITUTIONS, LOCKED
-from .rows import AVERAGES, POOR, CellContent, Row, compare, distance, key_of, marked_by, rows_of
+from .rows import AVERAGES, POOR, CellContent, Row, compare, distance, key_of, marked_in, rows_of
 
 PLAN: Final = Path(__file__).resolve().parent / "page.yaml"
 HEAD_OF_PAGE: Final = PLAN.with_name("results_head.md")
@@ -468,9 +468,8 @@ def _judged(row: Row, expected: Sequence[tuple[float, float]] | None) -> tuple[s
     promised = _off(row.promised)
     if expected is None:
         return promised, NO_TEACHER, NO_TEACHER, NO_TEACHER
-    found = marked_by(expected)
-    marked, poor = found.marked + row.empty, found.poor + row.empty
-    words = f"{marked} of {found.everyone + row.empty}", f"{found.found + row.empty} of {poor}"
+    found = marked_in(row, expected)
+    words = f"{found.marked} of {found.everyone}", f"{found.found} of {found.poor}"
     return (promised, _off(expected), *words)
 
 

@@ -149,6 +149,11 @@ class Row:
         return found
 
 
+def marked_in(row: Row, expected: Sequence[tuple[float, float]]) -> Marked:
+    """Count whom the limit marks among all patients of a row, those without an outline included."""
+    return Marked(*(number + row.empty for number in marked_by(expected)))
+
+
 def distance(pairs: Sequence[tuple[float, float]]) -> float | None:
     """Return the mean distance of confidence and Dice; None where there is nobody."""
     found: float | None = confidence_figures(pairs, 0)["mean_absolute_error"]

@@ -30,7 +30,7 @@ from .cells import ROOT
 from .lock import Lock
 from .origin import began_with, minutes_before, read_origin, seen_by, taught_by
 from .protocols import FOLD_NAMES, LOCKED
-from .rows import POOR, CellContent, Row, distance, key_of, marked_by, rows_of
+from .rows import POOR, CellContent, Row, distance, key_of, marked_in, rows_of
 
 TARGET: Final = ROOT / "models" / "default"
 MOST_BYTES: Final = 8_000_000
@@ -110,15 +110,15 @@ def teacher_of(cell: CellContent, cells: Sequence[CellContent]) -> Row:
 
 def judgement(cell: CellContent, teacher: Row, shift: float) -> dict[str, Any]:
     """Return what the model card says of the confidence, moved by ``shift``."""
-    promised = Row("locked", (cell,), 1).promised
-    expected = [(float(shifted(value, shift)), dice) for value, dice in promised]
+    row = Row("locked", (cell,), 1)
+    expected = [(float(shifted(value, shift)), dice) for value, dice in row.promised]
     learned = teacher.expected(teacher.cells)
     return {
         "limit": CHECK_BELOW,
         "poor": POOR,
-        "marked": marked_by(expected),
+        "marked": marked_in(row, expected),
         "teachers": len(teacher.promised),
-        "promised_off": distance(promised),
+        "promised_off": distance(row.promised),
         "off": distance(expected),
         "off_folds": None if learned is None else distance(learned),
     }

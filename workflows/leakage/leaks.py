@@ -123,13 +123,19 @@ def note_on_look_alikes(cases: Cases, history: History, images: Images | None = 
     every = list(cases)
     met = history.meetings(every, images)
     known = {name for name, found in met.items() if any(one.section == "training" for one in found)}
-    new = {whose(case) for case in every if "person" not in case and str(case[keys.PATIENT]) not in known}
+    new: dict[str, set[str]] = {}
+    for case in every:
+        if "person" not in case and str(case[keys.PATIENT]) not in known:
+            new.setdefault(whose(case), set()).add(str(case[keys.PATIENT]))
     sides = [one.datalist for one in history.seen if isinstance(one, SeenByName)]
     listed = [(section, case) for one in sides for section in SECTIONS for case in one.get(section, ())]
     told = [(section, whose(case)) for section, case in listed if "person" not in case]
     trained = {name for section, name in told if section == "training"}
-    groups = [(new & {*one}, trained & {*one}) for one in look_alikes({*new, *(name for _, name in told)})]
-    both = [(sorted(own), sorted(others)) for own, others in groups if own and others]
+    both = [
+        (sorted(name for one in group for name in new.get(one, ())), sorted(trained.intersection(group)))
+        for group in look_alikes({*new, *(name for _, name in told)})
+    ]
+    both = [(own, others) for own, others in both if own and others]
     if not both:
         return None
     count = sum(len(own) for own, _ in both)

@@ -24,7 +24,7 @@ def confidence_figures(pairs: Pairs, marked: int) -> dict[str, Any]:
         `spearman` (Spearman 1904) and `check_by_hand`; None for what cannot be told.
 
     Example:
-        >>> confidence_figures([(0.9, 0.8), (0.7, 0.7)], marked=1)["spearman"]
+        >>> round(confidence_figures([(0.9, 0.8), (0.7, 0.7)], marked=1)["spearman"], 3)
         1.0
     """
     gaps = [confidence - dice for confidence, dice in pairs]

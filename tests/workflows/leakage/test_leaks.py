@@ -47,6 +47,14 @@ def test_names_that_may_be_of_one_who_trained_are_told(caplog: pytest.LogCapture
     assert f"{words} To settle it, tell whose each study is, in a table participants.csv" in caplog.text
 
 
+def test_each_study_counts_that_may_be_of_one_who_trained() -> None:
+    cases = [{"patient": name} for name in ("P7_scan2_day1", "P7_scan2_day2", "P9_scan1")]
+    note = note_on_look_alikes(cases, trained_on("P7_scan1", "P8_scan1"))
+    assert note is not None
+    assert note.startswith("The names of 2 of 3 evaluated patients differ")
+    assert "such as P7_scan2_day1 and P7_scan1" in note
+
+
 @pytest.mark.parametrize(
     ("cases", "history"),
     [
