@@ -39,10 +39,9 @@ def judged_by(config: Mapping[str, Any]) -> tuple[float, float]:
         >>> judged_by({"confidence_shift": -0.8}), judged_by({"check_below": 0.7}), judged_by({})
         ((-0.8, 0.8), (0.0, 0.7), (0.0, 0.9))
     """
-    if "confidence_shift" in config:
-        return float(config["confidence_shift"]), float(config.get("check_below", CHECK_BELOW))
-    known = {**BEFORE, **{name: config[name] for name in BEFORE if name in config}}
-    return float(known["confidence_shift"]), float(known["check_below"])
+    usual = {"check_below": CHECK_BELOW} if "confidence_shift" in config else BEFORE
+    found = {**usual, **config}
+    return float(found["confidence_shift"]), float(found["check_below"])
 
 
 def confidence_of(

@@ -28,6 +28,15 @@ class Tuned:
     threshold: float = 0.5
     confidence_shift: float | None = None
 
+    def ids(self) -> dict[str, float]:
+        """Return them by the names of the inference config, without what nobody taught.
+
+        Example:
+            >>> Tuned(1.5).ids()
+            {'temperature': 1.5, 'threshold': 0.5}
+        """
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
 
 def read_tuned(folder: str | Path) -> dict[str, float]:
     """Return two of them from the inference config of a run or bundle, for configs that evaluate its weights.
@@ -49,7 +58,7 @@ def write_tuned(folder: Path, tuned: Tuned) -> None:
     """
     path = folder / "configs" / "inference.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    fitted = {name: value for name, value in asdict(tuned).items() if value is not None}
+    fitted = tuned.ids()
     if "confidence_shift" in fitted and "confidence_shift" not in config:
         fitted["check_below"] = CHECK_BELOW
         logger.info(

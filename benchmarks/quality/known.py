@@ -45,8 +45,7 @@ def measure_known(cell: Cell, place: Place) -> bool:
     run = cell.run(place.runs, recipe)
     if not is_finished(run):
         raise InputError(f"The model of {cell} is needed again, but {run} is not there; train it again.")
-    fitted = {name: value for name, value in content["fitted"].items() if value is not None}
-    segmenter = segmenter_of(run, {**recipe.inference, **fitted})
+    segmenter = segmenter_of(run, {**recipe.inference, **content["fitted"]})
     trained = [*split.training, *(split.validation if recipe.everyone else ())]
     figures = evaluate_cases(trained, segmenter, {"split": cell.protocol}).figures
     content[KNOWN] = {case.patient: round(case.dice, 6) for case in figures}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +79,7 @@ def fit(run: Path, inference: Mapping[str, Any], wanted: Sequence[str], validati
         return as_it_is(first)
     threshold = None if "threshold" in wanted else first.threshold
     tuned = tune(validation, first, first.temperature, threshold, keep_temperature=keep)
-    segmenter = segmenter_of(run, {**inference, **asdict(tuned), "confidence_shift": 0.0})
+    segmenter = segmenter_of(run, {**inference, **tuned.ids(), "confidence_shift": 0.0})
     return Fitted(segmenter, tuned, [segmenter.network])
 
 
@@ -166,7 +166,7 @@ def figures(fitted: Fitted, cases: Cases, protocol: Mapping[str, Any]) -> dict[s
     return {
         "parameters": sum(count_parameters(network) for network in fitted.networks),
         "gflop_256": round(sum(count_gflop(network) for network in fitted.networks), 2),
-        "fitted": asdict(fitted.tuned),
+        "fitted": fitted.tuned.ids(),
         "dice_per_patient": {case.patient: round(case.dice, 6) for case in found},
         "confidence_per_patient": {case.patient: round(case.confidence or 0.0, 6) for case in found},
         "nothing_outlined": [case.patient for case in found if not sum(case.predicted)],
