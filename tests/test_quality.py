@@ -1086,6 +1086,19 @@ def test_weights_that_ship_learn_their_confidence_on_folds_1_to_4() -> None:
     assert (alone["teachers"], alone["off"], alone["off_folds"]) == (0, told["promised_off"], None)
 
 
+@pytest.mark.parametrize(
+    ("fold", "said"), [(1500, " for 2.0 times the steps of those of the folds"), (2900, ""), (None, "")]
+)
+def test_other_numbers_of_steps_are_told_where_an_institution_is_left_out(fold: Any, said: str) -> None:
+    """3000 steps, of which a third before the last lap, against those of the fold."""
+    away = made_up("institution-DU", "ours:base", 0.7, started_from={"steps": 1000, "started_from": None})
+    home = made_up("fold1", "ours:base", 0.8)
+    away["budget"] = {**away["budget"], "steps": 2000}
+    home["budget"] = {**home["budget"], "steps": fold}
+    text = page.institutions_part([away, home], {**PLAN, "left_out_pairs": []})
+    assert (said in text) if said else ("times the steps" not in text)
+
+
 def test_two_models_are_compared_patient_by_patient() -> None:
     ours = {f"P{n}": 0.8 + n / 100 for n in range(8)}
     theirs = {**{f"P{n}": 0.7 for n in range(8)}, "Q": 0.1}

@@ -28,6 +28,9 @@ README: Final = ROOT / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MISSING: Final = "not measured"
 NO_TEACHER: Final = "nobody to learn from"
+OTHER_STEPS: Final = 0.1
+"""From this part more or less on, steps of training are told where networks are compared."""
+
 LOW: Final = 0.7
 """Patients under this Dice are counted where models are compared with what they were trained on."""
 
@@ -355,7 +358,8 @@ def _where_both_are(one: Row, other: Row) -> tuple[Row, Row]:
 
 
 def _left_out(cells: Sequence[CellContent], name: str, held: Sequence[str]) -> str:
-    folds = rows_of(cells, [name], held)[0].dice
+    in_folds = rows_of(cells, [name], held)[0]
+    folds, left_out = in_folds.dice, rows_of(cells, [name], INSTITUTION_NAMES)[0]
     lines = []
     for site, protocol in zip(INSTITUTIONS, INSTITUTION_NAMES, strict=True):
         row = rows_of(cells, [name], [protocol])[0]
@@ -373,7 +377,32 @@ def _left_out(cells: Sequence[CellContent], name: str, held: Sequence[str]) -> s
         "less the same patients in folds 1 to 4",
     )
     words = f"`{name}`, trained on all other institutions, tested on everyone from the one left out."
-    return "\n".join([words, "", *table(lines, head)])
+    return "\n".join([words + _of_other_steps(left_out, in_folds), "", *table(lines, head)])
+
+
+def _of_other_steps(here: Row, there: Row) -> str:
+    """Say so where networks that are compared were trained for other numbers of steps."""
+    mine, theirs = _steps(here), _steps(there)
+    if mine is None or theirs is None or abs(mine / theirs - 1) < OTHER_STEPS:
+        return ""
+    return (
+        f" These networks were trained for {mine / theirs:.1f} times the steps of those of the folds, on a "
+        "machine of another speed, so the last column says something of that too."
+    )
+
+
+def _steps(row: Row) -> float | None:
+    """Return the mean over cells of all steps behind a network; None where a cell does not tell."""
+    totals = []
+    for cell in row.cells:
+        counts, before = [cell["budget"].get("steps")], cell.get("started_from")
+        while before:
+            counts.append(before.get("steps"))
+            before = before.get("started_from")
+        if not all(counts):
+            return None
+        totals.append(sum(counts))
+    return float(np.mean(totals)) if totals else None
 
 
 def ablation_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
