@@ -15,7 +15,7 @@ from PIL import Image
 from gliomaseg.workflows.measures.averaging import AVERAGING
 from gliomaseg.workflows.report import write_report
 from gliomaseg.workflows.reports import plots
-from gliomaseg.workflows.reports.charts import thinned
+from gliomaseg.workflows.reports.charts import charts, thinned
 from gliomaseg.workflows.reports.patients import STRIP_BYTES, STRIP_WIDTH, gallery, jpeg_uri, patient_table
 from gliomaseg.workflows.system.files import InputError
 
@@ -422,3 +422,18 @@ def test_whom_the_headline_is_of_and_what_patients_without_lesion_do_stands_besi
         "all would have a mean of 0.250."
     ) in text
     assert "no lesion, which counts 1" not in report(tmp_path).text
+
+
+def test_confidence_and_dice_are_drawn_of_those_who_have_an_outline(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        plots, "paired_scores", lambda *given: drawn.append(given) or plots.sorted_differences([0], [1], "")
+    )
+    told = [patient(0, confidence=0.75), patient(1, confidence=0.875), patient(2)]
+    nothing = patient(3, confidence=0.97, volume_pred_voxels=0)  # how sure it is that nothing is there
+    groups = charts(None, [*told, nothing], {})
+    assert drawn == [([0.75, 0.875], [0.5, 0.55], ("confidence", "Dice"))]
+    captions = [chart["caption"] for group in groups for chart in group["charts"]]
+    assert sum("the Dice that the model expects of its own outline" in words for words in captions) == 1
+    charts(None, [patient(2), nothing], {})
+    assert len(drawn) == 1  # nobody to draw
