@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import keys
+from .square import RIM
 
 COLUMNS: Final = (
     *("flip", "affine", "rotate", "scale_y", "scale_x", "shear_y", "shear_x", "shift_y", "shift_x"),
@@ -98,9 +99,12 @@ class SliceAugmentation:
         fade: probability of making the lesion of a slice fainter in every sequence, see ``apart``: its large
             shapes come nearer to the tissue of the slice, its texture stays.
         faintest: largest share of the difference that is taken away.
+        window: height and width in pixels of the part of a slice that is returned, around its head (see
+            ``head_starts``); None returns whole slices. A slice is turned and scaled about the middle of its
+            window, and what moves in from beyond the window is what is there.
 
     Raises:
-        ValueError: the strength is negative.
+        ValueError: the strength is negative, or the window is not two numbers of pixels.
     """
 
     def __init__(
@@ -131,9 +135,11 @@ class SliceAugmentation:
         seam: tuple[int, int] = (1, 6),
         fade: float = 0.0,
         faintest: float = 0.8,
+        window: Sequence[int] | None = None,
     ) -> None:
         if strength < 0:
             raise ValueError(f"`strength` multiplies ranges and must be at least 0, got {strength}.")
+        self.window = None if window is None else checked_window(window)
         self.flip = flip
         self.affine, self.smooth, self.contrast = (p * strength for p in (affine, smooth, contrast))
         self.brightness, self.gamma = brightness * strength, gamma * strength
@@ -158,7 +164,10 @@ class SliceAugmentation:
             drawn: ``(B, len(COLUMNS))`` in [0, 1), on the CPU, from ``RandNumbersd``.
 
         Returns:
-            Image and label of the same shapes, on the device they came on.
+            Image and label on the device they came on, of the shapes they came in, or of those of the window.
+
+        Raises:
+            ValueError: the window is larger than the slices.
         """
         row = {name: drawn[:, column].numpy() for column, name in enumerate(COLUMNS)}
         image, label = self._move(image, label, row)
@@ -173,15 +182,23 @@ class SliceAugmentation:
         return image, label
 
     def _move(self, image: Tensor, label: Tensor, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """Mirror and move with one bilinear interpolation; beyond the picture its border goes on."""
+        """Cut, mirror and move with one bilinear interpolation; beyond the picture its border goes on."""
         moved, mirrored = row["affine"] < self.affine, row["flip"] < self.flip
+        whole, whole_label = image, label
+        starts = None if self.window is None else head_starts(image, self.window)
+        if self.window is not None and starts is not None:
+            image, label = (windows(slices, starts, self.window) for slices in (image, label))
         if (only := np.flatnonzero(mirrored & ~moved)).size:
             image[only], label[only] = image[only].flip(-1), label[only].flip(-1)
         if not (which := np.flatnonzero(moved)).size:
             return image, label
         theta = self._matrices({name: values[which] for name, values in row.items()}, mirrored[which])
-        both = torch.cat([image[which], label[which]], dim=1)
-        grid = functional.affine_grid(theta.to(image), list(both.shape), align_corners=False)
+        if starts is not None:
+            theta = _of_windows(theta, starts[which], tuple(image.shape[2:]), tuple(whole.shape[2:]))
+        both = torch.cat([whole[which], whole_label[which]], dim=1)
+        grid = functional.affine_grid(
+            theta.to(image), [*both.shape[:2], *image.shape[2:]], align_corners=False
+        )
         both = functional.grid_sample(both, grid, padding_mode="border", align_corners=False)
         image[which], label[which] = both[:, :-1], both[:, -1:]
         return image, label
@@ -276,6 +293,83 @@ class SliceAugmentation:
             which = np.flatnonzero(alone | (row[name] < self.missing))
             for first in range(0, image.shape[1], sequences):
                 image[which, first + channel] = image[which, first + keys.FLAIR]
+
+
+def checked_window(window: Sequence[int]) -> tuple[int, int]:
+    """Return height and width of a window.
+
+    Raises:
+        ValueError: they are not two whole numbers from 1 up.
+    """
+    sides = tuple(window) if isinstance(window, Sequence) and not isinstance(window, str) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+        raise ValueError(
+            f"`window` is [height, width] in pixels, such as [160, 128], or null; got {window!r}."
+        )
+    return sides
+
+
+def head_starts(image: Tensor, window: tuple[int, int]) -> Tensor:
+    """Return where windows begin that have the heads in their middle, as far as the slices reach.
+
+    The head of a slice is the box around all of FLAIR that is brighter than the darkest value of that slice,
+    but for rows and columns with under ``RIM`` of the pixels of the fullest one.
+
+    Args:
+        image: ``(B, C, H, W)``.
+        window: height and width in pixels.
+
+    Returns:
+        ``(B, 2)`` int64 on the device of the image: first row and first column.
+
+    Raises:
+        ValueError: the window is larger than the slices.
+
+    Example:
+        >>> slices = torch.zeros(1, 3, 8, 8)
+        >>> slices[:, 1, 5:7, 1:3] = 1
+        >>> head_starts(slices, (4, 4)).tolist()
+        [[4, 0]]
+    """
+    sides = tuple(image.shape[-2:])
+    if any(part > whole for part, whole in zip(window, sides, strict=True)):
+        raise ValueError(
+            f"The `window` of {window[0]} x {window[1]} pixels must fit into slices of {sides[0]} x "
+            f"{sides[1]}; make it smaller, or `size` larger."
+        )
+    flair = image[:, keys.FLAIR if image.shape[1] % len(keys.CHANNELS) == 0 else 0]
+    inside = flair > flair.amin(dim=(1, 2), keepdim=True)
+    starts = []
+    for axis, (part, whole) in enumerate(zip(window, sides, strict=True)):
+        counts = inside.sum(dim=2 - axis)
+        filled = (counts > RIM * counts.amax(dim=1, keepdim=True)).to(torch.uint8)
+        first, beyond = filled.argmax(dim=1), whole - filled.flip(1).argmax(dim=1)
+        starts.append(((first + beyond - part) // 2).clamp(0, whole - part))
+    return torch.stack(starts, dim=1)
+
+
+def windows(slices: Tensor, starts: Tensor, window: tuple[int, int]) -> Tensor:
+    """Cut ``(B, C, height, width)`` out of ``(B, C, H, W)``, from where ``starts`` says."""
+    cut = [
+        slices[index, :, top : top + window[0], left : left + window[1]]
+        for index, (top, left) in enumerate(starts.tolist())
+    ]
+    return torch.stack(cut)
+
+
+def _of_windows(theta: Tensor, starts: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
+    """Return ``(n, 2, 3)`` matrices from places of windows to places of the slices that they are cut from.
+
+    Args:
+        theta: the same as if a window were a whole slice, moved about its middle.
+        starts: ``(n, 2)``, first row and first column of each window.
+        window: its height and width.
+        whole: height and width of the slices.
+    """
+    scale = theta.new_tensor([window[1] / whole[1], window[0] / whole[0]])
+    sides = theta.new_tensor([whole[1], whole[0]])
+    middle = (2 * starts.flip(1).to(theta) + theta.new_tensor([window[1], window[0]])) / sides - 1
+    return torch.cat([theta[:, :, :2] * scale, (theta[:, :, 2] + middle)[:, :, None]], dim=2)
 
 
 def smoothed(image: Tensor, sigma_y: Tensor, sigma_x: Tensor, widest: float) -> Tensor:
