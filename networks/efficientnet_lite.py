@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .depthwise import depthwise_conv
+
 STEM: Final = 32
 """Channels after the first convolution."""
 
@@ -181,9 +183,7 @@ class InvertedResidual(nn.Module):
 class DepthwiseConv(nn.Conv2d):
     """Convolve each channel on its own, padded as TensorFlow pads.
 
-    Trains in single precision on a processor, within half precision too: PyTorch's gradient of a depthwise
-    convolution in bfloat16 took there four times as long as the same in single precision, and half of the
-    time of the whole network (torch 2.14, AVX-512).
+    In half precision on a processor it trains with gradients of our own (``depthwise``): PyTorch's are slow.
 
     Args:
         channels: that come in and go out.
@@ -200,9 +200,8 @@ class DepthwiseConv(nn.Conv2d):
         """Return ``(B, channels, h / stride, w / stride)`` for ``(B, channels, h, w)``, in the same dtype."""
         padded = F.pad(x, self.around) if self.stride[0] == 2 else x
         if not torch.jit.is_scripting() and self.training and _is_slow(padded):  # type: ignore[attr-defined]
-            with torch.autocast("cpu", enabled=False):
-                single: Tensor = self._conv_forward(padded.float(), self.weight.float(), None).to(x.dtype)
-                return single
+            weight = self.weight.to(x.dtype)
+            return depthwise_conv(padded, weight, self.stride[0], int(self.padding[0]))
         result: Tensor = self._conv_forward(padded, self.weight, None)
         return result
 

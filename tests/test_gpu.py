@@ -73,7 +73,8 @@ def test_auto_picks_the_gpu() -> None:
     assert pick_device("auto").type == "cuda"
 
 
-def test_a_batch_is_varied_on_the_gpu_as_on_the_cpu() -> None:
+@pytest.mark.parametrize("window", [None, (48, 32)])
+def test_a_batch_is_varied_on_the_gpu_as_on_the_cpu(window: tuple[int, int] | None) -> None:
     generator = torch.Generator().manual_seed(0)
     batch = {
         keys.IMAGE: torch.randint(0, 255, (8, 3, 64, 64), generator=generator, dtype=torch.uint8),
@@ -81,7 +82,8 @@ def test_a_batch_is_varied_on_the_gpu_as_on_the_cpu() -> None:
         keys.STATISTICS: torch.tensor([5.0, 240.0, 120.0, 40.0]).repeat(8, 3, 1),
         keys.DRAWN: torch.rand(8, len(COLUMNS), generator=generator, dtype=torch.float64),
     }
-    prepare = AugmentBatch(SliceAugmentation(smooth=1.0, contrast=1.0, brightness=1.0, bias=1.0, noise=0.0))
+    grey = dict.fromkeys(("smooth", "contrast", "brightness", "bias"), 1.0)
+    prepare = AugmentBatch(SliceAugmentation(**grey, noise=0.0, window=window))
     for here, there in zip(prepare(batch, "cpu"), prepare(batch, "cuda:0", non_blocking=True), strict=True):
         assert there.device.type == "cuda"
         torch.testing.assert_close(there.cpu(), here, atol=2e-3, rtol=2e-3)

@@ -192,13 +192,12 @@ class SliceAugmentation:
             image[only], label[only] = image[only].flip(-1), label[only].flip(-1)
         if not (which := np.flatnonzero(moved)).size:
             return image, label
-        theta = self._matrices({name: values[which] for name, values in row.items()}, mirrored[which])
+        asked = {name: values[which] for name, values in row.items()}
+        theta = self._matrices(asked, mirrored[which]).to(image)
         if starts is not None:
             theta = _of_windows(theta, starts[which], tuple(image.shape[2:]), tuple(whole.shape[2:]))
         both = torch.cat([whole[which], whole_label[which]], dim=1)
-        grid = functional.affine_grid(
-            theta.to(image), [*both.shape[:2], *image.shape[2:]], align_corners=False
-        )
+        grid = functional.affine_grid(theta, [*both.shape[:2], *image.shape[2:]], align_corners=False)
         both = functional.grid_sample(both, grid, padding_mode="border", align_corners=False)
         image[which], label[which] = both[:, :-1], both[:, -1:]
         return image, label
@@ -350,11 +349,12 @@ def head_starts(image: Tensor, window: tuple[int, int]) -> Tensor:
 
 def windows(slices: Tensor, starts: Tensor, window: tuple[int, int]) -> Tensor:
     """Cut ``(B, C, height, width)`` out of ``(B, C, H, W)``, from where ``starts`` says."""
-    cut = [
-        slices[index, :, top : top + window[0], left : left + window[1]]
-        for index, (top, left) in enumerate(starts.tolist())
-    ]
-    return torch.stack(cut)
+    rows, columns = (
+        starts[:, axis, None] + torch.arange(side, device=starts.device) for axis, side in enumerate(window)
+    )
+    count, channels, _, width = slices.shape
+    tall = slices.gather(2, rows[:, None, :, None].expand(count, channels, window[0], width))
+    return tall.gather(3, columns[:, None, None, :].expand(count, channels, *window))
 
 
 def _of_windows(theta: Tensor, starts: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:

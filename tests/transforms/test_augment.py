@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gliomaseg.transforms import RandNumbersd, SliceAugmentation, keys
-from gliomaseg.transforms.augment import COLUMNS, bent, bias_field, faded, smoothed
+from gliomaseg.transforms.augment import COLUMNS, bent, bias_field, faded, head_starts, smoothed
 
 SIDE = 32
 OFF: dict[str, Any] = dict.fromkeys(
@@ -362,3 +362,97 @@ def test_a_row_has_a_number_for_every_column_and_repeats_by_its_seed() -> None:
     assert not torch.equal(first[keys.DRAWN], second[keys.DRAWN])
     assert torch.equal(first[keys.DRAWN], again[keys.DRAWN])
     assert first[keys.IMAGE] is given[keys.IMAGE]
+
+
+def heads(*places: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return slices of air with a grainy head of 12 x 8 pixels each, at its first row and column."""
+    image, label = torch.zeros(len(places), 3, SIDE, SIDE), torch.zeros(len(places), 1, SIDE, SIDE)
+    grain = 1 + torch.rand(len(places), 3, 12, 8, generator=torch.Generator().manual_seed(0))
+    for index, (top, left) in enumerate(places):
+        image[index, :, top : top + 12, left : left + 8] = grain[index]
+        label[index, :, top + 2 : top + 6, left + 1 : left + 5] = 1.0
+    return image, label
+
+
+def test_a_window_has_the_head_of_each_slice_in_its_middle() -> None:
+    image, label = heads((10, 12), (4, 20))
+    shown, shown_label = only(window=[16, 12])(image.clone(), label.clone(), rows(2))
+    assert torch.equal(shown, torch.stack([image[0, :, 8:24, 10:22], image[1, :, 2:18, 18:30]]))
+    assert torch.equal(shown_label, torch.stack([label[0, :, 8:24, 10:22], label[1, :, 2:18, 18:30]]))
+
+
+def test_a_window_stays_within_the_slice() -> None:
+    image, _ = heads((0, 0), (20, 24))
+    assert head_starts(image, (16, 12)).tolist() == [[0, 0], [16, 20]]
+
+
+def test_a_head_larger_than_its_window_is_cut_on_both_sides() -> None:
+    image, _ = heads((10, 12))
+    assert head_starts(image, (6, 2)).tolist() == [[13, 15]]
+
+
+def test_speckles_of_air_do_not_move_a_window() -> None:
+    image, _ = heads((10, 12))
+    wide = torch.nn.functional.interpolate(image, scale_factor=8.0)
+    assert head_starts(wide, (128, 96)).tolist() == [[64, 80]]
+    wide[:, :, 0, 0] = wide[:, :, 250, 3] = 1.0
+    assert head_starts(wide, (128, 96)).tolist() == [[64, 80]]
+
+
+def test_a_slice_of_air_shows_its_middle() -> None:
+    assert head_starts(torch.full((1, 3, SIDE, SIDE), -2.0), (16, 12)).tolist() == [[8, 10]]
+
+
+def test_the_window_of_neighbouring_slices_goes_by_flair() -> None:
+    image, _ = heads((10, 12))
+    image[:, [0, 2]] = torch.rand(1, 2, SIDE, SIDE)
+    assert head_starts(torch.cat([image] * 3, dim=1), (16, 12)).tolist() == [[8, 10]]
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_a_window_moved_by_nothing_is_the_window(flip: float) -> None:
+    image, label = heads((10, 12), (4, 20))
+    moving = only(window=[16, 12], affine=1.0, flip=flip)(image.clone(), label.clone(), rows(2))
+    staying = only(window=[16, 12], flip=flip)(image.clone(), label.clone(), rows(2))
+    for moved, stayed in zip(moving, staying, strict=True):
+        torch.testing.assert_close(moved, stayed, atol=1e-4, rtol=0)
+
+
+def test_a_window_of_a_head_in_the_middle_is_that_of_the_moved_slice() -> None:
+    image, label = heads((10, 12))
+    asked = {"affine": 1.0, "rotate": 0.5, "scale": 0.2, "shear": 0.1, "shift": 0.1, "flip": 1.0}
+    drawn = rows(1, rotate=0.9, scale_x=0.2, scale_y=0.7, shear_x=0.9, shift_x=0.8, shift_y=0.3)
+    whole, whole_label = only(**asked)(image.clone(), label.clone(), drawn)
+    shown, shown_label = only(window=[16, 12], **asked)(image.clone(), label.clone(), drawn)
+    torch.testing.assert_close(shown, whole[:, :, 8:24, 10:22], atol=1e-4, rtol=0)
+    torch.testing.assert_close(shown_label, whole_label[:, :, 8:24, 10:22], atol=1e-4, rtol=0)
+
+
+def test_what_lies_beyond_a_window_moves_into_it() -> None:
+    image, label = heads((10, 12))
+    image[:, 0, 14, 24] = 5.0  # two columns right of the window
+    shown, _ = only(window=[16, 12], affine=1.0, shift=0.125)(image, label, rows(1, shift_x=1.0))
+    assert float(shown[0, 0, 6, 10]) == pytest.approx(5.0, abs=1e-3)
+
+
+def test_what_comes_after_works_on_windows() -> None:
+    image, label = heads((10, 12), (4, 20))
+    asked = {name: 1.0 for name in OFF} | {"gamma": 1.0, "paste": 1.0, "fade": 1.0}
+    shown, shown_label = SliceAugmentation(window=[16, 12], **asked)(image, label, rows(2))
+    assert (shown.shape, shown_label.shape) == ((2, 3, 16, 12), (2, 1, 16, 12))
+
+
+def test_a_window_larger_than_the_slices_is_refused() -> None:
+    wanted = (
+        r"The `window` of 40 x 12 pixels must fit into slices of 32 x 32; make it smaller, or `size` larger"
+    )
+    with pytest.raises(ValueError, match=wanted):
+        only(window=[40, 12])(*batch(), rows())
+
+
+@pytest.mark.parametrize("window", [128, [128], [128, 0], [160.5, 128], "128", [1, 2, 3]])
+def test_what_is_no_window_is_refused(window: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"`window` is \[height, width\] in pixels, such as \[160, 128\], or null"
+    ):
+        SliceAugmentation(window=window)

@@ -52,6 +52,14 @@ def test_the_shipped_recipe_passes_and_has_all_of_these_ids() -> None:
         ("neighbours", True, r"`neighbours` is a whole number from 0 up; got True\."),
         ("accumulation", 0, r"`accumulation` is a whole number from 1 up; got 0\."),
         ("lesion_share", float("inf"), r"`lesion_share` is a number from 0 up; got inf\."),
+        (
+            "window",
+            128,
+            r"`window` is \[height, width\] in pixels, each a whole number from 32 .*or null.*; got 128\.",
+        ),
+        ("window", [160], r"`window` is \[height, width\] in pixels.* got \[160\]\."),
+        ("window", [160, 16], r"`window` is \[height, width\] in pixels.* got \[160, 16\]\."),
+        ("window", [160, 128.0], r"`window` is \[height, width\] in pixels.* got \[160, 128\.0\]\."),
         ("resize", "abc", r"`resize` is a whole number from 1 up, or null; got 'abc'\."),
         ("validation_share", 1, r"`validation_share` is a number above 0 and below 1; got 1\."),
         ("fold", -1, r"`fold` is a whole number from 0 up; got -1\."),
@@ -96,7 +104,15 @@ def test_expressions_and_missing_ids_pass() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pos_weight", None), ("patience", None), ("size", None), ("threshold", 1), ("neighbours", 3)],
+    [
+        ("window", None),
+        ("window", [160, 128]),
+        ("pos_weight", None),
+        ("patience", None),
+        ("size", None),
+        ("threshold", 1),
+        ("neighbours", 3),
+    ],
 )
 def test_what_may_be_passes(name: str, value: Any) -> None:
     check_recipe({name: value})
@@ -109,6 +125,14 @@ def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
         check_recipe(
             {"train": {"augmentation": {"_target_": "x", "strength": "@augmentation", "flip": value}}}
         )
+
+
+def test_a_window_is_at_most_as_large_as_the_slices() -> None:
+    check_recipe({"window": [192, 128], "size": 192})
+    check_recipe({"window": [500, 500], "size": None})
+    words = r"each a whole number from 32 to 160, or null \(`size` is the largest\); got \[192, 128\]"
+    with pytest.raises(InputError, match=words):
+        check_recipe({"window": [192, 128], "size": 160})
 
 
 def test_handlers_without_the_one_that_keeps_the_weights_are_refused() -> None:
