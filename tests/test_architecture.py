@@ -56,8 +56,8 @@ ORDER = [
     # what a person sees
     "pictures", "reports.plots", "reports.animation",
     # parts of the engines
-    "inferers", "losses", "draws", "batches", "handlers", "schedule", "tensorboard", "checkpoints",
-    "distributed", "confidence", "tuned",
+    "inferers", "losses", "draws", "batches", "handlers", "window_check", "schedule", "tensorboard",
+    "checkpoints", "distributed", "confidence", "tuned",
     # the pages
     "reports.history", "reports.pages", "reports.words", "reports.figures", "reports.patients",
     "reports.charts", "report", "reports.comparison_page",

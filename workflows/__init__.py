@@ -6,9 +6,10 @@ Commands: ``cli``, and behind it ``demo``, ``run``, ``cross_validate``, ``federa
 Steps: ``phantom``, ``datalist``, ``split``, ``folds``, ``inputs``, ``truths``, ``checks``, ``segment``,
 ``evaluate``, ``metrics``, ``per_patient``, ``summary``, ``figures``, ``results``, ``pictures``.
 
-Inside MONAI's loop: ``batches``, ``draws``, ``inferers``, ``losses``, ``handlers``, ``schedule``,
-``tensorboard``, ``checkpoints``, ``distributed``, ``memory``, ``tuned``. Configs name these, ``datalist``,
-``figures`` and ``federation``, and no part of a package, so that a run of an older version still finds them.
+Inside MONAI's loop: ``batches``, ``draws``, ``inferers``, ``losses``, ``handlers``, ``window_check``,
+``schedule``, ``tensorboard``, ``checkpoints``, ``distributed``, ``memory``, ``tuned``. Configs name these,
+``datalist``, ``figures`` and ``federation``, and no part of a package, so that a run of an older version
+still finds them.
 
 A model in use: ``models``, ``bundle_names``, ``overrides``, ``limits``, ``graphs``, ``whole_study``,
 ``ensemble``, ``confidence``.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gliomaseg.transforms import RandNumbersd, SliceAugmentation, keys
-from gliomaseg.transforms.augment import COLUMNS, bent, bias_field, faded, head_starts, smoothed
+from gliomaseg.transforms.augment import COLUMNS, bent, bias_field, faded, smoothed
+from gliomaseg.transforms.window import head_starts
 
 SIDE = 32
 OFF: dict[str, Any] = dict.fromkeys(
