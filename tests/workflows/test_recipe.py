@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 RECIPE: dict[str, Any] = {
     "neighbours": 1,
+    "window": [64, 32],
     "augmentation": 1.5,
     "slice_statistics": 0.5,
     "lambda_dice": 0.5,
