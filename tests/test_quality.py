@@ -1099,6 +1099,16 @@ def test_other_numbers_of_steps_are_told_where_an_institution_is_left_out(fold: 
     assert (said in text) if said else ("times the steps" not in text)
 
 
+@pytest.mark.parametrize(("second", "shown"), [(2000, "2.5"), (None, "")])
+def test_the_slices_of_all_runs_behind_a_row_are_a_mean_over_its_folds(second: Any, shown: str) -> None:
+    before = {"slices": 500, "started_from": {"slices": 500, "started_from": None}}
+    first, other = (made_up(fold, "ours:base", 0.7) for fold in ("fold1", "fold2"))
+    first = {**first, "budget": {**first["budget"], "slices": 2000}, "started_from": before}
+    other = {**other, "budget": {**other["budget"], "slices": second}}
+    (row,) = rows.rows_of([first, other], ["ours:base"], ["fold1", "fold2"])
+    assert page.row_cells(row)[page.HEAD.index("slices trained on (thousand)")] == shown
+
+
 def test_two_models_are_compared_patient_by_patient() -> None:
     ours = {f"P{n}": 0.8 + n / 100 for n in range(8)}
     theirs = {**{f"P{n}": 0.7 for n in range(8)}, "Q": 0.1}

@@ -46,10 +46,11 @@ HEAD: Final = (
     "parameters (million)",
     "GFLOP",
     "budget, spent (minutes)",
+    "slices trained on (thousand)",
     "machine",
     "commit",
 )
-SHORT: Final = (0, 1, 2, 3, 5, 8, 9, 10)
+SHORT: Final = (0, 1, 2, 3, 5, 8, 9, 10, 11)
 """Columns of ``HEAD`` that the README shows."""
 
 
@@ -382,7 +383,7 @@ def _left_out(cells: Sequence[CellContent], name: str, held: Sequence[str]) -> s
 
 def _of_other_steps(here: Row, there: Row) -> str:
     """Say so where networks that are compared were trained for other numbers of steps."""
-    mine, theirs = _steps(here), _steps(there)
+    mine, theirs = _trained(here, "steps"), _trained(there, "steps")
     if mine is None or theirs is None or abs(mine / theirs - 1) < OTHER_STEPS:
         return ""
     return (
@@ -391,13 +392,13 @@ def _of_other_steps(here: Row, there: Row) -> str:
     )
 
 
-def _steps(row: Row) -> float | None:
-    """Return the mean over cells of all steps behind a network; None where a cell does not tell."""
+def _trained(row: Row, what: str) -> float | None:
+    """Return the mean over cells of all ``steps`` or ``slices`` behind a network; None if one tells none."""
     totals = []
     for cell in row.cells:
-        counts, before = [cell["budget"].get("steps")], cell.get("started_from")
+        counts, before = [cell["budget"].get(what)], cell.get("started_from")
         while before:
-            counts.append(before.get("steps"))
+            counts.append(before.get(what))
             before = before.get("started_from")
         if not all(counts):
             return None
@@ -548,6 +549,7 @@ def row_cells(row: Row) -> tuple[str, ...]:
         f"{cell['parameters'] / 1e6:.1f}",
         f"{cell['gflop_256']:.1f}",
         _minutes(cell),
+        _slices(row),
         _machine(cell),
         ", ".join(dict.fromkeys(f"`{one['commit']}`" for one in row.cells)),
     )
@@ -598,6 +600,12 @@ def _minutes(cell: CellContent) -> str:
         asked.insert(0, _asked(before))
         before = before.get("started_from")
     return f"{' + '.join(asked)}, {spent:.1f}"
+
+
+def _slices(row: Row) -> str:
+    """Return the mean over the folds of the slices behind a network, in thousands."""
+    count = _trained(row, "slices")
+    return "" if count is None else f"{count / 1000:.1f}"
 
 
 def _asked(budget: Mapping[str, Any]) -> str:
