@@ -1,9 +1,9 @@
 """A depthwise convolution with a gradient that is fast in half precision on a processor.
 
-PyTorch's own gradients of depthwise convolutions in bfloat16 are fast there where the kernel is 3 x 3, and
-slow beyond: with 5 x 5 that of the weights takes fifty times as long as the convolution, and with stride 2
-that of the input as well (torch 2.14, AVX-512). Here the first is put together from fast ones of 3 x 3, and
-the second is computed in single precision. ``python -m benchmarks.depthwise`` measures what comes of it.
+Two of PyTorch's own gradients in bfloat16 take there many times as long as the convolution: that of the
+weights where the kernel is larger than 3 x 3, and that of the input where the stride is 2 (torch 2.14,
+AVX-512). Here the first is put together from parts of 3 x 3, and the second is computed in single precision.
+``python -m benchmarks.depthwise`` measures what comes of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def depthwise_conv(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tens
 
     Args:
         x: ``(B, C, H, W)``, best channels last.
-        weight: ``(C, 1, k, k)`` of the same dtype; k is 3 or 5.
+        weight: ``(C, 1, k, k)`` of the same dtype.
         stride: in both directions.
         padding: zeros on every side.
 
@@ -69,20 +69,21 @@ def _of_input(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding:
 
 
 def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """Put the gradient of a kernel together from those of its corners, each ``FAST_SIDE`` large."""
+    """Put the gradient of a kernel together from those of its parts, each ``FAST_SIDE`` large."""
     side = weight.shape[-1]
     if side <= FAST_SIDE:
         return _gradients(gradient, x, weight, stride, padding, (False, True))[1]
     padded = F.pad(x, (padding,) * 4)
     rows, columns = ((length - 1) * stride + FAST_SIDE for length in gradient.shape[2:])
-    corner = weight[:, :, :FAST_SIDE, :FAST_SIDE].contiguous()
+    shape_alone = weight[:, :, :FAST_SIDE, :FAST_SIDE].contiguous()
     whole = torch.empty_like(weight)
-    for top in (0, side - FAST_SIDE):
-        for left in (0, side - FAST_SIDE):
+    firsts = (*range(0, side - FAST_SIDE, FAST_SIDE), side - FAST_SIDE)
+    for top in firsts:
+        for left in firsts:
             part = padded[:, :, top : top + rows, left : left + columns]
             part = part.contiguous(memory_format=torch.channels_last)
             whole[:, :, top : top + FAST_SIDE, left : left + FAST_SIDE] = _gradients(
-                gradient, part, corner, stride, 0, (False, True)
+                gradient, part, shape_alone, stride, 0, (False, True)
             )[1]
     return whole
 

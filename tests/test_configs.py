@@ -116,6 +116,25 @@ def test_the_strength_of_augmentation_reaches_the_device() -> None:
     assert (half.affine, half.rotate, half.flair_alone) == (0.4, 0.13, 0.15)
 
 
+def test_a_window_reaches_the_batch_and_its_check(phantom_data: Path) -> None:
+    parser = training(
+        network_name="resnext26_unet_tiny", size=64, window=[64, 32], batch_cases=2, device="cpu"
+    )
+    parser["datalist"] = {"training": find_cases(phantom_data)[:2], "validation": []}
+    batch = next(iter(parser.get_parsed_content("train::dataloader")))
+    image, label = parser.get_parsed_content("train::trainer").prepare_batch(batch, "cpu")
+    assert (batch["image"].shape, image.shape, label.shape) == (
+        (4, 3, 64, 64),
+        (4, 3, 64, 32),
+        (4, 1, 64, 32),
+    )
+    (check,) = (
+        one for one in parser.get_parsed_content("train::handlers") if type(one).__name__ == "WindowCheck"
+    )
+    assert check.window == (64, 32)
+    assert check.dataset is parser.get_parsed_content("train::dataset")
+
+
 def test_the_batch_of_the_shipped_config_is_compact_and_prepared_on_the_device(phantom_data: Path) -> None:
     parser = training(network_name="resnext26_unet_tiny", size=32, batch_cases=2, device="cpu")
     parser["datalist"] = {"training": find_cases(phantom_data)[:2], "validation": []}

@@ -82,6 +82,10 @@ def test_a_batch_is_varied_on_the_gpu_as_on_the_cpu(window: tuple[int, int] | No
         keys.STATISTICS: torch.tensor([5.0, 240.0, 120.0, 40.0]).repeat(8, 3, 1),
         keys.DRAWN: torch.rand(8, len(COLUMNS), generator=generator, dtype=torch.float64),
     }
+    for index in range(8):  # heads at places of their own, in air
+        outside = torch.ones(64, 64, dtype=torch.bool)
+        outside[index : index + 40, 2 * index : 2 * index + 30] = False
+        batch[keys.IMAGE][index, :, outside] = 0
     grey = dict.fromkeys(("smooth", "contrast", "brightness", "bias"), 1.0)
     prepare = AugmentBatch(SliceAugmentation(**grey, noise=0.0, window=window))
     for here, there in zip(prepare(batch, "cpu"), prepare(batch, "cuda:0", non_blocking=True), strict=True):

@@ -13,6 +13,9 @@ from torch import Tensor
 from . import keys
 from .square import RIM
 
+AIR = 1e-3
+"""Share of a slice's range up to which it is air: what averaging areas makes of one value by rounding."""
+
 
 def checked_window(window: Sequence[int]) -> tuple[int, int]:
     """Return height and width of a window.
@@ -31,8 +34,9 @@ def checked_window(window: Sequence[int]) -> tuple[int, int]:
 def head_starts(image: Tensor, window: tuple[int, int]) -> Tensor:
     """Return where windows begin that have the heads in their middle, as far as the slices reach.
 
-    The head of a slice is the box around all of FLAIR that is brighter than the darkest value of that slice,
-    but for rows and columns with under ``RIM`` of the pixels of the fullest one.
+    The head of a slice is the box around all of FLAIR that is brighter than air, but for rows and columns
+    with under ``RIM`` of the pixels of the fullest one. Air is what is within ``AIR`` of the darkest value of
+    that slice. Of neighbouring slices the middle one counts, whose label it is.
 
     Args:
         image: ``(B, C, H, W)``.
@@ -56,8 +60,9 @@ def head_starts(image: Tensor, window: tuple[int, int]) -> Tensor:
             f"The `window` of {window[0]} x {window[1]} pixels must fit into slices of {sides[0]} x "
             f"{sides[1]}; make it smaller, or `size` larger."
         )
-    flair = image[:, keys.FLAIR if image.shape[1] % len(keys.CHANNELS) == 0 else 0]
-    inside = flair > flair.amin(dim=(1, 2), keepdim=True)
+    flair = image[:, image.shape[1] // 2 if image.shape[1] % len(keys.CHANNELS) == 0 else 0].float()
+    low, high = (value(flair, dim=(1, 2), keepdim=True) for value in (torch.amin, torch.amax))
+    inside = flair > low + AIR * (high - low)
     starts = []
     for axis, (part, whole) in enumerate(zip(window, sides, strict=True)):
         counts = inside.sum(dim=2 - axis)
@@ -77,16 +82,30 @@ def cut_windows(slices: Tensor, starts: Tensor, window: tuple[int, int]) -> Tens
     return tall.gather(3, columns[:, None, None, :].expand(count, channels, *window))
 
 
-def of_windows(theta: Tensor, starts: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
-    """Return ``(n, 2, 3)`` matrices from places of windows to places of the slices that they are cut from.
+def to_windows(matrices: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
+    """Turn ``(n, 2, 3)`` matrices that move slices about their middle into those that fill windows.
 
     Args:
-        theta: the same as if a window were a whole slice, moved about its middle.
+        matrices: from places of the result to places of the slice, x before y, each from -1 to 1.
+        window: height and width of the result in pixels.
+        whole: those of the slices.
+
+    Returns:
+        The same, from places of a window; about the middle of the slice still (``about_windows``).
+    """
+    scale = matrices.new_tensor([window[1] / whole[1], window[0] / whole[0], 1.0])
+    return matrices * scale
+
+
+def about_windows(matrices: Tensor, starts: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
+    """Move what ``to_windows`` gives to the middle of each window.
+
+    Args:
+        matrices: ``(n, 2, 3)``.
         starts: ``(n, 2)``, first row and first column of each window.
         window: its height and width.
         whole: height and width of the slices.
     """
-    scale = theta.new_tensor([window[1] / whole[1], window[0] / whole[0]])
-    sides = theta.new_tensor([whole[1], whole[0]])
-    middle = (2 * starts.flip(1).to(theta) + theta.new_tensor([window[1], window[0]])) / sides - 1
-    return torch.cat([theta[:, :, :2] * scale, (theta[:, :, 2] + middle)[:, :, None]], dim=2)
+    middles = [(2 * starts[:, axis] + window[axis]) / whole[axis] - 1 for axis in (1, 0)]
+    places = matrices[:, :, 2] + torch.stack(middles, dim=1).to(matrices)
+    return torch.cat([matrices[:, :, :2], places[:, :, None]], dim=2)

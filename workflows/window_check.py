@@ -1,9 +1,9 @@
-"""The patients who train and a window in, a warning out where the window hides lesions."""
+"""The patients who train and a window in, a warning out where the window leaves lesions out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 
 from ..transforms import keys
 from ..transforms.plain import plain
-from ..transforms.window import checked_window, cut_windows, head_starts
+from ..transforms.window import cut_windows, head_starts
 from .handlers import is_first_process
 from .system.files import InputError
 
@@ -22,19 +22,20 @@ ALLOWED = 0.01
 
 
 class WindowCheck:
-    """Say, before a run begins, how much of the lesions the window of its training hides.
+    """Say, before a run begins, how much of the lesions the window of its training leaves out.
 
-    Heads that are larger than the window are cut on both sides, and what is cut off is never trained on. Done
-    on the cached volumes, before anything is turned or moved; nothing is said up to ``ALLOWED``.
+    Heads that are larger than the window are cut on both sides; what is cut off is seen only where a slice is
+    moved, and seldom. Measured before anything is moved, on the volumes that this process has in its cache,
+    which are all of them unless a config says otherwise; nothing is said up to ``ALLOWED``.
 
     Args:
         dataset: a CacheDataset of those who train, at the size of the network.
-        window: height and width in pixels; None, the whole slices, hides nothing.
+        augmentation: what cuts the windows, or anything else, which cuts none.
     """
 
-    def __init__(self, dataset: Any, window: Sequence[int] | None) -> None:
+    def __init__(self, dataset: Any, augmentation: Any) -> None:
         self.dataset = dataset
-        self.window = None if window is None else checked_window(window)
+        self.window: tuple[int, int] | None = getattr(augmentation, "window", None)
 
     def attach(self, engine: Engine) -> None:
         """Listen for the start."""
@@ -44,8 +45,10 @@ class WindowCheck:
         """Measure and warn."""
         if self.window is None or not is_first_process():
             return
-        cached = list(getattr(self.dataset, "_cache", ()))
-        areas = [areas_of(case, self.window) for case in cached]
+        areas = [
+            (0.0, 0.0) if case is None else areas_of(case, self.window)  # None: not cached yet
+            for case in getattr(self.dataset, "_cache", ())
+        ]
         whole, hidden = (sum(side) for side in zip(*areas, strict=True)) if areas else (0.0, 0.0)
         if hidden <= ALLOWED * whole:
             return
@@ -53,8 +56,8 @@ class WindowCheck:
         worst = shares.index(max(shares))
         name = self.dataset.data[worst].get(keys.PATIENT, worst)
         logger.warning(
-            "The window of %d x %d pixels hides %.1f %% of the area of the lesions, most of %s (%.0f %%); it "
-            "will not be trained on. Make `window` larger, or null for whole slices.",
+            "The `window` of %d x %d pixels leaves out %.1f %% of the area of the lesions, of %s even "
+            "%.0f %%, which will seldom be trained on. Make it larger, or null for whole slices.",
             *self.window, 100 * hidden / whole, name, 100 * shares[worst],
         )  # fmt: skip
 

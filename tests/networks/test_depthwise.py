@@ -11,7 +11,18 @@ from gliomaseg.networks.depthwise import depthwise_conv
 CHANNELS = 6
 CASES = pytest.mark.parametrize(
     ("side", "stride", "padding"),
-    [(3, 1, 1), (3, 2, 0), (3, 2, 1), (5, 1, 2), (5, 1, 0), (5, 2, 0), (5, 2, 2)],
+    [
+        (3, 1, 1),
+        (3, 2, 0),
+        (3, 2, 1),
+        (4, 1, 0),
+        (5, 1, 2),
+        (5, 1, 0),
+        (5, 2, 0),
+        (5, 2, 2),
+        (7, 1, 3),
+        (8, 2, 1),
+    ],
 )
 
 
@@ -50,8 +61,8 @@ def test_in_half_precision_no_more_is_lost_than_by_rounding_once(
     assert answer.dtype == torch.bfloat16
     for half, exact in zip(halves, singles, strict=True):
         assert half.dtype == torch.bfloat16
-        # The gradient that comes in is rounded, and so is what goes out.
-        assert float((half.float() - exact).norm() / exact.norm()) < 2 * 2**-8
+        # What comes in is rounded, what goes out too, and on some processors a step in between.
+        assert float((half.float() - exact).norm() / exact.norm()) < 3 * 2**-8
 
 
 @pytest.mark.parametrize("wanted", [0, 1])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gliomaseg.transforms import RandNumbersd, SliceAugmentation, keys
 from gliomaseg.transforms.augment import COLUMNS, bent, bias_field, faded, smoothed
+from gliomaseg.transforms.shrink import shrink
 from gliomaseg.transforms.window import head_starts
 
 SIDE = 32
@@ -404,10 +405,29 @@ def test_a_slice_of_air_shows_its_middle() -> None:
     assert head_starts(torch.full((1, 3, SIDE, SIDE), -2.0), (16, 12)).tolist() == [[8, 10]]
 
 
-def test_the_window_of_neighbouring_slices_goes_by_flair() -> None:
+@pytest.mark.parametrize("neighbours", [0, 1, 2])
+def test_a_window_goes_by_flair_of_the_slice_itself(neighbours: int) -> None:
     image, _ = heads((10, 12))
     image[:, [0, 2]] = torch.rand(1, 2, SIDE, SIDE)
-    assert head_starts(torch.cat([image] * 3, dim=1), (16, 12)).tolist() == [[8, 10]]
+    beside = [heads((0, 0))[0]] * neighbours
+    assert head_starts(torch.cat([*beside, image, *beside], dim=1), (16, 12)).tolist() == [[8, 10]]
+
+
+@pytest.mark.parametrize("air", [0.0, 7.31, -512.7])
+def test_air_that_averaging_has_rounded_is_air(air: float) -> None:
+    volume = torch.full((3, 256, 256, 4), air)
+    volume[:, 32:224, 64:192] = air + 300
+    slices = shrink(volume, 160).movedim(-1, 0)
+    assert head_starts(slices, (128, 96)).tolist() == [[16, 32]] * 4
+    assert head_starts((slices - slices.mean()) / slices.std(), (128, 96)).tolist() == [[16, 32]] * 4
+
+
+def test_a_window_of_slices_that_are_no_squares() -> None:
+    image, label = (slices[..., 4:28, :] for slices in heads((10, 12)))
+    shown, _ = only(window=[16, 12])(image.clone(), label.clone(), rows(1))
+    moved, _ = only(window=[16, 12], affine=1.0)(image.clone(), label.clone(), rows(1))
+    assert torch.equal(shown, image[:, :, 4:20, 10:22])
+    torch.testing.assert_close(moved, shown, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

@@ -24,7 +24,9 @@ from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.export import export_model
 from gliomaseg.workflows.exports import bundle_docs
 from gliomaseg.workflows.exports.bundle_code import DISTRIBUTIONS, modules_for
+from gliomaseg.workflows.exports.bundle_configs import bundle_configs
 from gliomaseg.workflows.exports.training_data import MADE_UP, OTHERS, package_metadata
+from gliomaseg.workflows.models import open_model
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.training.folder import write_metadata
@@ -281,6 +283,16 @@ def test_monai_label_can_read_the_handlers_and_put_new_weights_in_place(bundle: 
     assert train["ckpt_dir"] == "$@bundle_root + '/models'"
     assert train["best"]["path"] == "$@ckpt_dir + '/model.pt'"
     assert train["val_interval"] == 1
+
+
+def test_the_window_of_a_run_is_not_that_of_those_who_train_its_bundle(
+    smoke_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(smoke_run, tmp_path / "run"))
+    path = run / "configs/train.json"
+    path.write_text(json.dumps({**content(path), "window": [32, 32]}), encoding="utf-8")
+    train = bundle_configs(open_model(run))["train"]
+    assert (train["window"], train["train"]["augmentation"]["window"]) == (None, "@window")
 
 
 # ---- The code

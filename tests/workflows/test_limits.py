@@ -130,6 +130,11 @@ def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
 def test_a_window_is_at_most_as_large_as_the_slices() -> None:
     check_recipe({"window": [192, 128], "size": 192})
     check_recipe({"window": [500, 500], "size": None})
+    with pytest.raises(
+        InputError, match=r"`train::augmentation::window` is \[height, width\] .* got \[160, 3\]"
+    ):
+        check_recipe({"size": 160, "train": {"augmentation": {"window": [160, 3]}}})
+    check_recipe({"size": 160, "train": {"augmentation": {"window": None}}})
     words = r"each a whole number from 32 to 160, or null \(`size` is the largest\); got \[192, 128\]"
     with pytest.raises(InputError, match=words):
         check_recipe({"window": [192, 128], "size": 160})

@@ -1,15 +1,16 @@
-"""Who trains on windows is told what they hide, and nobody else."""
+"""Who trains on windows is told what they leave out, and nobody else."""
 
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.transforms import Compose
 
-from gliomaseg.transforms import keys
+from gliomaseg.transforms import EndOfCached, RandNumbersd, SliceAugmentation, keys
 from gliomaseg.workflows import window_check
+from gliomaseg.workflows.draws import DrawDataset
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.window_check import WindowCheck, areas_of
 
@@ -26,9 +27,10 @@ def case(lesions: dict[int, tuple[int, int]], depth: int = 3) -> dict[str, torch
 
 def warned(caplog: pytest.LogCaptureFixture, window: Any, **cases: dict[str, torch.Tensor]) -> list[str]:
     """Return what is said at the start of a run with these patients."""
-    dataset = SimpleNamespace(_cache=list(cases.values()), data=[{keys.PATIENT: name} for name in cases])
+    records = [{keys.PATIENT: name, **case} for name, case in cases.items()]
+    dataset = DrawDataset(records, Compose([EndOfCached(), RandNumbersd()]), progress=False)
     engine = Engine(lambda *_: None)
-    WindowCheck(dataset, window).attach(engine)
+    WindowCheck(dataset, SliceAugmentation(window=window)).attach(engine)
     with caplog.at_level(logging.WARNING):
         engine.run([0], max_epochs=2)
     return caplog.messages
@@ -42,13 +44,13 @@ def test_areas_are_counted_over_the_slices_with_lesion() -> None:
 def test_the_patient_who_loses_most_is_named(caplog: pytest.LogCaptureFixture) -> None:
     (words,) = warned(caplog, [16, 16], A=case({0: (14, 14)}), B=case({1: (5, 14)}), C=case({}))
     assert words == (
-        "The window of 16 x 16 pixels hides 37.5 % of the area of the lesions, most of B (75 %); it will not "
-        "be trained on. Make `window` larger, or null for whole slices."
+        "The `window` of 16 x 16 pixels leaves out 37.5 % of the area of the lesions, of B even 75 %, which "
+        "will seldom be trained on. Make it larger, or null for whole slices."
     )
 
 
 @pytest.mark.parametrize("window", [None, [24, 16]])
-def test_nothing_is_said_where_nothing_is_hidden(window: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_said_where_nothing_is_left_out(window: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert warned(caplog, window, A=case({0: (4, 14)})) == []
 
 
@@ -59,8 +61,17 @@ def test_one_process_speaks_for_all(
     assert warned(caplog, [16, 16], B=case({1: (5, 14)})) == []
 
 
-def test_without_a_cache_nothing_is_known(caplog: pytest.LogCaptureFixture) -> None:
-    assert warned(caplog, [16, 16]) == []
+@pytest.mark.parametrize("options", [{"cache_rate": 0.0}, {"runtime_cache": True}])
+def test_what_is_not_cached_is_not_measured(options: Any, caplog: pytest.LogCaptureFixture) -> None:
+    records = [{keys.PATIENT: "A", **case({1: (5, 14)})}]
+    dataset = DrawDataset(records, Compose([EndOfCached(), RandNumbersd()]), progress=False, **options)
+    WindowCheck(dataset, SliceAugmentation(window=[16, 16]))(Engine(lambda *_: None))
+    assert caplog.messages == []
+
+
+def test_other_augmentations_cut_no_windows(caplog: pytest.LogCaptureFixture) -> None:
+    WindowCheck([case({1: (5, 14)})], lambda image, label, drawn: (image, label))(Engine(lambda *_: None))
+    assert caplog.messages == []
 
 
 def test_a_window_larger_than_the_slices_ends_the_run_in_a_sentence() -> None:

@@ -26,6 +26,7 @@ FOR_TRAINING: Final[Config] = {
     "val_interval": 1,  # MONAI Label trains for few epochs, each of which may be the best
     "pretrained": None,
     "resume": False,
+    "window": None,  # in pixels of a `size` that may be another, and others' heads may fill the picture
 }
 """Ids of train.json that differ in a bundle."""
 
