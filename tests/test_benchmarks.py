@@ -420,3 +420,42 @@ def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
 def test_a_peer_that_vanishes_is_missed() -> None:
     with pytest.raises(RuntimeError, match="The peer's process ended without a word; was there too little"):
         apart.Apart(os._exit, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("window", "whole_over_window"),
+        ("depthwise", "pytorch_over_ours"),
+        ("depthwise", "single_over_ours"),
+        ("compiled", "eager_over_compiled"),
+    ],
+)
+def test_gains_on_the_page_are_those_that_were_measured(name: str, key: str) -> None:
+    measured = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))[key]
+    gain = f"{measured['median']:.2f} x ({measured['min']:.2f} to {measured['max']:.2f})"
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"| {gain} | `python -m benchmarks.{name}` |" in page
+
+
+@pytest.mark.usefixtures("importable")
+def test_the_gain_of_a_window_is_measured() -> None:
+    found = load("window").measure("resnext26_unet_tiny", 64, (64, 32), seconds=0)
+    assert found["whole_over_window"]["repeats"] == 3
+    assert found["window"] == [64, 32]
+
+
+@pytest.mark.usefixtures("importable")
+def test_the_gain_of_our_gradients_is_measured_against_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("depthwise")
+    x, weight = torch.randn(1, 4, 8, 8), torch.randn(4, 1, 5, 5)
+    wanted = module.of_pytorch(x, weight, 1, 2)
+    assert torch.equal(module.in_single_precision(x, weight, 1, 2), wanted)
+    used = []
+    monkeypatch.setattr(
+        module, "make_step", lambda *_: lambda: used.append(module.efficientnet_lite.depthwise_conv)
+    )
+    found = module.measure("efficientnet_lite0_unet", 64, seconds=0)
+    assert {module.of_pytorch, module.in_single_precision} < set(used)
+    assert len(set(used)) == 3
+    assert (found["pytorch_over_ours"]["repeats"], found["single_over_ours"]["repeats"]) == (3, 3)
