@@ -8,9 +8,7 @@ and the depthwise convolutions in single precision. Figures go to benchmarks/res
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,10 +23,11 @@ from gliomaseg.workflows.memory import keep_freed_memory
 from gliomaseg.workflows.system import files
 from gliomaseg.workflows.system.environment import describe_environment
 
-from .compiled import BATCH, make_step
+from .one_step import arguments, gain, make_step, random_batch
 from .timing import ratios, spread, take_turns
 
 RESULTS = Path(__file__).parent / "results" / "depthwise.json"
+BATCH = 16
 
 
 def of_pytorch(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -42,33 +41,23 @@ def in_single_precision(x: Tensor, weight: Tensor, stride: int, padding: int) ->
         return of_pytorch(x.float(), weight.float(), stride, padding).to(x.dtype)
 
 
-SIDES: dict[str, Callable[..., Tensor] | None] = {
-    "ours": None,
+SIDES: dict[str, Callable[..., Tensor]] = {
+    "ours": efficientnet_lite.depthwise_conv,
     "pytorch": of_pytorch,
     "single": in_single_precision,
 }
 
 
-@contextlib.contextmanager
-def computed_by(other: Callable[..., Tensor] | None) -> Iterator[None]:
-    """Have the networks take another convolution for ours; None leaves it."""
-    with mock.patch.object(efficientnet_lite, "depthwise_conv", other or efficientnet_lite.depthwise_conv):
-        yield
-
-
 def measure(name: str, size: int, seconds: float) -> dict[str, Any]:
     """Return the content of the file for a network."""
     keep_freed_memory()
-    step = make_step(network := on_device(create_network(name).train(), "cpu"), network, size)
+    network = on_device(create_network(name).train(), "cpu")
+    step = make_step(network, random_batch(BATCH, size))
 
-    def by(other: Callable[..., Tensor] | None) -> Callable[[], None]:
-        def called() -> None:
-            with computed_by(other):
-                step()
+    def by(side: Callable[..., Tensor]) -> Callable[[], None]:
+        return mock.patch.object(efficientnet_lite, "depthwise_conv", side)(step)
 
-        return called
-
-    times = take_turns({side: by(other) for side, other in SIDES.items()}, seconds)
+    times = take_turns({name: by(side) for name, side in SIDES.items()}, seconds)
     return {
         "network": name,
         "size": size,
@@ -81,19 +70,12 @@ def measure(name: str, size: int, seconds: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and write the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--network", default="efficientnet_lite0_unet")
-    parser.add_argument("--size", type=int, default=192)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    asked = parser.parse_args()
+    """Run from the command line."""
+    asked = arguments(__doc__, RESULTS, network="efficientnet_lite0_unet", size=192, seconds=60).parse_args()
     content = measure(asked.network, asked.size, asked.seconds)
     files.write_json(asked.output, content)
     for side in ("pytorch", "single"):
-        print(f"{side} / ours: {content[f'{side}_over_ours']['median']:.2f} x")
+        print(f"{asked.network}: {side} / ours {gain(content[f'{side}_over_ours'])}")
 
 
 if __name__ == "__main__":

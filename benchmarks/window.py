@@ -8,23 +8,21 @@ go to benchmarks/results/window.json.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.losses import DiceCELoss
 
 from gliomaseg.networks import create_network
 from gliomaseg.transforms import SliceAugmentation, keys
 from gliomaseg.transforms.augment import COLUMNS
 from gliomaseg.workflows.batches import AugmentBatch
-from gliomaseg.workflows.inferers import BatchInferer, on_device
+from gliomaseg.workflows.inferers import on_device
 from gliomaseg.workflows.memory import keep_freed_memory
 from gliomaseg.workflows.system import files
 from gliomaseg.workflows.system.environment import describe_environment
 
+from .one_step import Batch, arguments, gain, make_step
 from .timing import ratios, spread, take_turns
 
 RESULTS = Path(__file__).parent / "results" / "window.json"
@@ -47,26 +45,19 @@ def make_batch(size: int) -> dict[str, torch.Tensor]:
     }
 
 
-def make_step(name: str, size: int, window: tuple[int, int] | None) -> Callable[[], None]:
-    """Return a training step as configs/train.yaml makes it, on whole slices or on windows."""
-    network = on_device(create_network(name).train(), "cpu")
-    prepare, batch, inferer = AugmentBatch(SliceAugmentation(window=window)), make_batch(size), BatchInferer()
-    loss = DiceCELoss(sigmoid=True, batch=True)
-    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-
-    def step() -> None:
-        image, label = prepare(batch, "cpu")
-        optimizer.zero_grad(set_to_none=True)
-        loss(inferer(image, network), label).backward()
-        optimizer.step()
-
-    return step
+def varied(size: int, window: tuple[int, int] | None) -> Batch:
+    """Return what varies that batch as configs/train.yaml does, whole slices or windows."""
+    prepare, compact = AugmentBatch(SliceAugmentation(window=window)), make_batch(size)
+    return lambda: prepare(compact, "cpu")
 
 
 def measure(name: str, size: int, window: tuple[int, int], seconds: float) -> dict[str, Any]:
     """Return the content of the file for a network."""
     keep_freed_memory()
-    sides = {"whole": make_step(name, size, None), "window": make_step(name, size, window)}
+    sides = {
+        side: make_step(on_device(create_network(name).train(), "cpu"), varied(size, part))
+        for side, part in (("whole", None), ("window", window))
+    }
     taken = take_turns(sides, seconds)
     return {
         "network": name,
@@ -81,21 +72,12 @@ def measure(name: str, size: int, window: tuple[int, int], seconds: float) -> di
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--network", default="efficientnet_lite0_unet")
-    parser.add_argument("--size", type=int, default=192)
+    parser = arguments(__doc__, RESULTS, network="efficientnet_lite0_unet", size=192, seconds=40)
     parser.add_argument("--window", type=int, nargs=2, default=(160, 128), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--seconds", type=float, default=40.0)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     asked = parser.parse_args()
     content = measure(asked.network, asked.size, tuple(asked.window), asked.seconds)
     files.write_json(asked.output, content)
-    ratio = content["whole_over_window"]
-    print(
-        f"{asked.network}: whole / window {ratio['median']:.2f} x ({ratio['min']:.2f} to {ratio['max']:.2f})"
-    )
+    print(f"{asked.network}: whole / window {gain(content['whole_over_window'])}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """One batch: slices go in, logits of the same size come out.
 
-Read in this order: ``resnext`` (the encoder and its contract), ``efficientnet_lite`` (another encoder),
-``decoder``, ``padded`` (any image size), ``slim_unet`` and ``resnext_unet`` (assembly), ``deep`` (heads for
-training), ``checkpoint`` and ``pretrained`` (weights), ``backbone`` (our encoder for MONAI's FlexibleUNet),
-``table`` and ``registry`` (networks by name), and ``measure`` (their size).
+Read in this order: ``resnext`` (the encoder and its contract), ``efficientnet_lite`` and ``depthwise``
+(another encoder, and what makes it fast to train), ``decoder``, ``padded`` (any image size), ``slim_unet``
+and ``resnext_unet`` (assembly), ``deep`` (heads for training), ``checkpoint`` and ``pretrained`` (weights),
+``backbone`` (our encoder for MONAI's FlexibleUNet), ``table`` and ``registry`` (networks by name), and
+``measure`` (their size).
 
 Importing this package registers our encoders as backbones of FlexibleUNet.
 """

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import keys
-from .window import about_windows, checked_window, cut_windows, head_starts, to_windows
+from .window import checked_window, cut_windows, for_windows, head_starts
 
 COLUMNS: Final = (
     *("flip", "affine", "rotate", "scale_y", "scale_x", "shear_y", "shear_x", "shift_y", "shift_x"),
@@ -193,9 +193,9 @@ class SliceAugmentation:
         if not (which := np.flatnonzero(moved)).size:
             return image, label
         asked = {name: values[which] for name, values in row.items()}
-        theta = to_windows(self._matrices(asked, mirrored[which]), image.shape[2:], whole.shape[2:]).to(image)
+        theta = self._matrices(asked, mirrored[which]).to(image)
         if starts is not None:
-            theta = about_windows(theta, starts[which], image.shape[2:], whole.shape[2:])
+            theta = for_windows(theta, starts[which], image.shape[2:], whole.shape[2:])
         both = torch.cat([whole[which], whole_label[which]], dim=1)
         grid = functional.affine_grid(theta, [*both.shape[:2], *image.shape[2:]], align_corners=False)
         both = functional.grid_sample(both, grid, padding_mode="border", align_corners=False)

@@ -1,6 +1,6 @@
 """Slices in, a window around the head of each out: what training sees where a config asks for less than all.
 
-A head fills about half of the square that the network is shown, so a window around it costs half as much.
+A head fills about half of the square that the network is shown; the rest is air, which costs as much.
 """
 
 from __future__ import annotations
@@ -82,30 +82,28 @@ def cut_windows(slices: Tensor, starts: Tensor, window: tuple[int, int]) -> Tens
     return tall.gather(3, columns[:, None, None, :].expand(count, channels, *window))
 
 
-def to_windows(matrices: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
-    """Turn ``(n, 2, 3)`` matrices that move slices about their middle into those that fill windows.
+def for_windows(matrices: Tensor, starts: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
+    """Turn matrices that move whole slices into those that fill windows, moved about their middles.
 
     Args:
-        matrices: from places of the result to places of the slice, x before y, each from -1 to 1.
-        window: height and width of the result in pixels.
+        matrices: ``(n, 2, 3)``, from places of the result to places of the slice, x before y, each place
+            from -1 to 1.
+        starts: ``(n, 2)``, first row and first column of each window.
+        window: its height and width in pixels.
         whole: those of the slices.
 
     Returns:
-        The same, from places of a window; about the middle of the slice still (``about_windows``).
+        ``(n, 2, 3)``, from places of a window to places of the slice.
     """
-    scale = matrices.new_tensor([window[1] / whole[1], window[0] / whole[0], 1.0])
-    return matrices * scale
-
-
-def about_windows(matrices: Tensor, starts: Tensor, window: Sequence[int], whole: Sequence[int]) -> Tensor:
-    """Move what ``to_windows`` gives to the middle of each window.
-
-    Args:
-        matrices: ``(n, 2, 3)``.
-        starts: ``(n, 2)``, first row and first column of each window.
-        window: its height and width.
-        whole: height and width of the slices.
-    """
-    middles = [(2 * starts[:, axis] + window[axis]) / whole[axis] - 1 for axis in (1, 0)]
-    places = matrices[:, :, 2] + torch.stack(middles, dim=1).to(matrices)
-    return torch.cat([matrices[:, :, :2], places[:, :, None]], dim=2)
+    (height, width), (rows, columns) = window, whole
+    middles = torch.stack(
+        [(2 * starts[:, 1] + width) / columns - 1, (2 * starts[:, 0] + height) / rows - 1], dim=1
+    )
+    return torch.cat(
+        [
+            matrices[:, :, :1] * (width / columns),
+            matrices[:, :, 1:2] * (height / rows),
+            (matrices[:, :, 2] + middles)[:, :, None],
+        ],
+        dim=2,
+    )

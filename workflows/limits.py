@@ -130,7 +130,7 @@ def check_recipe(config: Mapping[str, Any]) -> None:
         if not is_expression(value) and (value != number or isinstance(value, bool)):
             raise InputError(f"`{name}` is {number}, since {why}; got {value!r}.")
     _check_augmentation(config)
-    _check_window("window", config.get("window"), config.get("size"))
+    _check_window(config)
     _check_words(config)
     _check_handlers(config)
     for one, other in PAIRS:
@@ -164,7 +164,8 @@ def _check_augmentation(config: Mapping[str, Any]) -> None:
     changes = train.get("augmentation") if isinstance(train, Mapping) else None
     for name, value in changes.items() if isinstance(changes, Mapping) else ():
         if name == "window":
-            _check_window("train::augmentation::window", value, config.get("size"))
+            if value is not None and not is_expression(value):
+                raise InputError(f"`train::augmentation::window` follows `window`; set that to {value!r}.")
             continue
         for number in value if isinstance(value, list) else [value]:
             limits = SHARE if name in CHANCES else Limits()
@@ -172,14 +173,15 @@ def _check_augmentation(config: Mapping[str, Any]) -> None:
                 raise InputError(f"`train::augmentation::{name}` is {limits.words()}; got {number!r}.")
 
 
-def _check_window(name: str, window: Any, size: Any) -> None:
+def _check_window(config: Mapping[str, Any]) -> None:
     """Refuse a part of the slices that is not one, or that is larger than they are."""
+    window, size = config.get("window"), config.get("size")
     if window is None or is_expression(window):
         return
     most = Limits(low=32, high=size, whole=True) if isinstance(size, int) else Limits(low=32, whole=True)
     if not isinstance(window, list) or len(window) != 2 or not all(most.allow(side) for side in window):
         raise InputError(
-            f"`{name}` is [height, width] in pixels, each {most.words()}, or null"
+            f"`window` is [height, width] in pixels, each {most.words()}, or null"
             f"{' (`size` is the largest)' if isinstance(size, int) else ''}; got {window!r}."
         )
 

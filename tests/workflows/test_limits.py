@@ -130,14 +130,17 @@ def test_chances_of_changes_that_are_no_numbers_are_refused(value: Any) -> None:
 def test_a_window_is_at_most_as_large_as_the_slices() -> None:
     check_recipe({"window": [192, 128], "size": 192})
     check_recipe({"window": [500, 500], "size": None})
-    with pytest.raises(
-        InputError, match=r"`train::augmentation::window` is \[height, width\] .* got \[160, 3\]"
-    ):
-        check_recipe({"size": 160, "train": {"augmentation": {"window": [160, 3]}}})
-    check_recipe({"size": 160, "train": {"augmentation": {"window": None}}})
     words = r"each a whole number from 32 to 160, or null \(`size` is the largest\); got \[192, 128\]"
     with pytest.raises(InputError, match=words):
         check_recipe({"window": [192, 128], "size": 160})
+
+
+def test_the_window_of_the_augmentation_is_set_in_one_place() -> None:
+    words = r"`train::augmentation::window` follows `window`; set that to \[64, 64\]\."
+    with pytest.raises(InputError, match=words):
+        check_recipe({"train": {"augmentation": {"window": [64, 64]}}})
+    for value in (None, "@window"):
+        check_recipe({"train": {"augmentation": {"window": value}}})
 
 
 def test_handlers_without_the_one_that_keeps_the_weights_are_refused() -> None:
