@@ -11,24 +11,24 @@ SCORE: Final = "uncertainty"
 """Key of the score in what the datastore knows of a study: 0 sure, 1 not at all."""
 
 MODEL: Final = "uncertainty_model"
-"""Key of the weights that looked at it last: the beginning of their SHA-256."""
+"""Key of the model that looked at it last: the beginning of a hash of its weights and settings."""
 
 Known = Mapping[str, Mapping[str, Any]]
 """Study -> what the datastore knows of it."""
 
 
-def uncertainty_of(segmentation: Segmentation, model_sha256: str) -> dict[str, Any]:
+def uncertainty_of(segmentation: Segmentation, mark: str) -> dict[str, Any]:
     """Return the score of a study: one minus the Dice that the model itself expects of its mask.
 
     See ``confidence.confidence_of``. A mask that is empty scores the largest probability in it, so a study
     without a finding counts as sure, and one with a finding just below the threshold does not.
     """
-    return {SCORE: round(1.0 - segmentation.confidence, 6), MODEL: short(model_sha256)}
+    return {SCORE: round(1.0 - segmentation.confidence, 6), MODEL: short(mark)}
 
 
-def unscored(model_sha256: str) -> dict[str, Any]:
+def unscored(mark: str) -> dict[str, Any]:
     """Return what is stored of a study that cannot be segmented, so that it is not tried again and again."""
-    return {SCORE: None, MODEL: short(model_sha256)}
+    return {SCORE: None, MODEL: short(mark)}
 
 
 def least_sure(known: Known) -> str | None:
@@ -43,20 +43,20 @@ def least_sure(known: Known) -> str | None:
     return min(known, key=lambda name: (-_score_of(known[name]), name))
 
 
-def waiting_for_score(known: Known, model_sha256: str) -> list[str]:
-    """Return the studies that these weights have not looked at, sorted.
+def waiting_for_score(known: Known, mark: str) -> list[str]:
+    """Return the studies that this model has not looked at, sorted.
 
     Example:
         >>> waiting_for_score({"b": {}, "a": {"uncertainty": 0.1, "uncertainty_model": "0" * 12}}, "1" * 64)
         ['a', 'b']
     """
-    wanted = short(model_sha256)
+    wanted = short(mark)
     return sorted(name for name, info in known.items() if info.get(MODEL) != wanted)
 
 
-def short(sha256: str) -> str:
-    """Return the beginning of a hash, which tells weights apart well enough."""
-    return sha256[:12]
+def short(mark: str) -> str:
+    """Return the beginning of a hash, which tells models apart well enough."""
+    return mark[:12]
 
 
 def _score_of(info: Mapping[str, Any]) -> float:

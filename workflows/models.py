@@ -261,11 +261,19 @@ def _open_bundle(folder: Path) -> Model:
             f"There are no weights in {folder}: expected {weights}; "
             "a run saves them after its first validation."
         )
-    for ending in ("json", "yaml"):
-        config = folder / "configs" / f"inference.{ending}"
-        if config.is_file():
-            return Model(config, weights, sha256=files.sha256_of(weights))
-    raise InputError(f"There is no inference config in {folder / 'configs'}; name the weights file itself.")
+    config = config_beside(weights)
+    if config is None:
+        raise InputError(
+            f"There is no inference config in {folder / 'configs'}; name the weights file itself."
+        )
+    return Model(config, weights, sha256=files.sha256_of(weights))
+
+
+def config_beside(weights: Path) -> Path | None:
+    """Return the inference config of the run folder or bundle that weights lie in, None where it has none."""
+    configs = weights.parent.parent / "configs"
+    written = (configs / f"inference.{ending}" for ending in ("json", "yaml"))
+    return next((path for path in written if path.is_file()), None)
 
 
 def _open_weights(path: Path) -> Model:

@@ -44,18 +44,17 @@ class UncertaintyScoring(ScoringMethod):  # type: ignore[misc]
         self.task = task
 
     def __call__(self, request: Mapping[str, Any], datastore: StudyDatastore) -> dict[str, float]:
-        """Score what has no score by the served weights, and store each score as soon as it is there."""
+        """Score what has no score by the served model, and store each score as soon as it is there."""
         known = datastore.known(datastore.get_unlabeled_images())
         scores = {}
-        for name in waiting_for_score(known, self.task.sha256()):
+        for name in waiting_for_score(known, self.task.mark()):
+            mark = self.task.mark()  # before the model is asked: one that comes meanwhile looks at it again
             try:
                 segmenter = self.task.segmenter()
-                score = uncertainty_of(
-                    segmenter(record_of(datastore.get_image_uri(name))), segmenter.model.sha256
-                )
+                score = uncertainty_of(segmenter(record_of(datastore.get_image_uri(name))), mark)
             except InputError as error:
                 logger.warning("No score for %s: %s", name, error)
-                score = unscored(self.task.sha256())
+                score = unscored(mark)
             try:
                 datastore.update_image_info(name, score)
             except UnknownError as error:

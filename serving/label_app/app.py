@@ -114,7 +114,7 @@ class GliomaApp(MONAILabelApp):  # type: ignore[misc]
         if any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("scoring")):
             return {}
         known = self.datastore().known(self.datastore().get_unlabeled_images())
-        if method is None and not waiting_for_score(known, self.segmenter.sha256()):
+        if method is None and not waiting_for_score(known, self.segmenter.mark()):
             return {}
         return super().async_scoring(method, params)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.utils.others.generic import device_list, name_to_device
 
 from ...transforms import keys
+from ...workflows.models import config_beside
 from ...workflows.segment import Segmenter
 from ...workflows.system.files import sha256_of
 from ..answers import facts_about, record_of, write_answer
@@ -64,6 +66,12 @@ class SegmenterTask(InferTask):  # type: ignore[misc]
             self._hashed = state, sha256_of(path)
         return self._hashed[1]
 
+    def mark(self) -> str:
+        """Return a hash of the served weights and the settings beside them: what an answer depends on."""
+        config = config_beside(Path(self.get_path()))
+        settings = b"" if config is None else config.read_bytes()
+        return hashlib.sha256(self.sha256().encode() + settings).hexdigest()
+
     def segmenter(self, device: str = "") -> Segmenter:
         """Return the Segmenter of the served weights.
 
@@ -72,7 +80,8 @@ class SegmenterTask(InferTask):  # type: ignore[misc]
         """
         with self._lock:
             path = self.workspace.require_weights()
-            wanted = (*_state_of(path), device)
+            config = config_beside(path)
+            wanted = (*_state_of(path), config and _state_of(config), device)
             if self._ready is None or self._ready[0] != wanted:
                 self._ready = wanted, Segmenter.from_name(path.parent.parent, device or "auto")
                 logger.info("Serving %s.", path)

@@ -63,8 +63,8 @@ store = Store(
 )
 activelearning.record_of = str
 said = SimpleNamespace(confidence=0.75)
-segmenter = type("S", (), {"model": SimpleNamespace(sha256="1" * 64), "__call__": lambda self, case: said})()
-task = SimpleNamespace(sha256=lambda: "1" * 64, segmenter=lambda: segmenter)
+segmenter = type("S", (), {"__call__": lambda self, case: said})()
+task = SimpleNamespace(mark=lambda: "1" * 64, segmenter=lambda: segmenter)
 print(UncertaintyScoring(task)({}, store), store.stored)
 """
 
@@ -87,3 +87,32 @@ with socket.socket() as listener:  # bound, but nobody listens
 
 def test_a_training_does_not_fail_because_nobody_takes_its_request_for_scores() -> None:
     assert inside(ALONE) == "None"
+
+
+SETTINGS = """
+import os, pathlib, sys
+from types import SimpleNamespace
+from gliomaseg.serving.label_app import infer
+
+folder = pathlib.Path(sys.argv[1])
+weights, config = folder / "models" / "model.pt", folder / "configs" / "inference.json"
+weights.parent.mkdir()
+config.parent.mkdir()
+weights.write_bytes(b"weights")
+config.write_text('{"temperature": 1.0}')
+set_up = []
+infer.Segmenter = SimpleNamespace(from_name=lambda *words: set_up.append(words) or len(set_up))
+workspace = SimpleNamespace(model_folder=lambda: folder, require_weights=lambda: weights)
+task = infer.SegmenterTask(workspace)
+before = task.mark(), task.sha256(), task.segmenter(), task.segmenter()
+config.write_text('{"temperature": 1.25}')
+after = task.mark(), task.sha256(), task.segmenter()
+weights.unlink()
+config.unlink()
+gone = task.sha256() or "none", len(task.mark())
+print(before[0] != after[0], before[1] == after[1], before[2:], after[2], *gone)
+"""
+
+
+def test_other_settings_beside_the_same_weights_are_another_model(tmp_path: Path) -> None:
+    assert inside(SETTINGS, str(tmp_path)) == "True True (1, 1) 2 none 64"
