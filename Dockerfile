@@ -11,7 +11,7 @@ RUN apt-get update \
 COPY . /src
 RUN python3 -m venv /opt/gliomaseg \
     && /opt/gliomaseg/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --constraint /src/constraints.txt "/src[dicom,serve]" \
+        --constraint /src/constraints.txt "/src[dicom,openvino,serve]" \
     && rm -rf /src/*
 
 # Whoever runs it may have no name and no home, and the image may be read-only: what is only for a while goes to /tmp.

@@ -36,8 +36,13 @@ from gliomaseg.workflows.phantom import make_phantom
 make_phantom("/data/scans", patients=3)'
 in_container predict /data/scans --output /data/masks
 in_container evaluate /data/scans --output /data/figures
+in_container export --to onnx --output /data/model.onnx
+in_container export --to openvino --output /data/model.xml
+in_container predict /data/scans --model /data/model.onnx --output /data/of-onnx
 test -s "$work/masks/results.csv"
 test -s "$work/figures/metrics.json"
+test -s "$work/model.xml"
+test -s "$work/of-onnx/results.csv"
 "$engine" run --rm "${options[@]}" --entrypoint sh "$image" -c 'test -O /data/masks/results.csv'
 
 server=$("$engine" run --detach "${options[@]}" "$image" serve)
