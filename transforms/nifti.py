@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ SIZE_UNKNOWN = "voxel size unknown"
 
 HEADER_BYTES = 348
 """Of NIfTI-1; that of NIfTI-2 is longer."""
+
+_BLOCK = 1 << 20
+_BEYOND = 1 << 24  # bytes behind the values of a compressed file that are read for the sake of its sum
 
 
 def is_nifti(name: str) -> bool:
@@ -53,6 +58,7 @@ def read_nifti(name: str) -> Volume:
     affine = check_affine(affine, name)
     try:
         values = _values(image)
+        check_end(name, image)
     except Exception as error:  # as above, and what mmap says of a file that ends early
         raise _damaged(name, error) from error
     return Volume(_channels_first(values, name), affine, name, known)
@@ -72,6 +78,27 @@ def read_nifti_geometry(name: str) -> tuple[Affine, bool]:
     except Exception as error:  # as in read_nifti
         raise _damaged(name, error) from error
     return check_affine(affine, name), known
+
+
+def check_end(name: str | os.PathLike[str], image: Any) -> None:
+    """Read a compressed file to its end, where the sum over all bytes stands, which nibabel leaves unread.
+
+    Args:
+        name: of the file; one that is not ``.gz`` has no such sum.
+        image: as nibabel opened it. Much more than it should hold is not read.
+
+    Raises:
+        OSError: the sum is that of other bytes.
+        EOFError: the file is cut short.
+        zlib.error: it is no stream of this kind.
+    """
+    if not str(name).lower().endswith(".gz"):
+        return
+    expected = int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
+    left = expected + int(image.dataobj.offset) + _BEYOND
+    with gzip.open(name) as stream:
+        while left > 0 and (block := stream.read(min(left, _BLOCK))):
+            left -= len(block)
 
 
 def in_mm(image: Any) -> float:

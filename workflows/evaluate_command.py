@@ -29,7 +29,7 @@ from .evaluate import (
     with_truth,
     write_evaluation,
 )
-from .evaluation.masks import files_there, require_masks, truths_taken, unclaimed_masks
+from .evaluation.masks import files_there, left_masks, require_masks, truths_taken, unclaimed_masks
 from .evaluation.swapped_masks import STRANGE, Named, named, note_on_swaps
 from .evaluation.turned_masks import FITS, note_on_turns
 from .folders.sources import and_more
@@ -161,6 +161,10 @@ def _predictions_of(
     lacking = set(require_masks(folder, cases, not missing_as_empty))
     if taken := truths_taken(folder, cases):
         logger.warning(TRUTH_TAKEN.format(count=len(taken), total=len(cases), name=taken[0], folder=folder))
+    if left := left_masks(folder, cases):
+        logger.warning(
+            "Took %s as a mask, and not %s beside it%s; keep one of them", *left[0], and_more(len(left))
+        )
     protocol: dict[str, Any] = {"split": "given", "size": None, "threshold": None, "model_sha256": None}
     protocol |= {"data_sha256": data_sha256, "predictions": str(folder)}
     if missing_as_empty:

@@ -230,6 +230,6 @@ def _header_like(source: str, affine: npt.NDArray[np.float64]) -> Any:
     header.extensions.clear()
     for name in ("cal_max", "cal_min", "intent_code"):
         header[name] = 0
-    for name in ("descrip", "aux_file", "intent_name"):
+    for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
         header[name] = b""
     return header

@@ -11,6 +11,7 @@ import torch
 from gliomaseg.transforms import LoadStudyd, keys
 from gliomaseg.transforms.nifti import SIZE_UNKNOWN, read_nifti, read_nifti_geometry
 from gliomaseg.transforms.volume import Volume, join
+from gliomaseg.workflows.folders.volume_values import read_values
 
 
 def saved(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> str:
@@ -99,6 +100,22 @@ def test_a_packed_file_cut_short_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ValueError, match=r"Could not read .*a\.nii\.gz: "):
         read_nifti(str(path))
+
+
+@pytest.mark.parametrize("harm", ["bit", "tail"])
+def test_a_packed_file_is_held_against_the_sum_at_its_end(tmp_path: Path, harm: str) -> None:
+    path = Path(saved(tmp_path / "a.nii", np.full((8, 8, 8), 7, np.int16)))
+    packed = bytearray(gzip.compress(path.read_bytes(), compresslevel=0))
+    if harm == "bit":
+        packed[-100] ^= 1
+    else:
+        del packed[-6:]
+    target = tmp_path / "a.nii.gz"
+    target.write_bytes(packed)
+    with pytest.raises(ValueError, match=r"Could not read .*a\.nii\.gz: .+; copy the file again or convert"):
+        read_nifti(str(target))
+    with pytest.raises(OSError, match=r"BadGzipFile: CRC|EOFError: "):
+        read_values(target)
 
 
 def test_a_header_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:

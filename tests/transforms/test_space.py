@@ -135,6 +135,7 @@ def test_coarse_axial_slices_are_not_called_coronal_or_sagittal(
 
 def test_axial_and_fine_slices_pass() -> None:
     check_axial(affine_like("RAS", (3, 3, 5)), "a.nii")
+    check_axial(affine_like("RAS", (2.5, 3.0000001, 5)), "a.nii")  # 3 mm in single precision
     check_axial(affine_like("RAS", (1, 1, 7)), "a.nii")
     check_axial(affine_like("ASR", (1, 1, 1.2)), "a.nii")
 

@@ -380,6 +380,14 @@ def test_voxels_that_are_not_finite_in_any_sequence_are_counted_once(volumes: Pa
     assert found.what == f"{volumes}/v.nii.gz has {words} NaN or infinite."
 
 
+def test_values_that_no_scanner_makes_are_told(volumes: Path):
+    save_volume(volumes / "v.nii.gz", noise(4, 4, 5, 3).astype(np.float32) * 1e12)
+    found = only(check_data(volumes), "beyond-all-scans")
+    assert found.what.startswith(f"{volumes}/v.nii.gz has values from ")
+    assert found.what.endswith(", beyond 1e+09.")
+    assert found.level == "error"
+
+
 def sagittal(spacing: float) -> np.ndarray:
     """Return the affine of a scan with 1 mm pixels whose slices follow one another from right to left."""
     return np.array([[0, 0, spacing, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)

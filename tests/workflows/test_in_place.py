@@ -221,6 +221,19 @@ def test_a_quaternion_affine_comes_back_to_the_last_bit(
     assert np.array_equal(mask.affine, nib.load(tmp_path / "scan.nii.gz").affine)
 
 
+def test_a_mask_does_not_repeat_what_a_header_says_of_a_person(
+    scan: Scan, bright_segmenter: Segmenter, tmp_path: Path
+) -> None:
+    image = nib.Nifti1Image(scan.flair, scan.affine)
+    texts = ("descrip", "aux_file", "intent_name", "db_name", "data_type")
+    for text in texts:
+        image.header[text] = b"DOE^JANE"
+    nib.save(image, tmp_path / "scan.nii.gz")
+    predict_studies([tmp_path / "scan.nii.gz"], tmp_path / "out", bright_segmenter)
+    header = nib.load(tmp_path / "out" / "scan" / "scan_mask.nii.gz").header
+    assert {bytes(header[text].item()) for text in texts} == {b""}
+
+
 def test_a_dicom_mask_is_a_nifti_in_the_geometry_of_the_series(
     scan: Scan, bright_segmenter: Segmenter, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from gliomaseg.transforms import keys
 from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.folders import dicom_folder
 from gliomaseg.workflows.folders.dicom_folder import find_dicom_studies
+from gliomaseg.workflows.folders.records import place_of
 from gliomaseg.workflows.folders.slices import person_of
 from gliomaseg.workflows.folders.studies import NOTES, REFUSED
 from gliomaseg.workflows.inputs import find_studies_to_predict, named_study
@@ -62,6 +63,7 @@ def test_the_three_series_of_a_study_are_found_among_others(tmp_path: Path) -> N
         series(folder, name, number)
     record = one(folder)
     assert record["patient"] == "anna"
+    assert place_of(record) == str(folder)
     assert record["sequences"] == ["pre-contrast", "FLAIR", "post-contrast"]
     assert folders(record) == ["s3", "s5", "s6"]
 
@@ -139,7 +141,10 @@ def test_a_word_that_fits_no_series_is_refused_with_those_there_are(tmp_path: Pa
 def test_a_study_without_flair_is_refused_with_what_there_is(tmp_path: Path) -> None:
     series(tmp_path, "AX T1", 2)
     series(tmp_path, "AX T2", 3)
-    assert "is known as FLAIR: there is 2 (AX T1), 3 (AX T2); name one with --flair 2" in refusal(tmp_path)
+    assert (
+        "is known as FLAIR: there is 2 (AX T1), 3 (AX T2); give the folder of the FLAIR series, or name it "
+        "with --flair if its title is wrong."
+    ) in refusal(tmp_path)
 
 
 def test_a_ct_is_refused_as_such(tmp_path: Path) -> None:
@@ -977,3 +982,11 @@ def test_names_that_tell_come_before_json_files_and_other_json_is_none(tmp_path:
     found = {record[keys.PATIENT]: record for record in find_studies_to_predict([tmp_path])}
     assert sorted(found) == ["case", "x", "y"]
     assert [Path(file).name for file in found["case"][keys.IMAGE]] == ["case_t1.nii.gz", "case_flair.nii.gz"]
+
+
+def test_a_series_that_is_named_for_flair_and_looks_like_another_is_told(tmp_path: Path) -> None:
+    series(tmp_path / "anna", "AX T1", 2)
+    series(tmp_path / "anna", "unclear", 3)
+    (note,) = one(tmp_path / "anna", {"FLAIR": "2"})[NOTES]
+    assert note == "Series 2 (AX T1) was taken as FLAIR as asked, though it looks like another sequence."
+    assert not one(tmp_path / "anna", {"FLAIR": "3"}).get(NOTES)

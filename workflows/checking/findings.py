@@ -118,6 +118,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Export them again; a sequence that was not acquired is left out, and FLAIR stands in.",
     ),
     "not-finite": Kind("error", "Volumes with NaN or infinity", "Replace these voxels, for example by 0."),
+    "beyond-all-scans": Kind(
+        "error",
+        "Volumes with values that no scanner makes",
+        "The file is damaged, or the scaling in its header is: copy it again or convert it anew.",
+    ),
     "volume-axes": Kind("error", "Volumes with too few or too many axes", "Save scans in 3-D or 4-D."),
     "not-axial": Kind(
         "error",

@@ -196,6 +196,8 @@ def _mask_faults(file: str, voxels: npt.NDArray[Any], study: Study) -> Iterator[
 
 
 def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
+    from ...transforms.intensity import LARGEST_VALUE  # the transforms bring MONAI along: for volumes only
+
     finite = np.isfinite(voxels)
     if finite.all() and voxels.size and voxels.min() == voxels.max():
         yield Fault("blank", file, f"{file} has the value {float(voxels.flat[0]):g} everywhere.")
@@ -203,6 +205,11 @@ def _value_faults(file: str, voxels: npt.NDArray[Any]) -> Iterator[Fault]:
         wrong = int(np.count_nonzero(~finite.reshape(*voxels.shape[:3], -1).all(axis=3)))
         count = "1 voxel that is" if wrong == 1 else f"{wrong} voxels that are"
         yield Fault("not-finite", file, f"{file} has {count} NaN or infinite.")
+    elif voxels.size and float(max(voxels.max(), -float(voxels.min()))) > LARGEST_VALUE:
+        yield Fault(
+            "beyond-all-scans", file, f"{file} has values from {voxels.min():g} to {voxels.max():g}, "
+            f"beyond {LARGEST_VALUE:g}."
+        )  # fmt: skip
 
 
 def _contrast_faults(file: str, image: Volume, study: Study) -> Iterator[Fault]:

@@ -99,11 +99,16 @@ def _with_empty(folder: Path, case: Mapping[str, Any], shape: Sequence[int]) -> 
 
 def find_volume(folder: Path, case: Mapping[str, Any]) -> str | None:
     """Return the volume that holds the masks of a record, None where there is none."""
+    return next(iter(_volumes(folder, case)), None)
+
+
+def _volumes(folder: Path, case: Mapping[str, Any]) -> list[str]:
+    """Return the volumes that are called like the masks of a record; the first one is taken."""
     whole, patient = _whole(case), str(case[keys.PATIENT])
     stems = [patient, name_by_patient(patient, case.get("slices"))]  # the latter by configs and bundles
     stems += [_bare(Path(whole).name)] if whole else []
     names = [f"{stem}{tail}" for stem in dict.fromkeys(stems) for tail in ("", "_mask", "_seg", "_pred")]
-    return _first_file(_places(folder, case), names, VOLUME_ENDINGS, case)
+    return _files(_places(folder, case), names, VOLUME_ENDINGS, case)
 
 
 def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
@@ -120,7 +125,7 @@ def find_slice(folder: Path, case: Mapping[str, Any], scan: Path) -> str:
 
 def _slice_file(folder: Path, case: Mapping[str, Any], scan: Path) -> str | None:
     names = [f"{scan.stem}_mask", f"{scan.stem}_pred", scan.stem]
-    return _first_file(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix), case)
+    return next(iter(_files(_places(folder, case), names, (*SLICE_MASK_ENDINGS, scan.suffix), case)), None)
 
 
 def require_masks(folder: Path, cases: Sequence[Mapping[str, Any]], all_of_them: bool = True) -> list[str]:
@@ -210,6 +215,17 @@ def _places(folder: Path, case: Mapping[str, Any]) -> tuple[Path, Path]:
     return folder / str(case[keys.PATIENT]), folder
 
 
+def left_masks(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the volumes that are taken for masks where another one beside is called like the mask too."""
+    found = []
+    for case in cases:
+        taken, *others = _volumes(folder, case) or [""]
+        known = {_real(taken)} | _files_of(case, keys.LABEL)
+        beside = [path for path in others if Path(path).parent == Path(taken).parent]
+        found += [(taken, path) for path in beside if _real(path) not in known][:1]
+    return found
+
+
 def truths_taken(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the patients for whom nothing but the truth itself lies in a folder of predictions."""
     return [
@@ -234,18 +250,18 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _first_file(
+def _files(
     places: Iterable[Path], names: Iterable[str], endings: Iterable[str], case: Mapping[str, Any]
-) -> str | None:
-    """Return the first file that is there; the truth only where there is no other, and never the scan."""
+) -> list[str]:
+    """Return the files that are there; the truth behind all others, and never the scan."""
     both = dict.fromkeys(written for end in endings for written in (end, end.upper()))
     paths = (place / f"{name}{end}" for place, name, end in itertools.product(places, names, both))
     there = [str(path) for path in paths if path.is_file()]
     if not there:
-        return None
+        return []
     truths, scans = _files_of(case, keys.LABEL), _files_of(case, keys.IMAGE)
     others = [path for path in there if _real(path) not in truths | scans]
-    return next(iter([*others, *(path for path in there if _real(path) in truths)]), None)
+    return [*others, *(path for path in there if _real(path) in truths)]
 
 
 def require_same_place(mask_affine: Any, mask: str, scan_affine: Any, scan: str) -> None:

@@ -137,7 +137,9 @@ def choose_series(series: Sequence[Series], wanted: Wanted, folder: str) -> Choi
 
 def _flair(series: Sequence[Series], wanted: Wanted, folder: str) -> tuple[Series, list[str]]:
     if FLAIR in wanted:
-        return _named(FLAIR, wanted[FLAIR], series, folder), []
+        named = _named(FLAIR, wanted[FLAIR], series, folder)
+        doubt = f"Series {named.title} was taken as FLAIR as asked, though it looks like another sequence."
+        return named, [doubt] if named.sequence not in (FLAIR, UNKNOWN) else []
     found = [one for one in series if one.sequence == FLAIR]
     if not found:
         unsure = [one for one in series if one.sequence != OTHER]
@@ -186,10 +188,13 @@ def _no_flair(series: Sequence[Series], folder: str) -> InputError:
             f"The network knows MRI (modality MR), but {folder} holds {', '.join(kinds)}; "
             "give the folder of the FLAIR series."
         )
-    return InputError(
-        f"No series in {folder} is known as FLAIR: there is {_titles(series)}; name one with "
-        f"{OPTIONS[FLAIR]} {series[0].number}, or give the folder of the FLAIR series."
+    unsure = [one for one in series if one.sequence == UNKNOWN]
+    way_out = (
+        f"name one with {OPTIONS[FLAIR]} {unsure[0].number}, or give the folder of the FLAIR series"
+        if unsure
+        else f"give the folder of the FLAIR series, or name it with {OPTIONS[FLAIR]} if its title is wrong"
     )
+    return InputError(f"No series in {folder} is known as FLAIR: there is {_titles(series)}; {way_out}.")
 
 
 def _titles(series: Sequence[Series]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,17 @@ from .volume_names import is_volume
 
 
 def place_of(case: Mapping[str, Any]) -> str:
-    """Return the file or the folder that a record came from."""
+    """Return the file or the folder that a record came from; the one of all series of a DICOM study."""
     scan = case[keys.IMAGE]
     names = [scan] if isinstance(scan, str) else scan
-    return str(names[0]) if len(names) == 1 and not is_slice_stack(case) else str(Path(names[0]).parent)
+    if len(names) == 1 and not is_slice_stack(case):
+        return str(names[0])
+    first = Path(names[0]).parent
+    return (
+        os.path.commonpath([first, *(Path(name).parent for name in names)])
+        if is_dicom_study(case)
+        else str(first)
+    )
 
 
 def folder_of(record: Record) -> Path:

@@ -22,7 +22,7 @@ TWICE = "twice"
 """Stands for a file whose sequence another file of the case has by its name."""
 
 
-T1_FLAIR_WORDS = re.compile(r"(?<![a-z0-9])t1w?[^a-z0-9]?flair")
+T1_FLAIR_WORDS = re.compile(r"(?:^|[^a-z0-9])(?:ax|sag|cor|tra|3d|s)?t1w?[^a-z0-9]?flair")
 """Words of a name that are those of a T1, though FLAIR is among them."""
 
 

@@ -31,7 +31,7 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
     import nibabel
 
     from ...transforms.itk_volumes import is_itk, read_itk  # the transforms bring MONAI along
-    from ...transforms.nifti import in_mm
+    from ...transforms.nifti import check_end, in_mm
 
     try:
         if is_itk(str(path)):
@@ -44,7 +44,9 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
             raise TypeError(f"{NOT_A_NUMBER}, but {kind}")
         affine = np.array(volume.affine, dtype=np.float64)
         affine[:3] *= in_mm(volume)
-        return np.asanyarray(volume.dataobj), affine
+        voxels = np.asanyarray(volume.dataobj)
+        check_end(path, volume)
+        return voxels, affine
     except ValueError as error:
         if is_itk(str(path)):  # ours: the rule after the name of the file, and the way out
             rule, _, _ = str(error).removeprefix(f"Could not read {path}: ").partition("; ")

@@ -14,6 +14,7 @@ from gliomaseg.transforms.write import name_by_patient
 from gliomaseg.workflows.evaluation.masks import (
     find_slice,
     find_volume,
+    left_masks,
     load_label,
     load_prediction,
     require_masks,
@@ -318,6 +319,19 @@ def test_the_truth_of_a_volume_is_told(tmp_path: Path) -> None:
     assert truths_taken(tmp_path / "labelsTr", [case]) == ["a"]
     write_volume(tmp_path / "labelsTr" / "a_pred.nii.gz", np.ones((2, 3, 4), np.uint8))
     assert find_volume(tmp_path / "labelsTr", case) == str(tmp_path / "labelsTr" / "a_pred.nii.gz")
+    assert left_masks(tmp_path / "labelsTr", [case]) == []
+
+
+def test_one_of_two_masks_of_a_volume_is_not_left_without_a_word(tmp_path: Path) -> None:
+    case = {keys.PATIENT: "a", keys.IMAGE: str(tmp_path / "scans" / "a.nii.gz")}
+    masks = tmp_path / "masks"
+    first, second = masks / "a" / "a.nii.gz", masks / "a" / "a_mask.nii.gz"
+    write_volume(second, np.ones((2, 3, 4), np.uint8))
+    write_volume(masks / "a.nii.gz", np.ones((2, 3, 4), np.uint8))
+    assert left_masks(masks, [case]) == []  # that in the folder of the patient comes first
+    write_volume(first, np.zeros((2, 3, 4), np.uint8))
+    assert find_volume(masks, case) == str(first)
+    assert left_masks(masks, [case, case]) == [(str(first), str(second))] * 2
 
 
 def test_a_mask_that_two_patients_would_be_compared_with_is_refused(
