@@ -19,6 +19,7 @@ ENV PATH=/opt/gliomaseg/bin:$PATH \
     HOME=/tmp \
     USER=nobody \
     MPLCONFIGDIR=/tmp/matplotlib \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1
 
 USER 65534:65534

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
-from starlette.formparsers import MultiPartParser
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from ..workflows.system.files import InputError
@@ -87,6 +87,7 @@ class LandingParser(MultiPartParser):
         super().__init__(headers, stream, **dict[str, Any](most))
         self._folder = folder
         self._count = 0
+        self._is_whole = False
 
     def on_headers_finished(self) -> None:
         """Begin a part; one that is a file lands in the folder."""
@@ -96,6 +97,23 @@ class LandingParser(MultiPartParser):
             file.file.close()
             file.file = Landed(self._folder / str(self._count))  # type: ignore[assignment]
             self._count += 1
+
+    def on_end(self) -> None:
+        """Note that the boundary behind the last part has come."""
+        super().on_end()
+        self._is_whole = True
+
+    async def parse(self) -> FormData:
+        """Return the form.
+
+        Raises:
+            MultiPartException: see ``read_form``; also where the last part is cut short.
+        """
+        form = await super().parse()
+        if not self._is_whole:
+            await form.close()
+            raise MultiPartException("A form ends with its boundary, but this one ends early; send it again.")
+        return form
 
 
 async def read_form(

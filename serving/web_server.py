@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.util
+import logging
 import os
 import resource
 import shutil
@@ -32,6 +33,9 @@ PACKAGES: Final = {
     "prometheus_client": "prometheus-client",
 }
 """Module -> package of the extra ``serve``."""
+
+SPEAKING_OF_FILES: Final = ("gliomaseg.workflows.inputs", "gliomaseg.workflows.folders")
+"""Loggers that warn of files by their names, which a server writes nowhere; its answers say it."""
 
 PREFIX: Final = "gliomaseg-serve-"
 """Of the temporary folder."""
@@ -72,6 +76,8 @@ def run_server(
 
     from .api import create_app
 
+    for name in SPEAKING_OF_FILES:
+        logging.getLogger(name).setLevel(logging.ERROR)
     sweep_earlier()
     _allow_many_files()
     with locked_folder() as folder:

@@ -24,13 +24,13 @@ from .volume import RefusalError, Volume, compact
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 """Endings that DICOM files have, if they have any."""
 
-DEFLATED = b"1.2.840.10008.1.2.1.99"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 """The transfer syntax of a file that is packed as a whole."""
 
 LARGEST_BYTES = 1 << 29
 """Of a file that is packed as a whole, once it is unpacked."""
 
-_START, _BLOCK = 2048, 1 << 20
+_PREAMBLE, _BLOCK = 132, 1 << 20
 
 OTHER_ENDINGS = (
     ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".nii", ".gz", ".json", ".csv", ".txt",
@@ -110,12 +110,16 @@ def open_dicom(name: str | Path, **options: Any) -> Any:
 
 
 def _refuse_bomb(path: Path) -> None:
+    reader = load_pydicom().filereader
     with path.open("rb") as stream:
-        start = stream.read(_START)
-        if DEFLATED not in start:
+        if not stream.read(_PREAMBLE).endswith(b"DICM"):
             return
-        meta = load_pydicom().filereader.read_file_meta_info(path)
-        stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        try:
+            meta = reader._read_file_meta_info(stream)  # as dcmread does it: what follows is what it unpacks
+        except Exception:
+            return
+        if meta.get("TransferSyntaxUID") != DEFLATED:
+            return
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         size = 0
         while not inflater.eof and (block := inflater.unconsumed_tail or stream.read(_BLOCK)):

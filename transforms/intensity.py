@@ -29,12 +29,9 @@ tissue in all institutions of the LGG data set.
 """
 
 AIR_SHARE, AIR_HEIGHT = 0.25, 0.25
-"""Where the darkest value is not near 0: if a quarter of all voxels lies in the lowest quarter of the range,
-that is air, and values are counted from the darkest one, as when a program has taken 1000 from all of them or
-added 32768. Else 0 is the background of a head whose own values lie around 0, or no air is in the picture."""
-
-OFFSET_SHARE_OF_MEAN = 0.1
-"""A darkest value above this share of the mean is not near 0; of air that is nearly dark it is far below."""
+"""Where values are below 0: if a quarter of all voxels lies in the lowest quarter of the range, that is
+air, and values are counted from the darkest one, as when a program has taken 1000 from all of them. Else
+0 is the background of a head whose own values lie around 0."""
 
 PERCENTILES = (0.5, 99.5)
 """Foreground values are clipped here before mean and deviation are taken: fat and vessels vary by scanner."""
@@ -244,10 +241,8 @@ def foreground_statistics(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values, counts = _histogram(channel.ravel())
-    mean = np.average(values, weights=counts)
-    inside = values > FOREGROUND_SHARE_OF_MEAN * mean
-    is_shifted = values[0] < 0 or values[0] > OFFSET_SHARE_OF_MEAN * mean
-    if is_shifted and _begins_with_air(values, counts):
+    inside = values > FOREGROUND_SHARE_OF_MEAN * np.average(values, weights=counts)
+    if values[0] < 0 and _begins_with_air(values, counts):
         raised = values - values[0]
         inside = raised > FOREGROUND_SHARE_OF_MEAN * np.average(raised, weights=counts)
     if not inside.any():

@@ -25,6 +25,11 @@ SIZE_UNKNOWN = "voxel size unknown"
 HEADER_BYTES = 348
 """Of NIfTI-1; that of NIfTI-2 is longer."""
 
+HEADER_2_BYTES = 540
+"""Of NIfTI-2."""
+
+_LARGEST_OFFSET = 1 << 26  # of the values; between header and values lie notes of programs
+
 _BLOCK = 1 << 20
 _BEYOND = 1 << 24  # bytes behind the values of a compressed file that are read for the sake of its sum
 
@@ -123,10 +128,28 @@ def _geometry(image: Any) -> tuple[Affine, bool]:
 def _open(name: str) -> Any:
     import nibabel
 
+    _check_offset(name)
     image = nibabel.load(name)
     if type(image) not in (nibabel.Nifti1Image, nibabel.Nifti2Image):
         raise TypeError(f"it holds a {type(image).__name__} and no volume")
     return image
+
+
+def _check_offset(name: str) -> None:
+    """Refuse a file whose values stand so far behind its header that what lies between fills the memory."""
+    with gzip.open(name) if name.lower().endswith(".gz") else Path(name).open("rb") as stream:
+        head = stream.read(HEADER_2_BYTES + 1)
+    for order in "<>":
+        length = np.frombuffer(head[:4].ljust(4, b"\0"), f"{order}i4")[0]
+        if length == HEADER_BYTES:
+            (offset,) = np.frombuffer(head[108:112].ljust(4, b"\0"), f"{order}f4")
+        elif length == HEADER_2_BYTES:
+            (offset,) = np.frombuffer(head[168:176].ljust(8, b"\0"), f"{order}i8")
+        else:
+            continue
+        has_notes = head[length : length + 1] not in (b"", b"\0")
+        if not offset <= _LARGEST_OFFSET or (offset < HEADER_BYTES and has_notes):
+            raise ValueError(f"its header has {length} bytes, and its values are said to begin at {offset:g}")
 
 
 def _damaged(name: str, error: BaseException) -> ValueError:

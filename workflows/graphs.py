@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import warnings
 import zipfile
@@ -316,6 +317,7 @@ def open_session(path: Path, device: torch.device | None = None) -> Any:
     Raises:
         InputError: it cannot be read, or ONNX Runtime is missing.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it tells its makers of the machine
     try:
         runtime = import_module("onnxruntime")
     except ImportError as error:

@@ -18,7 +18,6 @@ from ..transforms.intensity import (
     AIR_SHARE,
     FOREGROUND_SHARE_OF_MEAN,
     NEARLY_ALL,
-    OFFSET_SHARE_OF_MEAN,
     PERCENTILES,
 )
 from ..transforms.square import FIELD_MM, NO_LESION, RIM, SMALLEST_BELIEVED_MM
@@ -31,7 +30,6 @@ ROUNDS = 2
 """How often a few voxels far away from all others are clipped, see ``intensity._steps``."""
 
 _FLAIR = int(keys.FLAIR)
-_OFFSET_SHARE = OFFSET_SHARE_OF_MEAN
 _FEW = BINS // 100
 _LOW, _HIGH = PERCENTILES
 _LEAST_MM, _MOST_MM = FIELD_MM
@@ -150,8 +148,7 @@ def _head_statistics(flat: Tensor) -> Tensor:
     plain = (values > _SHARE * mean) & there
     early = torch.gather(values, 1, _first_at(share, _AIR_SHARE))
     late = torch.gather(values, 1, _first_at(share, _NEARLY_ALL))
-    is_shifted = (bottom < 0) | (bottom > _OFFSET_SHARE * mean)
-    begins_with_air = is_shifted & (early - bottom < _AIR_HEIGHT * (late - bottom))
+    begins_with_air = (bottom < 0) & (early - bottom < _AIR_HEIGHT * (late - bottom))
     inside = (begins_with_air & raised) | (torch.logical_not(begins_with_air) & plain)
     weights = inside.to(torch.float64) * number
     total = weights.sum(dim=1, keepdim=True)

@@ -261,6 +261,17 @@ def test_a_form_that_is_damaged_is_answered_in_a_sentence(client: TestClient, fo
     assert list(folder.iterdir()) == []
 
 
+def test_a_form_that_ends_early_is_no_whole_one(client: TestClient, folder: Path) -> None:
+    part = b'--e\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s'
+    content = part % (b"p_flair.nii.gz", b"whole\r\n") + part % (b"p_t1.nii.gz", b"cut sho")
+    kind = {"content-type": "multipart/form-data; boundary=e"}
+    answer = client.post("/api/jobs", content=content, headers=kind)
+    assert answer.status_code == 400
+    assert "A form ends with its boundary, but this one ends early" in answer.json()["detail"]
+    assert list(folder.iterdir()) == []
+    assert client.post("/api/jobs", content=content + b"rt\r\n--e--\r\n", headers=kind).status_code == 202
+
+
 def test_a_server_without_room_for_a_job_says_so(bright_segmenter: Segmenter) -> None:
     app = create_app(bright_segmenter, ServeSettings(waiting=1), Path("/proc/self/nowhere"))
     client = TestClient(app, base_url=ADDRESS)

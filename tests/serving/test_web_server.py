@@ -33,6 +33,7 @@ def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(
         body = BODY.replace(b"a.nii", scan.name.encode()).replace(
             b"\r\nx\r\n", b"\r\n%b\r\n" % scan.read_bytes()
         )
+        body = BODY.replace(b"a.nii", b"annas.mgz").removesuffix(b"--e--\r\n") + body
         job = asked(f"{address}/api/jobs", body, KIND)
         for _ in range(TRIES):
             if (found := asked(f"{address}{job['self']}"))["state"] in ("done", "failed"):
@@ -43,7 +44,9 @@ def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(
         server.process.send_signal(stop)
         assert server.process.wait() == 0
     assert server.left() == []
-    assert "Traceback" not in server.said("Not for diagnosis.")
+    said = server.said("Not for diagnosis.")
+    assert "Traceback" not in said
+    assert "annas" not in said
 
 
 def test_a_port_that_is_taken_is_refused() -> None:

@@ -259,9 +259,14 @@ def test_a_file_that_unpacks_to_far_more_than_a_study_is_refused(
     place = write_dicom(tmp_path / "s", np.ones((64, 64, 1), np.int16), np.diag([3.0, 3, 5, 1]))
     (file,) = place.iterdir()
     dataset = pydicom.dcmread(file)
-    dataset.file_meta.TransferSyntaxUID = dicom.DEFLATED.decode()
+    dataset.file_meta.TransferSyntaxUID = dicom.DEFLATED
     dataset.save_as(file, enforce_file_format=True, implicit_vr=False, little_endian=True)
     assert read_series([str(file)]).values.shape == (1, 64, 64, 1)
+    dataset.file_meta.PrivateInformationCreatorUID = "1.2.3"
+    dataset.file_meta.PrivateInformation = bytes(4000)  # so that a mark stands far from the beginning
+    dataset.file_meta[0x0002, 0x0001].value = bytes(4000)
+    dataset.save_as(file, enforce_file_format=True, implicit_vr=False, little_endian=True)
+    assert dicom.DEFLATED.encode() not in file.read_bytes()[:2048]
     monkeypatch.setattr(dicom, "LARGEST_BYTES", 5000)
     monkeypatch.setattr(dicom, "_BLOCK", 100)
     with pytest.raises(ValueError, match=rf"A DICOM file unpacks to at most 0 MiB, but {file} to more; it"):
@@ -273,7 +278,7 @@ def test_a_deflated_file_with_padding_behind_its_end_is_read(tmp_path: Path, siz
     values = np.random.default_rng(size).integers(0, 4, (512, 512, size * 3)).astype(np.int16)
     path = write_enhanced(tmp_path / "all.dcm", values, np.diag([3.0, 3, 5, 1]))
     dataset = pydicom.dcmread(path)
-    dataset.file_meta.TransferSyntaxUID = dicom.DEFLATED.decode()
+    dataset.file_meta.TransferSyntaxUID = dicom.DEFLATED
     dataset.save_as(path, enforce_file_format=True, implicit_vr=False, little_endian=True)
     path.write_bytes(path.read_bytes() + b"\0")
     assert read_series([str(path)]).values.shape == (1, 512, 512, size * 3)

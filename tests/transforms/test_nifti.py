@@ -118,6 +118,28 @@ def test_a_packed_file_is_held_against_the_sum_at_its_end(tmp_path: Path, harm: 
         read_values(target)
 
 
+@pytest.mark.parametrize("image", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("offset", [1 << 27, 0])
+def test_notes_between_header_and_values_cannot_fill_the_memory(
+    tmp_path: Path, image: type, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nib.save(image(np.zeros((2, 2, 2), np.int16), np.eye(4)), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    length = int.from_bytes(content[:4], "little")
+    if length == 348:
+        content[108:112] = np.array([offset], "<f4").tobytes()
+    else:
+        content[168:176] = np.array([offset], "<i8").tobytes()
+    content[length] = 1  # notes follow
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(content)))
+    monkeypatch.setattr(nib, "load", None)  # which would read all of them
+    words = (
+        rf"a\.nii\.gz: its header has {length} bytes, and its values are said to begin at {offset:g}; copy"
+    )
+    with pytest.raises(ValueError, match=words.replace("+", r"\+")):
+        read_nifti(str(tmp_path / "a.nii.gz"))
+
+
 def test_a_header_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:
     path = Path(saved(tmp_path / "a.nii", np.zeros((2, 2, 2), np.int16)))
     content = bytearray(path.read_bytes())

@@ -113,7 +113,6 @@ VOLUMES: dict[str, Callable[[Tensor], Tensor]] = {
     "wide": lambda volume: (volume * 90).round(),
     "fractions": lambda volume: volume * 3.7 + 0.3,
     "less a thousand": lambda volume: volume - 1000,
-    "and a thousand": lambda volume: volume + 1000,
     "around zero": lambda volume: torch.where(volume < 20, torch.zeros(()), volume - 110),
     "one value": lambda volume: torch.full_like(volume, 7),
     "one bright voxel": lambda volume: volume.index_put((torch.tensor([1]),) * 4, torch.tensor(3e6)) * 1.37,

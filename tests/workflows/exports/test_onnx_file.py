@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -140,3 +142,23 @@ def test_a_file_that_onnx_runtime_cannot_run_is_not_written(
 def test_the_difference_that_was_found_is_returned(tmp_path: Path) -> None:
     assert 0.0 <= write_onnx(tmp_path / "model.onnx", Small().eval(), "small", METADATA, {}) < 1e-5
     assert (tmp_path / "model.onnx").is_file()
+
+
+def test_onnx_runtime_is_imported_without_telling_anybody(network: nn.Module, tmp_path: Path) -> None:
+    """Its telemetry would keep a number for this machine, and send what it is made of."""
+    write_onnx(tmp_path / "model.onnx", network, "small", METADATA, {})
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    program = (
+        "import sys; from pathlib import Path; from gliomaseg.workflows.graphs import open_session; "
+        "print(len(open_session(Path(sys.argv[1])).get_inputs()))"
+    )
+    places = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
+    places.pop("ORT_DISABLE_TELEMETRY", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "model.onnx")],
+        env=places, capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout.strip() == "1"
+    assert not (tmp_path / "home" / ".cache" / "Microsoft").exists()
+    assert not (tmp_path / "temporary" / ".ses").exists()
