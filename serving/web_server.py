@@ -35,7 +35,7 @@ PACKAGES: Final = {
 """Module -> package of the extra ``serve``."""
 
 SPEAKING_OF_FILES: Final = ("gliomaseg.workflows.inputs", "gliomaseg.workflows.folders")
-"""Loggers that warn of files by their names, which a server writes nowhere; its answers say it."""
+"""Loggers that warn of files by their names, which a server does not write down."""
 
 PREFIX: Final = "gliomaseg-serve-"
 """Of the temporary folder."""

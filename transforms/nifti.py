@@ -51,7 +51,7 @@ def read_nifti(name: str) -> Volume:
     """
     require_volume(name)
     try:
-        image = _open(name)
+        image = open_nifti(name)
         affine, known = _geometry(image)
         shape = tuple(int(size) for size in image.shape)
         kind = image.get_data_dtype()
@@ -79,7 +79,7 @@ def read_nifti_geometry(name: str) -> tuple[Affine, bool]:
         ValueError: the header is damaged, or no scan of a head can have its affine.
     """
     try:
-        affine, known = _geometry(_open(name))
+        affine, known = _geometry(open_nifti(name))
     except Exception as error:  # as in read_nifti
         raise _damaged(name, error) from error
     return check_affine(affine, name), known
@@ -125,10 +125,17 @@ def _geometry(image: Any) -> tuple[Affine, bool]:
     return affine, told and len(image.shape) > 2  # a slice of two axes does not tell its thickness
 
 
-def _open(name: str) -> Any:
+def open_nifti(name: str | os.PathLike[str]) -> Any:
+    """Open a file with nibabel, which reads the header and all notes behind it at once.
+
+    Raises:
+        TypeError: it holds no volume.
+        ValueError: its notes would fill the memory, see ``_check_offset``.
+        Exception: whatever nibabel, gzip and zlib raise for a damaged header.
+    """
     import nibabel
 
-    _check_offset(name)
+    _check_offset(os.fspath(name))
     image = nibabel.load(name)
     if type(image) not in (nibabel.Nifti1Image, nibabel.Nifti2Image):
         raise TypeError(f"it holds a {type(image).__name__} and no volume")

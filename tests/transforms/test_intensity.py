@@ -224,7 +224,9 @@ def test_channels_are_told_by_their_sequences() -> None:
 def test_values_that_no_scanner_counts_are_refused() -> None:
     image = MetaTensor(torch.tensor([[[[0.0, 3e12]]]]), meta={"filename_or_obj": "a.nii"})
     with pytest.raises(
-        ValueError, match=r"Expected values up to 1e\+09, got 0 to 3e\+12 in a\.nii; the file is"
+        ValueError,
+        match=r"Expected values up to 1e\+09, got 0 to 3e\+12 in a\.nii; the file is damaged, or its "
+        r"scaling is: copy it again or convert it anew\.",
     ):
         ForegroundStatisticsd()({keys.IMAGE: image})
 

@@ -11,6 +11,7 @@ import torch
 from gliomaseg.transforms import LoadStudyd, keys
 from gliomaseg.transforms.nifti import SIZE_UNKNOWN, read_nifti, read_nifti_geometry
 from gliomaseg.transforms.volume import Volume, join
+from gliomaseg.workflows.folders.sequence_files import channel_count
 from gliomaseg.workflows.folders.volume_values import read_values
 
 
@@ -132,12 +133,17 @@ def test_notes_between_header_and_values_cannot_fill_the_memory(
         content[168:176] = np.array([offset], "<i8").tobytes()
     content[length] = 1  # notes follow
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(content)))
-    monkeypatch.setattr(nib, "load", None)  # which would read all of them
+    opened: list[object] = []
+    monkeypatch.setattr(nib, "load", opened.append)  # which would read all of them
     words = (
         rf"a\.nii\.gz: its header has {length} bytes, and its values are said to begin at {offset:g}; copy"
     )
     with pytest.raises(ValueError, match=words.replace("+", r"\+")):
         read_nifti(str(tmp_path / "a.nii.gz"))
+    with pytest.raises(OSError, match="its values are said to begin at"):
+        read_values(tmp_path / "a.nii.gz")
+    assert channel_count(tmp_path / "a.nii.gz") == 1
+    assert opened == []
 
 
 def test_a_header_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from gliomaseg.workflows.datalist import build_datalist, load_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
 from gliomaseg.workflows.leakage.leaks import method_of, note_on_choice
 from gliomaseg.workflows.leakage.seen import History, history_of
+from gliomaseg.workflows.phantoms.study import write_nifti
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.resuming.fingerprints import settings_of
 from gliomaseg.workflows.resuming.measured import Measurements
@@ -369,6 +370,23 @@ def test_the_truth_taken_for_a_prediction_is_told_of(
     evaluate_command(phantom_data, tmp_path / "out", predictions=phantom_data)
     assert "For 8 of 8 patients, such as TCGA_" in caplog.text
     assert "it is compared with itself: a Dice of 1 says nothing." in caplog.text
+
+
+def test_the_one_of_two_masks_that_is_taken_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    affine, lesion = np.diag([6.0, 6, 5, 1]), np.zeros((32, 32, 4), np.uint8)
+    lesion[8:16, 8:16, 1:3] = 1
+    for patient in ("a", "b"):
+        scan = np.random.default_rng(ord(patient)).integers(0, 255, lesion.shape, np.uint8)
+        write_nifti(tmp_path / "data" / f"{patient}_flair.nii.gz", scan, affine)
+        write_nifti(tmp_path / "data" / f"{patient}_seg.nii.gz", lesion, affine)
+        write_nifti(tmp_path / "masks" / f"{patient}.nii.gz", lesion, affine)
+        write_nifti(tmp_path / "masks" / f"{patient}_mask.nii.gz", lesion * 0, affine)
+    evaluate_command(tmp_path / "data", tmp_path / "out", predictions=tmp_path / "masks")
+    masks = tmp_path / "masks"
+    words = (
+        f"Took {masks}/a.nii.gz as a mask, and not {masks}/a_mask.nii.gz beside it and 1 more; keep one of"
+    )
+    assert words in caplog.text
 
 
 def test_the_command_leaves_out_what_was_not_given(phantom_data: Path, tmp_path: Path) -> None:

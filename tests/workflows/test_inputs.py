@@ -147,6 +147,16 @@ def test_a_study_without_flair_is_refused_with_what_there_is(tmp_path: Path) -> 
     ) in refusal(tmp_path)
 
 
+def test_of_several_series_without_a_known_sequence_one_may_be_named(tmp_path: Path) -> None:
+    series(tmp_path, "AX T1", 2)
+    series(tmp_path, "one", 3)
+    series(tmp_path, "another", 4)
+    assert (
+        "there is 2 (AX T1), 3 (one), 4 (another); name one with --flair 3, or give the folder of the FLAIR "
+        "series."
+    ) in refusal(tmp_path)
+
+
 def test_a_ct_is_refused_as_such(tmp_path: Path) -> None:
     series(tmp_path, "HEAD", 2, Modality="CT")
     assert refusal(tmp_path).startswith(
@@ -537,6 +547,9 @@ def test_a_t1_flair_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     (tmp_path / "a" / "anna_FAmap.nii.gz").unlink()
     (record,) = find_studies_to_predict([tmp_path / "a"])
     assert "though anna_T1_FLAIR.nii.gz may be a T1" in record[NOTES][0]
+    other = write_nifti(tmp_path / "c" / "anna_sT1W_FLAIR.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
+    (record,) = find_studies_to_predict([other.parent])
+    assert "though anna_sT1W_FLAIR.nii.gz may be a T1" in record[NOTES][0]
     other = write_nifti(tmp_path / "b" / "AX_T1_FLAIR_5.nii.gz", np.ones((4, 4, 2), np.int16), np.eye(4))
     (record,) = find_studies_to_predict([other])
     assert "speaks of another sequence" in record[NOTES][0]

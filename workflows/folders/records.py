@@ -20,12 +20,9 @@ def place_of(case: Mapping[str, Any]) -> str:
     names = [scan] if isinstance(scan, str) else scan
     if len(names) == 1 and not is_slice_stack(case):
         return str(names[0])
-    first = Path(names[0]).parent
-    return (
-        os.path.commonpath([first, *(Path(name).parent for name in names)])
-        if is_dicom_study(case)
-        else str(first)
-    )
+    if is_dicom_study(case):
+        return os.path.commonpath([Path(name).parent for name in names])
+    return str(Path(names[0]).parent)
 
 
 def folder_of(record: Record) -> Path:

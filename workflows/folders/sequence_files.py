@@ -207,14 +207,13 @@ def _stem(file: str) -> str:
 
 def channel_count(path: File) -> int:
     """Return how many channels a volume has, 1 for one that cannot be read."""
-    import nibabel
-
     from ...transforms.itk_volumes import is_itk, read_itk_header
+    from ...transforms.nifti import open_nifti
 
     try:
         if is_itk(str(path)):
             return read_itk_header(str(path)).channels
-        shape = nibabel.load(path).shape
+        shape = open_nifti(path).shape
     except Exception:  # nibabel and gzip raise many kinds for a damaged header
         return 1
     return max(shape[3:], default=1)

@@ -38,11 +38,11 @@ _NOT_SLICES = re.compile(
     r"locali[sz]er|\bloc\b|scout|survey|3[- ]?(?:plane|pl)\b|mosaic|screen", re.IGNORECASE
 )
 _FLAIR_WORDS = re.compile(r"flair|dark[ _-]?fluid|tirm.*(?:dark|fluid)|t2f\b", re.IGNORECASE)
-_T1 = r"(?:^|[^a-z0-9])(?:ax|sag|cor|tra|3d|s)?t1"
-"""Beginnings that makers put before T1 without a space stand in front of it: AXT1FLAIR, sT1W."""
-_T1_WORDS = re.compile(rf"{_T1}|mp[ _-]?rage|bravo|fspgr|\btfe\b|\bvibe\b", re.IGNORECASE)
-_T1_ITSELF = re.compile(rf"{_T1}|mp[ _-]?rage", re.IGNORECASE)
-_T2_WORDS = re.compile(r"(?:^|[^a-z0-9])(?:ax|sag|cor|tra|3d|s)?t2", re.IGNORECASE)
+BEFORE = r"(?:^|[^a-z0-9])(?:ax|sag|cor|tra|3d|s)?"
+"""What may stand before T1 and T2: a gap, and what makers write without another one (AXT1FLAIR, sT1W)."""
+_T1_WORDS = re.compile(rf"{BEFORE}t1|mp[ _-]?rage|bravo|fspgr|\btfe\b|\bvibe\b", re.IGNORECASE)
+_T1_ITSELF = re.compile(rf"{BEFORE}t1|mp[ _-]?rage", re.IGNORECASE)
+_T2_WORDS = re.compile(rf"{BEFORE}t2", re.IGNORECASE)
 _POST_WORDS = re.compile(r"(?:^|[^a-z])(?:gd|gad[a-z]*|km|ce)(?:$|[^a-z])|contrast", re.IGNORECASE)
 _PRE_WORDS = re.compile(
     r"(?:^|[^a-z])(?:pre|pre[ _-]?(?:contrast|gd|gad[a-z]*|km)|nativ|native|plain|unenhanced|before|prior|"

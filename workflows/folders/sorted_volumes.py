@@ -11,7 +11,7 @@ from pathlib import Path
 from ...transforms import keys
 from .label_names import is_label, of_programs, scan_name
 from .sequence_files import channels_of_names
-from .sequences import FLAIR, UNKNOWN, cases_of_names
+from .sequences import BEFORE, FLAIR, UNKNOWN, cases_of_names
 from .volume_folder import labels_beside
 from .volume_names import is_volume, stem_of
 
@@ -22,7 +22,7 @@ TWICE = "twice"
 """Stands for a file whose sequence another file of the case has by its name."""
 
 
-T1_FLAIR_WORDS = re.compile(r"(?:^|[^a-z0-9])(?:ax|sag|cor|tra|3d|s)?t1w?[^a-z0-9]?flair")
+T1_FLAIR_WORDS = re.compile(rf"{BEFORE}t1w?[^a-z0-9]?flair")
 """Words of a name that are those of a T1, though FLAIR is among them."""
 
 

@@ -28,17 +28,15 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
     Raises:
         OSError: it is missing or damaged; nibabel raises several kinds, they are turned into this one.
     """
-    import nibabel
-
     from ...transforms.itk_volumes import is_itk, read_itk  # the transforms bring MONAI along
-    from ...transforms.nifti import check_end, in_mm
+    from ...transforms.nifti import check_end, in_mm, open_nifti
 
     try:
         if is_itk(str(path)):
             found = read_itk(str(path))
             several = found.values.shape[0] > 1
             return (np.moveaxis(found.values, 0, -1) if several else found.values[0]), found.affine
-        volume = nibabel.load(path)
+        volume = open_nifti(path)
         kind = volume.get_data_dtype()
         if kind.kind not in "biuf":
             raise TypeError(f"{NOT_A_NUMBER}, but {kind}")
