@@ -33,6 +33,11 @@ AIR_SHARE, AIR_HEIGHT = 0.25, 0.25
 air, and values are counted from the darkest one, as when a program has taken 1000 from all of them. Else
 0 is the background of a head whose own values lie around 0."""
 
+LIFTED, AIR_BELOW_HEAD = 0.25, 0.15
+"""Where the darkest value is above this share of the mean, something may have been added to all of them. If,
+counted from the darkest one, a quarter of all voxels is below this share of the head's mean, that is air;
+else the head fills the picture."""
+
 PERCENTILES = (0.5, 99.5)
 """Foreground values are clipped here before mean and deviation are taken: fat and vessels vary by scanner."""
 
@@ -241,10 +246,9 @@ def foreground_statistics(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     values, counts = _histogram(channel.ravel())
-    inside = values > FOREGROUND_SHARE_OF_MEAN * np.average(values, weights=counts)
-    if values[0] < 0 and _begins_with_air(values, counts):
-        raised = values - values[0]
-        inside = raised > FOREGROUND_SHARE_OF_MEAN * np.average(raised, weights=counts)
+    inside, raised = _bright(values, counts), _bright(values - values[0], counts)
+    if _begins_with_air(values, counts, raised):
+        inside = raised
     if not inside.any():
         return np.array([values[0], values[-1], values[-1], 1.0], dtype=np.float32)
     values, counts = values[inside], counts[inside]
@@ -255,10 +259,27 @@ def _channel_statistics(channel: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.array([low, high, mean, deviation if deviation > 1e-6 else 1.0], dtype=np.float32)
 
 
-def _begins_with_air(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> bool:
+def _bright(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    return values > FOREGROUND_SHARE_OF_MEAN * np.average(values, weights=counts)
+
+
+def _begins_with_air(
+    values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], head: npt.NDArray[np.bool_]
+) -> bool:
+    """Return whether air is not near zero, so that values have to be counted from the darkest one.
+
+    Args:
+        values: distinct ones, ascending.
+        counts: of each.
+        head: which of them are head if so.
+    """
     share = np.cumsum(counts) / counts.sum()
     low, high = (values[np.searchsorted(share, part)] for part in (AIR_SHARE, NEARLY_ALL))
-    return bool(low - values[0] < AIR_HEIGHT * (high - values[0]))
+    if values[0] < 0:
+        return bool(low - values[0] < AIR_HEIGHT * (high - values[0]))
+    if values[0] <= LIFTED * np.average(values, weights=counts) or not head.any():
+        return False
+    return bool(low - values[0] < AIR_BELOW_HEAD * np.average(values[head] - values[0], weights=counts[head]))
 
 
 def _histogram(flat: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from ..transforms import keys
 from ..transforms.intensity import (
+    AIR_BELOW_HEAD,
     AIR_HEIGHT,
     AIR_SHARE,
     FOREGROUND_SHARE_OF_MEAN,
+    LIFTED,
     NEARLY_ALL,
     PERCENTILES,
 )
@@ -35,6 +37,7 @@ _LOW, _HIGH = PERCENTILES
 _LEAST_MM, _MOST_MM = FIELD_MM
 _SMALLEST_MM, _RIM, _NO_LESION = SMALLEST_BELIEVED_MM, RIM, NO_LESION
 _SHARE, _AIR_SHARE, _AIR_HEIGHT, _NEARLY_ALL = FOREGROUND_SHARE_OF_MEAN, AIR_SHARE, AIR_HEIGHT, NEARLY_ALL
+_LIFTED, _AIR_BELOW_HEAD = LIFTED, AIR_BELOW_HEAD
 
 
 class WholeStudy(nn.Module):
@@ -148,7 +151,11 @@ def _head_statistics(flat: Tensor) -> Tensor:
     plain = (values > _SHARE * mean) & there
     early = torch.gather(values, 1, _first_at(share, _AIR_SHARE))
     late = torch.gather(values, 1, _first_at(share, _NEARLY_ALL))
-    begins_with_air = (bottom < 0) & (early - bottom < _AIR_HEIGHT * (late - bottom))
+    below_zero = (bottom < 0) & (early - bottom < _AIR_HEIGHT * (late - bottom))
+    head = (raised.to(torch.float64) * number).sum(dim=1, keepdim=True)
+    height = (raised.to(torch.float64) * number * (values - bottom)).sum(dim=1, keepdim=True)
+    lifted = (bottom > _LIFTED * mean) & ((early - bottom) * head < _AIR_BELOW_HEAD * height)
+    begins_with_air = below_zero | (lifted & (bottom >= 0))
     inside = (begins_with_air & raised) | (torch.logical_not(begins_with_air) & plain)
     weights = inside.to(torch.float64) * number
     total = weights.sum(dim=1, keepdim=True)

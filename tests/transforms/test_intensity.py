@@ -70,8 +70,8 @@ def test_labels_geometry_and_the_given_image_are_left_alone(
 
 
 def test_air_does_not_count() -> None:
-    head = np.array([[10, 20]], np.uint8)
-    with_air = np.array([[0, 1, 0, 10, 20, 0]], np.uint8)
+    head = np.arange(10, 21, dtype=np.uint8)[None]
+    with_air = np.array([[0, 1, 0, *range(10, 21), 0]], np.uint8)
     assert foreground_statistics(head).tolist() == foreground_statistics(with_air).tolist()
 
 
@@ -286,6 +286,23 @@ def test_a_scan_below_zero_is_measured_as_the_same_scan_above() -> None:
             shifted = foreground_statistics(head(dtype) - dtype(offset))[0]
             expected = [low - offset, high - offset, mean - offset, deviation]
             np.testing.assert_allclose(shifted, expected, atol=1.5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint16])
+@pytest.mark.parametrize("offset", [20, 60, 300, 1024, 32768])
+def test_a_scan_with_something_added_is_measured_as_the_same_scan_without(dtype: type, offset: int) -> None:
+    low, high, mean, deviation = foreground_statistics(head(dtype))[0]
+    lifted = foreground_statistics(head(dtype) + dtype(offset))[0]
+    expected = [low + offset, high + offset, mean + offset, deviation]
+    np.testing.assert_allclose(lifted, expected, atol=1.5)
+
+
+def test_a_picture_without_air_is_measured_as_a_whole() -> None:
+    values = np.random.default_rng(0).integers(300, 360, (1, 30, 30, 4)).astype(np.int16)
+    values[:, 10:14, 10:14] = 900
+    low, high, mean, _ = foreground_statistics(values)[0]
+    assert (low, high) == (300.0, 900.0)
+    assert mean == pytest.approx(values.mean(), rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])

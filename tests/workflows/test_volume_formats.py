@@ -23,7 +23,7 @@ BOX = (slice(4, 8), slice(3, 9), slice(1, 4))
 
 
 def scan(seed: int = 0) -> np.ndarray:
-    values = np.random.default_rng(seed).integers(300, 360, (12, 10, 6)).astype(np.int16)
+    values = np.random.default_rng(seed).integers(100, 360, (12, 10, 6)).astype(np.int16)
     values[BOX] += 900
     return values
 
