@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import threading
 import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,13 +35,13 @@ from ..workflows.folders.dicom_series import OPTIONS
 from ..workflows.segment import Segmenter
 from ..workflows.system.environment import version_of
 from ..workflows.system.files import InputError, OurFaultError
-from .callers import CHALLENGE, OPEN, STRANGER, refusal_of, shows_token
+from .callers import CHALLENGE, OPEN, READING, STRANGER, WATCHED, refusal_of, shows_token
 from .inference import problem
 from .inference import router as inference
 from .jobs import OUR_FAULT, STOPPED, FullError, Job, Jobs
 from .landing import StalledError, read_form
 from .meters import CONTENT_TYPE, Meters
-from .outlining import Outliner, draw_slice
+from .outlining import Outliner, draw_slice, without_folder
 from .refusals import UnknownError, require_known
 from .schemas import Failure, Health, JobInfo, ModelInfo, Problem, Study
 from .served import ENDED, Here, Served
@@ -59,8 +58,6 @@ from .uploads import (
 
 router = APIRouter()
 
-_PACKING = threading.Lock()
-
 WEB: Final = Path(__file__).parent / "web"
 
 STATUS: Final = (
@@ -73,6 +70,9 @@ STATUS: Final = (
     (OurFaultError, 500),
 )
 """How refusals are answered; any other is a 422."""
+
+RETRY_SECONDS: Final = 30
+"""After which whoever found all places taken may ask again."""
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -91,6 +91,9 @@ PAGES: Final = (
     ("/favicon.ico", "icon.svg", "image/svg+xml"),
 )
 """Address, file and kind."""
+
+PACKED: Final = (".gz", ".png", ".jpg", ".jpeg")
+"""Endings of files that are compressed by themselves."""
 
 UNKNOWN: Final[dict[int | str, dict[str, Any]]] = {404: {"model": Problem}}
 REFUSED: Final[dict[int | str, dict[str, Any]]] = {
@@ -174,7 +177,8 @@ def create_app(
         if tell is not None:
             tell(line_of(job, next(numbers), seconds))
 
-    jobs = Jobs(folder, Outliner(segmenter), settings.waiting, settings.keep_minutes * 60, on_end=ended)
+    work = Outliner(segmenter, settings.changes)
+    jobs = Jobs(folder, work, settings.waiting, settings.keep_minutes * 60, on_end=ended)
     meters.watch(jobs)
 
     @asynccontextmanager
@@ -207,7 +211,8 @@ def create_app(
 
 async def _answer_refusal(request: Request, error: Exception) -> Response:
     status = next((number for kind, number in STATUS if isinstance(error, kind)), 422)
-    return problem(_path_of(request), status, str(error))
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+    return problem(_path_of(request), status, str(error), headers)
 
 
 async def _answer_unknown(request: Request, error: Exception) -> Response:
@@ -261,8 +266,8 @@ class Guard:
     def _refuse(self, request: Request) -> Response | None:
         settings = self.settings
         path = get_path(request.scope, settings.root_path)  # not the address, of which Host is a part
-        refusal = refusal_of(request.method, request.headers, settings.host, settings.name)
-        if refusal:
+        refusal = refusal_of(request.method, request.headers, settings.host, settings.names)
+        if refusal and not (path in WATCHED and request.method in READING):
             return problem(path, 403, refusal)
         if settings.token and path not in OPEN and not shows_token(request.headers, settings.token):
             return problem(path, 401, STRANGER, CHALLENGE)
@@ -325,14 +330,16 @@ def _found(job_id: str, served: Here) -> Job:
 Found = Annotated[Job, Depends(_found)]
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", tags=["health"])
-def live() -> Health:
+async def live() -> Health:
     """Say that the server answers."""
     return Health(status="ok")
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", tags=["health"], responses={503: {"model": Health}})
-def ready(served: Here, response: Response) -> Health:
+async def ready(served: Here, response: Response) -> Health:
     """Say whether it takes uploads and works on them."""
     if served.jobs.is_alive:
         return Health(status="ok")
@@ -340,6 +347,7 @@ def ready(served: Here, response: Response) -> Health:
     return Health(status="not ready")
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
 def metrics(served: Here) -> Response:
     """Return what was done and what waits, in the text form of Prometheus."""
@@ -356,6 +364,8 @@ def model(served: Here) -> ModelInfo:
         size=segmenter.size,
         threshold=segmenter.threshold,
         device=str(segmenter.device),
+        dtype=segmenter.dtype,
+        settings=dict(served.settings.changes),
         check_below=segmenter.check_below,
         version=version_of("gliomaseg") or "unknown",
         largest_upload_mb=served.settings.upload_mb,
@@ -481,6 +491,7 @@ def _describe(job: Job, served: Served) -> JobInfo:
         studies=[_study(row, job, place) for row in results.get("studies", [])],
         failed=[Failure(**row) for row in results.get("failed", [])],
         error=job.error if state in ENDED else None,
+        notes=[without_folder(one, job) for one in job.notes],
         self=place,
         archive=f"{place}/archive.zip" if state in ENDED and results else None,
     )
@@ -506,6 +517,11 @@ def _files_of(job: Job) -> list[str]:
     return [*masks, *(f"overlays/{patient}.png" for patient in patients), *tables]
 
 
+def _packing_of(name: str) -> int:
+    """Return how a file is packed: what is compressed already as it is, which takes no time."""
+    return zipfile.ZIP_STORED if name.endswith(PACKED) else zipfile.ZIP_DEFLATED
+
+
 def _packed(job: Job) -> Path:
     """Return a ZIP file of all results, made at the first call."""
     if job.state not in ENDED:
@@ -517,13 +533,13 @@ def _packed(job: Job) -> Path:
             "There is no archive, since nothing could be outlined; the job's `error` says why."
         )
     path = job.folder / "archive.zip"
-    with _PACKING:
+    with job.packing:
         if not path.is_file():
             partial = job.folder / "partial.zip"
             try:
                 with zipfile.ZipFile(partial, "w") as packed:
                     for name in _files_of(job):
-                        packed.write(job.output / name, name, zipfile.ZIP_DEFLATED)
+                        packed.write(job.output / name, name, _packing_of(name))
                 partial.replace(path)
             except OSError as error:
                 if job.deleted:

@@ -8,11 +8,15 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
 """Paths that need no token: those who watch over servers have none."""
+
+WATCHED = (*OPEN, "/metrics")
+"""Paths that are read by whatever name the server is called: numbers alone are there, and clusters have names
+of their own for what runs in them."""
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="gliomaseg", charset="UTF-8"'}
 """Has a browser ask its user."""
@@ -26,7 +30,7 @@ READING = ("GET", "HEAD")
 """Methods that change nothing; a browser hides their answers from other pages by itself."""
 
 
-def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: str | None = None) -> str | None:
+def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: Sequence[str] = ()) -> str | None:
     """Return why a request is not answered; None where it is.
 
     A browser sends what any page asks it to send. Two things tell such a request: its ``Origin`` is not the
@@ -37,7 +41,7 @@ def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: str | 
         method: of the request.
         headers: with names in lower case.
         bound: address or name that the server listens at.
-        also: a further name of the server, such as that of a proxy before it.
+        also: further names of the server, such as that of a proxy before it.
 
     Example:
         >>> refusal_of("POST", {"host": "127.0.0.1:8000"}, "127.0.0.1") is None
@@ -45,14 +49,15 @@ def refusal_of(method: str, headers: Mapping[str, str], bound: str, also: str | 
     """
     host, origin = headers.get("host", ""), headers.get("origin")
     name = _name_of(host) if re.fullmatch(r"[\w.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?", host) else ""
-    ours = {bound.lower(), "localhost", socket.gethostname().lower(), (also or bound).lower()}
+    further = {one.lower() for one in also}
+    ours = {bound.lower(), "localhost", socket.gethostname().lower(), *further}
     if name not in ours and not _is_address(name):
         return (
-            f"The server is called by its address, as localhost or by the name in --host, but {host!r} was "
-            "called; use one of these."
+            f"The server is called by its address, as localhost or by a name in --host or --name, but "
+            f"{host!r} was called; use one of these, or have whoever runs it add a --name."
         )
     foreign = origin is not None and _place_of(origin) != host.lower()
-    if also is not None and origin is not None and _name_of(_place_of(origin)) == also.lower():
+    if origin is not None and _name_of(_place_of(origin)) in further:
         foreign = False  # a proxy calls us by our address
     if method not in READING and foreign:
         return (

@@ -87,14 +87,16 @@ def server() -> dict[str, Any]:
     return {"name": "gliomaseg", "version": version, "extensions": ["binary_tensor_data"]}
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live")
-def live() -> dict[str, bool]:
+async def live() -> dict[str, bool]:
     """Say that the server answers."""
     return {"live": True}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready")
-def ready(served: Here, response: Response) -> dict[str, bool]:
+async def ready(served: Here, response: Response) -> dict[str, bool]:
     """Say whether it works on what it is given."""
     response.status_code = 200 if served.jobs.is_alive else 503
     return {"ready": served.jobs.is_alive}

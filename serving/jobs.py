@@ -70,6 +70,8 @@ class Job:
         deleted: somebody asked for it to go.
         is_our_fault: it failed for no fault of its upload.
         lacked_room: it failed because the disk of the server is full.
+        notes: on files of the upload, such as those that were not read.
+        packing: held while its archive is made.
     """
 
     id: str
@@ -90,6 +92,8 @@ class Job:
     deleted: bool = False
     is_our_fault: bool = False
     lacked_room: bool = False
+    notes: list[str] = field(default_factory=list)
+    packing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def input(self) -> Path:
@@ -144,6 +148,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._filling: set[str] = set()
+        self._at_work: Job | None = None
         self._stopping = False
         self._lost: str | None = None  # why no more can be done, once the GPU has stopped working
         self._worker = threading.Thread(target=self._run, name="gliomaseg-worker", daemon=True)
@@ -177,8 +182,7 @@ class Jobs:
     @property
     def is_at_work(self) -> bool:
         """Whether a study is being outlined."""
-        with self._changed:
-            return bool(self._in("running"))
+        return self._at_work is not None
 
     def open(self) -> Job:
         """Return a new job with a folder for its upload.
@@ -267,7 +271,7 @@ class Jobs:
     def ahead_of(self, job: Job) -> int:
         """Return how many jobs come before one that waits."""
         with self._changed:
-            order = [other for state in ("running", "waiting") for other in self._in(state)]
+            order = [*self._in("running"), *self._in("waiting")]
         return order.index(job) if job in order else 0
 
     def count(self, state: State) -> int:
@@ -276,6 +280,8 @@ class Jobs:
             return len(self._in(state))
 
     def _in(self, state: State) -> list[Job]:
+        if state == "running":  # also where it has been deleted and stops
+            return [self._at_work] if self._at_work is not None else []
         return [job for job in self._jobs.values() if job.state == state]
 
     def delete(self, job: Job) -> None:
@@ -312,7 +318,7 @@ class Jobs:
             while not self._stopping:
                 job = next(iter(self._in("waiting")), None)
                 if job is not None:
-                    job.state = "running"
+                    job.state, self._at_work = "running", job
                     return job
                 self._changed.wait(SWEEP_SECONDS)
                 self.sweep()
@@ -340,6 +346,7 @@ class Jobs:
         with self._changed:
             job.finished = self._clock()
             job.state = "done" if job.results.get("studies") and job.error != OUR_FAULT else "failed"
+            self._at_work = None
         if self._on_end is not None:
             try:
                 self._on_end(job, job.finished - begun)

@@ -20,7 +20,8 @@ from starlette.requests import Request
 from ..workflows.system.files import InputError
 
 SILENT_SECONDS: Final = 60.0
-"""An upload of which nothing comes for so long is given up, so that it keeps nobody else from their turn."""
+LEAST_BYTES: Final = 1 << 14
+"""An upload of which less than that comes in so long is given up, so that it keeps nobody from their turn."""
 
 LOOK_SECONDS: Final = 0.25
 """Between two looks at whether the server stops, while nothing comes."""
@@ -156,28 +157,34 @@ async def _lively(
     """Yield what comes.
 
     Raises:
-        StalledError: nothing came for ``SILENT_SECONDS``.
+        StalledError: less than ``LEAST_BYTES`` came in ``SILENT_SECONDS``.
     """
+    late, came = _now() + SILENT_SECONDS, 0
     while True:
         part = asyncio.ensure_future(anext(stream))
         try:
-            await _come(part, goes)
+            await _come(part, goes, late, came)
+            came += len(part.result())
             yield part.result()
+            if came >= LEAST_BYTES:
+                late, came = _now() + SILENT_SECONDS, 0
         except StopAsyncIteration:
             return
         finally:
             part.cancel()
 
 
-async def _come(part: asyncio.Future[bytes], goes: Callable[[], None]) -> None:
-    clock = asyncio.get_running_loop().time
-    late = clock() + SILENT_SECONDS
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _come(part: asyncio.Future[bytes], goes: Callable[[], None], late: float, came: int) -> None:
     while not part.done():
-        left = late - clock()
+        left = late - _now()
         if left <= 0:
             raise StalledError(
-                f"An upload goes on without breaks, but nothing came for {SILENT_SECONDS:g} seconds; send it "
-                "again."
+                f"An upload goes on without breaks, but {came or 'no'} bytes came in {SILENT_SECONDS:g} "
+                "seconds; send it again."
             )
         await asyncio.wait((part,), timeout=min(left, LOOK_SECONDS))
         goes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -16,10 +17,12 @@ from ..workflows import pictures
 from ..workflows.ensemble import Ensemble
 from ..workflows.inferers import asking
 from ..workflows.per_patient import natural_key
-from ..workflows.predict import predict_studies, write_results
+from ..workflows.predict import predict_studies
+from ..workflows.results import how, write_results
 from ..workflows.segment import Segmentation, Segmenter
 from ..workflows.system.causes import is_last, users_fault
 from ..workflows.system.files import InputError, OurFaultError
+from .hearing import heard
 from .jobs import Goes, Job
 from .refusals import UnknownError, require_known
 
@@ -32,10 +35,14 @@ class Outliner:
 
     Args:
         segmenter: does the work.
+        settings: what it does otherwise than its model's config says; results.json tells it.
     """
 
-    def __init__(self, segmenter: Segmenter | Ensemble) -> None:
+    def __init__(
+        self, segmenter: Segmenter | Ensemble, settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.segmenter = segmenter
+        self.settings = settings
 
     def __call__(self, job: Job, goes: Goes) -> None:
         """Do a job; see ``jobs.Work``.
@@ -60,7 +67,7 @@ class Outliner:
 
         found = [_uploaded(job.input)]
         try:
-            with asking(goes):
+            with asking(goes), heard() as job.notes:
                 predict_studies(
                     found,
                     job.output,
@@ -71,6 +78,7 @@ class Outliner:
                     probabilities=job.probabilities,
                     watch=watch,
                     within=job.input,
+                    settings=self.settings,
                 )
         except InputError as error:
             kind = OurFaultError if isinstance(error, OurFaultError) else InputError
@@ -82,7 +90,8 @@ class Outliner:
             raise OurFaultError(without_folder(words, job)) from error
         finally:
             if job.results:  # the tables are handed out as well
-                write_results(job.output, job.results["studies"], job.results["failed"])
+                about = how(self.segmenter, self.settings)
+                write_results(job.output, job.results["studies"], job.results["failed"], about=about)
 
 
 def _uploaded(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -15,6 +15,8 @@ class ModelInfo(BaseModel):
     size: int | None = Field(description="Height and width in pixels that the network sees.")
     threshold: float = Field(description="Probability from which a voxel counts as abnormal.")
     device: str = Field(description="Where it computes.")
+    dtype: str = Field(description="Number type that it computes in; a few voxels hang on it.")
+    settings: dict[str, Any] = Field(description="What it does otherwise than the model's config says.")
     check_below: float = Field(description="Confidence under which a study is to be checked by hand.")
     version: str = Field(description="Of gliomaseg.")
     largest_upload_mb: float = Field(description="In MiB.")
@@ -64,6 +66,7 @@ class JobInfo(BaseModel):
     studies: list[Study]
     failed: list[Failure]
     error: str | None = Field(description="Why it failed, or why some studies did.")
+    notes: list[str] = Field(description="On files of the upload, such as those that were not read.")
     self: str = Field(description="Address of this.")
     archive: str | None = Field(description="Address of a ZIP file of all results.")
     note: str = Field(default="Research software. Not for diagnosis.")

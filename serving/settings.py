@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..workflows.system.files import InputError
@@ -32,12 +34,13 @@ class ServeSettings:
         upload_files: most files of one upload.
         waiting: most uploads that wait for their turn; more are refused.
         keep_minutes: after which results are deleted, counted from when they were there.
-        name: a further name of the server, such as that of a proxy before it; of an address its name counts.
+        names: further ones of the server, such as that of a proxy before it; of an address its name counts.
         root_path: path below which a proxy shows the server, such as ``/glioma``; empty for none.
         token: that every request but those for its health has to show; None for none.
+        changes: ids of the model's config with the values that they have here.
 
     Raises:
-        InputError: a number is not above 0, the name or the path is none, or the token is too short.
+        InputError: a number is not above 0, a name or the path is none, or the token is too short.
     """
 
     host: str = "127.0.0.1"
@@ -46,21 +49,20 @@ class ServeSettings:
     upload_files: int = 20_000
     waiting: int = 16
     keep_minutes: float = 60
-    name: str | None = None
+    names: tuple[str, ...] = ()
     root_path: str = ""
     token: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in NUMBERS and not (value > 0 and math.isfinite(value)):
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in NUMBERS and not (value > 0 and math.isfinite(value)):
                 raise InputError(
-                    f"--{field.name.replace('_', '-')} is a number above 0, got {value}; leave it out for "
-                    f"{field.default}."
+                    f"--{one.name.replace('_', '-')} is a number above 0, got {value}; leave it out for "
+                    f"{one.default}."
                 )
-
-        if self.name is not None:
-            object.__setattr__(self, "name", _host_of(self.name))
+        object.__setattr__(self, "names", tuple(_host_of(name) for name in self.names))
         object.__setattr__(self, "root_path", _path_of(self.root_path))
         if self.token is not None:
             _require_long(self.token)

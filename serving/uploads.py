@@ -38,6 +38,12 @@ ZIP: Final = ".zip"
 UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 """What zipfile raises for an archive that is damaged, locked, or packed in a way it does not know."""
 
+LONGEST_ENTRY: Final = 512
+"""Bytes that a file takes in the list of an archive: its path, and some 100 beside it."""
+
+FOLDERS: Final = 1 << 16
+"""Bytes that folders may take there."""
+
 UNPACKED: Final = 4
 """How much larger than an upload may be what its archives hold."""
 
@@ -202,6 +208,7 @@ def unpack(path: Path, settings: ServeSettings, room: Room) -> None:
     """
     folder = path.with_name(f"{path.stem}_{secrets.token_hex(4)}")
     try:
+        _require_few(path, settings)
         with zipfile.ZipFile(path) as archive:
             _extract(archive, folder, path.name, settings, room)
     except InputError:
@@ -228,6 +235,22 @@ def unpack(path: Path, settings: ServeSettings, room: Room) -> None:
 
 def _is_folder(member: zipfile.ZipInfo) -> bool:
     return member.filename.endswith(("/", "\\"))
+
+
+def _require_few(path: Path, settings: ServeSettings) -> None:
+    """Look at how long the list of an archive is, which is read as a whole.
+
+    Raises:
+        TooLargeError: no upload that is taken has one so long.
+    """
+    with path.open("rb") as stream:
+        end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
+    size = end[zipfile._ECD_SIZE] if end else 0  # type: ignore[attr-defined]
+    if size > settings.upload_files * LONGEST_ENTRY + FOLDERS:
+        raise TooLargeError(
+            f"An upload has at most {settings.upload_files} files, but the list of those in {path.name} "
+            f"alone has {_mib(size)} MiB; send fewer studies at once."
+        )
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path, name: str, settings: ServeSettings, room: Room) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.util
-import logging
 import os
 import resource
 import shutil
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from ..workflows.ensemble import Ensemble
 from ..workflows.segment import Segmenter
 from ..workflows.system.files import InputError
+from .hearing import keep_quiet
 from .jobs import Jobs
 from .settings import ServeSettings
 
@@ -33,9 +33,6 @@ PACKAGES: Final = {
     "prometheus_client": "prometheus-client",
 }
 """Module -> package of the extra ``serve``."""
-
-SPEAKING_OF_FILES: Final = ("gliomaseg.workflows.inputs", "gliomaseg.workflows.folders")
-"""Loggers that warn of files by their names, which a server does not write down."""
 
 PREFIX: Final = "gliomaseg-serve-"
 """Of the temporary folder."""
@@ -76,8 +73,7 @@ def run_server(
 
     from .api import create_app
 
-    for name in SPEAKING_OF_FILES:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    keep_quiet()
     sweep_earlier()
     _allow_many_files()
     with locked_folder() as folder:

@@ -97,5 +97,6 @@ def bright_segmenter() -> Segmenter:
     segmenter.inferer = StudyInferer(size=96, precision="fp32")
     segmenter.threshold, segmenter.size, segmenter.network_name = 0.5, 96, "bright"
     segmenter.temperature, segmenter.confidence_shift, segmenter.check_below = 1.0, 0.0, 0.9
+    segmenter.precision = "fp32"
     segmenter.network = BrightOnFlair()
     return segmenter

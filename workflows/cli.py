@@ -555,9 +555,12 @@ def serve_page(
     upload_files: Annotated[int, typer.Option(help="Most files of one upload.")] = 20_000,
     waiting: Annotated[int, typer.Option(help="Most uploads that wait for their turn.")] = 16,
     keep_minutes: Annotated[float, typer.Option(help="After which results are deleted.")] = 60,
+    settings: Changes = None,
     name: Annotated[
-        str | None,
-        typer.Option(help="A further name of the server, such as that of a proxy.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            help="A further name of the server, such as that of a proxy. Repeatable.", show_default=False
+        ),
     ] = None,
     root_path: Annotated[
         str, typer.Option(help="Path below which a proxy shows it, such as /glioma.", show_default=False)
@@ -579,19 +582,20 @@ def serve_page(
         from .ensemble import open_segmenter
 
     token = read_token(token_file)
-    settings = ServeSettings(
-        host, port, upload_mb, upload_files, waiting, keep_minutes, name, root_path, token
+    names, changes = tuple(name or ()), _changes(settings)
+    serving = ServeSettings(
+        host, port, upload_mb, upload_files, waiting, keep_minutes, names, root_path, token, changes
     )
     require_packages()
     bound = bound_socket(host, port)  # before the model is loaded, which takes a while
-    settings = replace(settings, port=bound.getsockname()[1])
+    serving = replace(serving, port=bound.getsockname()[1])
     _name_default(model)
-    segmenter = open_segmenter(model, device)
+    segmenter = open_segmenter(model, device, changes)
     if host not in LOOPBACK and token is None:
         _say(f"Warning: everyone who reaches {host} can use the server; --token-file has it ask for a token.")
-    typer.echo(f"The page is at {settings.address}, the API is described at {settings.address}/api/docs.")
+    typer.echo(f"The page is at {serving.address}, the API is described at {serving.address}/api/docs.")
     typer.echo(f"Ctrl-C stops it and deletes what was uploaded. {NOT_FOR_DIAGNOSIS}")
-    run_server(segmenter, settings, bound, typer.echo)
+    run_server(segmenter, serving, bound, typer.echo)
     _TOLD.terminated = False  # a server ends by that
 
 

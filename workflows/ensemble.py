@@ -81,6 +81,11 @@ class Ensemble:
         return self.members[0].device
 
     @property
+    def dtype(self) -> str:
+        """Number type that the first member computes in."""
+        return self.members[0].dtype
+
+    @property
     def _shift(self) -> float:
         if self.confidence_shift is not None:
             return self.confidence_shift

@@ -260,6 +260,8 @@ def protocol_of(segmenter: Segmenter | Ensemble, split: str, data_sha256: str | 
         "threshold": segmenter.threshold,
         "network": segmenter.network_name,
         "model_sha256": segmenter.sha256,
+        "device": segmenter.device.type,
+        "dtype": segmenter.dtype,
         "data_sha256": data_sha256,
     }
 

@@ -22,7 +22,16 @@ from .folders.records import is_dicom_study, place_of
 from .folders.studies import REFUSED
 from .inputs import LISTS, find_studies_to_predict
 from .reports import animation
-from .results import COLUMNS, TAKEN, describe, places_to_write, results_name, write_masks, write_results
+from .results import (
+    COLUMNS,
+    TAKEN,
+    describe,
+    how,
+    places_to_write,
+    results_name,
+    write_masks,
+    write_results,
+)
 from .resuming.fingerprints import paths_of
 from .resuming.finished import Finished
 from .segment import Segmentation, Segmenter
@@ -108,13 +117,14 @@ def predict_studies(
     _check_studies(studies, output, within, kinds)
     studies = shard.of(studies) if shard else studies
     tables = output / f"{results_name(shard)}.json"
+    about = how(segmenter, settings)
     kept = {str(case[keys.PATIENT]): finished.find(case) for case in studies} if finished else {}
     rows = {name: row for name, row in kept.items() if row is not None}
     failed: list[dict[str, Any]] = []
     unmade: dict[str, list[tuple[Kind, str]]] = {}
     kind = InputError
     if not studies or (finished and finished.resume and (rows or tables.exists())):
-        write_results(output, _in_order(rows, studies), shard=shard, settings=settings)
+        write_results(output, _in_order(rows, studies), shard=shard, about=about)
     quiet = watch is not None or len(studies) < 2
     tell = watch or _tell_nobody
     tell(len(rows), len(studies), None, None)
@@ -137,7 +147,7 @@ def predict_studies(
             if isinstance(stop.said, OurFaultError):
                 kind = OurFaultError
                 logger.error("Study %d of %d:", len(rows) + len(failed), len(studies), exc_info=stop.first)
-        write_results(output, _in_order(rows, studies), failed, shard, settings)
+        write_results(output, _in_order(rows, studies), failed, shard, about)
         tell(len(rows) + len(failed), len(studies), case, found)
     if failed:
         raise kind(_some_failed(failed, len(studies), tables))

@@ -18,12 +18,13 @@ from PIL import Image
 from ..transforms import keys
 from ..transforms.nifti import is_nifti
 from ..transforms.space import to_slices
+from .ensemble import Ensemble
 from .folders.records import is_slice_stack, place_of
 from .folders.sequence_files import volume_of
 from .folders.studies import NOTES
 from .folders.volume_names import stem_of
 from .resuming.fingerprints import versions
-from .segment import Segmentation
+from .segment import Segmentation, Segmenter
 from .system import files
 from .system.environment import version_of
 from .system.shard import Shard
@@ -162,7 +163,7 @@ def write_results(
     rows: Sequence[Mapping[str, Any]],
     failed: Sequence[Mapping[str, Any]] = (),
     shard: Shard | None = None,
-    settings: Mapping[str, Any] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write results.csv and results.json, each whole or not at all.
 
@@ -171,18 +172,29 @@ def write_results(
         rows: of ``describe``.
         failed: patient, input and reason of studies that could not be segmented.
         shard: whose tables they are; it goes into their names, so that shards may have one output.
-        settings: ids of the model's config that were given other values for this call.
+        about: how they were made, for results.json; see ``how``.
     """
     results = results_name(shard)
     files.write_text(output / f"{results}.csv", table_of(COLUMNS, rows))
     content = {
         "note": "Not for diagnosis.",
         "versions": versions(),
-        "settings": dict(settings),
+        **about,
         "studies": list(rows),
         "failed": list(failed),
     }
     files.write_json(output / f"{results}.json", content)
+
+
+def how(segmenter: Segmenter | Ensemble, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what results.json tells of how masks were made, beside the versions of the packages.
+
+    Args:
+        segmenter: that makes them. A few voxels hang on the number type that it computes in.
+        settings: ids of the model's config that were given other values for this call.
+    """
+    computed = {"device": segmenter.device.type, "dtype": segmenter.dtype}
+    return {"settings": dict(settings), "computed": computed}
 
 
 def results_name(shard: Shard | None) -> str:

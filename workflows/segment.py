@@ -26,7 +26,7 @@ from .confidence import BEFORE, confidence_of, judged_by
 from .folders.studies import REFUSED
 from .folders.volume_values import values_of_mask
 from .graphs import WHOLE, open_graph
-from .inferers import pick_device
+from .inferers import input_dtype, pick_device
 from .limits import check_numbers
 from .models import Model, in_effect, open_model, with_settings
 from .system.causes import not_located, root_cause
@@ -113,6 +113,7 @@ class Segmenter:
         check_numbers(judged)
         self.confidence_shift, self.check_below = judged_by(judged)
         self.size = parser.get_parsed_content("size")
+        self.precision = str(parser.get("precision", "auto"))
         self.whole = bool(self.model.settings.get(WHOLE, False))
         self.network_name = str(parser.get_parsed_content("network_name"))
         self.network = self._network(parser)
@@ -148,6 +149,11 @@ class Segmenter:
     def sha256(self) -> str:
         """SHA-256 of the weights file."""
         return self.model.sha256
+
+    @property
+    def dtype(self) -> str:
+        """Number type that the network computes in, ``float32`` or ``bfloat16``; a few voxels hang on it."""
+        return str(input_dtype(self.device, self.precision)).removeprefix("torch.")
 
     @property
     def members(self) -> list[Segmenter]:

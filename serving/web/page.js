@@ -166,6 +166,8 @@ function finish(job) {
   else byId("heading").textContent = `${count} ${count === 1 ? "study" : "studies"}, abnormality in ${found}`;
   byId("archive").hidden = !job.archive;
   if (job.archive) byId("archive").href = job.archive;
+  byId("notes").replaceChildren(...job.notes.map((note) =>
+    Object.assign(document.createElement("li"), { textContent: note })));
   byId("studies").replaceChildren(...job.studies.map(card));
   byId("failed").replaceChildren(...job.failed.map((failure) => {
     const line = document.createElement("p");

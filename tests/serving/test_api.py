@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import inspect
 import io
 import json
 import re
@@ -20,7 +21,7 @@ from PIL import Image
 from pydicom import dcmread
 from starlette.requests import Request
 
-from gliomaseg.serving import api, landing, outlining, uploads, web_server
+from gliomaseg.serving import api, inference, landing, outlining, uploads, web_server
 from gliomaseg.serving.api import create_app
 from gliomaseg.serving.jobs import Job, Jobs, StoppedError
 from gliomaseg.serving.settings import ServeSettings
@@ -287,7 +288,8 @@ def test_too_many_uploads_are_answered_with_503(bright_segmenter: Segmenter, fol
     assert client.get("/health/live").json() == {"status": "ok"}
     assert client.get("/health/ready").status_code == 503
     assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).json()["state"] == "waiting"
-    assert client.post("/api/jobs", files=[("files", ("a.tif", b""))]).status_code == 503
+    answer = client.post("/api/jobs", files=[("files", ("a.tif", b""))])
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
 
 
 def test_the_model_and_the_health_are_told(client: TestClient, bright_segmenter: Segmenter) -> None:
@@ -336,7 +338,7 @@ def test_other_web_pages_are_refused(client: TestClient) -> None:
     assert "a page of https://elsewhere.example sent POST" in foreign.json()["detail"]
     bent = client.get("/api/model", headers={"host": "elsewhere.example"})
     assert bent.status_code == 403
-    assert "localhost or by the name in --host" in bent.json()["detail"]
+    assert "localhost or by a name in --host or --name" in bent.json()["detail"]
     assert bent.headers["x-content-type-options"] == "nosniff"
     own = client.post("/api/jobs", files=part, headers={"origin": ADDRESS})
     assert own.status_code == 202
@@ -491,7 +493,7 @@ def test_a_number_that_is_none_is_answered_with_a_sentence(client: TestClient, p
 
 def test_a_proxy_may_call_the_server_by_its_own_name(bright_segmenter: Segmenter, folder: Path) -> None:
     folder.mkdir()
-    settings = ServeSettings(name="Seg.example.org")
+    settings = ServeSettings(names=("Seg.example.org",))
     client = TestClient(create_app(bright_segmenter, settings, folder), base_url=ADDRESS)
     part = [("files", ("a.tif", b""))]
     origin = {"origin": "https://seg.example.org"}
@@ -603,6 +605,27 @@ def test_a_server_with_a_token_answers_those_who_show_it(bright_segmenter: Segme
         assert client.get("/health/live").status_code == client.get("/health/ready").status_code == 200
 
 
+WATCHED = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics")
+
+
+@pytest.mark.parametrize("path", WATCHED)
+def test_whoever_watches_over_servers_may_ask_by_any_name_and_for_the_head_alone(
+    client: TestClient, path: str
+) -> None:
+    for headers in ({}, {"host": "gliomaseg.cluster.local:8000"}):
+        assert client.get(path, headers=headers).status_code == 200
+        answer = client.head(path, headers=headers)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert client.get("/api/model", headers={"host": "gliomaseg.cluster.local:8000"}).status_code == 403
+    assert client.post(path, headers={"host": "gliomaseg.cluster.local:8000"}).status_code == 403
+
+
+def test_a_server_is_alive_while_all_its_threads_are_busy() -> None:
+    """Threads answer what is not written for the loop itself, and may all wait for a disk."""
+    for answer in (api.live, api.ready, inference.live, inference.ready):
+        assert inspect.iscoroutinefunction(answer)
+
+
 def test_below_a_path_all_addresses_have_it(
     bright_segmenter: Segmenter, folder: Path, phantom_data: Path
 ) -> None:
@@ -652,10 +675,58 @@ def test_an_upload_of_which_nothing_more_comes_is_given_up(
     answer = client.post("/api/jobs", files=[("files", ("a.tif", b""))])
     assert answer.status_code == 408
     assert answer.json()["detail"].startswith(
-        "An upload goes on without breaks, but nothing came for 0 seconds"
+        "An upload goes on without breaks, but no bytes came in 0 seconds"
     )
     assert list(folder.iterdir()) == []
     assert client.app.state.served.jobs.count("uploading") == 0
+
+
+@pytest.mark.parametrize(("step", "whole"), [(1 << 13, True), (100, False)])
+def test_an_upload_that_comes_in_drops_is_given_up(
+    step: int, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every part takes 25 seconds; so fast is enough as fills the least in a minute."""
+    clock = [0.0]
+
+    async def drops() -> AsyncGenerator[bytes, None]:
+        for _ in range(20):
+            clock[0] += 25
+            yield bytes(step)
+
+    async def come() -> int:
+        return sum([len(part) async for part in landing._lively(drops(), lambda: None)])
+
+    monkeypatch.setattr(landing, "_now", lambda: clock[0])
+    if whole:
+        assert asyncio.run(come()) == 20 * step
+        return
+    with pytest.raises(
+        landing.StalledError, match=r"breaks, but 300 bytes came in 60 seconds; send it again"
+    ):
+        asyncio.run(come())
+
+
+def test_a_model_may_be_used_otherwise_and_everybody_is_told(
+    bright_segmenter: Segmenter, folder: Path, phantom_data: Path
+) -> None:
+    folder.mkdir()
+    app = create_app(bright_segmenter, ServeSettings(changes={"threshold": 0.5}), folder)
+    with TestClient(app, base_url=ADDRESS) as client:
+        model = client.get("/api/model").json()
+        assert (model["settings"], model["device"], model["dtype"]) == ({"threshold": 0.5}, "cpu", "float32")
+        job = done(client, slices_of(phantom_data))
+        with zipfile.ZipFile(io.BytesIO(client.get(job["archive"]).content)) as packed:
+            results = json.loads(packed.read("results.json"))
+    assert results["settings"] == {"threshold": 0.5}
+    assert results["computed"] == {"device": "cpu", "dtype": "float32"}
+
+
+def test_what_is_not_read_of_an_upload_is_told(client: TestClient, phantom_data: Path) -> None:
+    letter = ("files", ("TCGA_CS_P006_20000106/scan.mgz", b"no volume that we know"))
+    job = done(client, [*slices_of(phantom_data), letter])
+    assert job["state"] == "done"
+    (note,) = job["notes"]
+    assert note.startswith("Not read: TCGA_CS_P006_20000106/scan.mgz; volumes of other kinds become scans")
 
 
 def test_a_study_at_work_stops_between_its_parts(

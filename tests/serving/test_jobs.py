@@ -186,13 +186,14 @@ def test_a_job_that_runs_stops_when_it_is_deleted_and_the_next_one_is_done(tmp_p
     assert (jobs.is_alive, first.state, jobs.ahead_of(second)) == (True, "running", 1)
     jobs.delete(first)
     assert first.folder.exists()  # the work may still be at it
+    assert (jobs.is_at_work, jobs.count("running"), jobs.ahead_of(second)) == (True, 1, 1)
     work.go.set()
     tries = PATIENCE * 100
     while second.state not in ("done", "failed") and (tries := tries - 1):
         jobs._worker.join(0.01)
     assert second.state == "done"
     jobs.stop(PATIENCE)
-    assert not jobs.is_alive
+    assert (jobs.is_alive, jobs.is_at_work, jobs.count("running")) == (False, False, 0)
     assert (first.error, first.results, first.folder.exists()) == ("Stopped.", {}, False)
 
 

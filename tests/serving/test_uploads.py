@@ -149,6 +149,17 @@ def test_an_archive_of_too_many_files_is_refused(tmp_path: Path) -> None:
         save_uploads([Sent("a.zip", packed)], tmp_path, ServeSettings(upload_files=2))
 
 
+def test_an_archive_whose_list_alone_is_too_long_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServeSettings(upload_files=2)
+    packed = zipped({f"{n}{'x' * 180}": b"" for n in range(400)})
+    monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", None)
+    words = r"at most 2 files, but the list of those in a\.zip alone has 0\.1 MiB; send fewer studies"
+    with pytest.raises(TooLargeError, match=words):
+        save_uploads([Sent("a.zip", packed)], tmp_path, settings)
+
+
 def test_the_limits_hold_for_all_archives_of_an_upload_together(tmp_path: Path) -> None:
     sent = [Sent(f"{name}.zip", zipped({"zeros": bytes(3 * 2**20)})) for name in "abc"]
     with pytest.raises(TooLargeError, match="Archives unpack to at most 4 MiB"):
@@ -356,7 +367,7 @@ def test_a_limit_that_is_none_is_refused(option: str, value: float) -> None:
     ],
 )
 def test_a_name_may_be_written_as_an_address(words: str) -> None:
-    assert ServeSettings(name=words).name == "seg.example.org"
+    assert ServeSettings(names=(words,)).names == ("seg.example.org",)
 
 
 @pytest.mark.parametrize("words", ["", "a b", "http://", "[::1"])
@@ -364,4 +375,4 @@ def test_what_is_no_name_is_refused(words: str) -> None:
     with pytest.raises(
         InputError, match=r"--name is a name such as seg\.example\.org, got .*; leave it out for none"
     ):
-        ServeSettings(name=words)
+        ServeSettings(names=(words,))

@@ -75,7 +75,7 @@ def work(job, goes):
         if "steal" in sys.argv and waits == 20:  # the main thread sleeps; the interrupt reaches this one
             signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
-api.Outliner = lambda segmenter: work
+api.Outliner = lambda *_: work
 """)
 """A server whose study never ends."""
 
@@ -103,7 +103,7 @@ def unpack(sent, folder, settings, goes):
         goes()
 
 api.save_uploads = unpack
-api.Outliner = lambda segmenter: None
+api.Outliner = lambda *_: None
 """)
 """A server whose upload is never unpacked."""
 
@@ -171,7 +171,7 @@ def work(job, goes):
     finally:
         print("stopped", flush=True)
 
-api.Outliner = lambda segmenter: work
+api.Outliner = lambda *_: work
 """)
 """A server whose study never ends, unless it is stopped."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 import os
 import shlex
 import shutil
@@ -383,6 +384,9 @@ def test_predict_counts_what_is_to_be_checked_by_hand(
     for further in ((), ("--resume",)):  # rows that were written before count too
         said = gliomaseg("predict", patient, *options, "--set", f"check_below={limit}", *further).out
         assert f"1 study, abnormality in 1{words}" in said
+    results = json.loads((tmp_path / "a" / "results.json").read_text(encoding="utf-8"))
+    assert results["settings"] == {"threshold": 0.01, "check_below": limit}
+    assert results["computed"] == {"device": "cpu", "dtype": "float32"}  # as the smoke run's config has it
 
 
 def test_prepare_by_slice_warns_of_the_leak_in_words(

@@ -39,6 +39,7 @@ class BrightIsAbnormal:
     """A segmenter that marks what is above 128 in the last channel."""
 
     device = torch.device("cpu")
+    dtype = "float32"
 
     def __init__(self, threshold: float = 0.5, sha256: str = "ab" * 32) -> None:
         config = {"threshold": threshold, "device": "cpu"}

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from ...transforms import keys
 from ..ensemble import Ensemble
-from ..inferers import input_dtype
 from ..segment import Segmenter
 from ..system.environment import version_of
 
@@ -53,7 +52,7 @@ def settings_of(segmenter: Segmenter | Ensemble) -> dict[str, Any]:
         "model": segmenter.model.sha256,
         "config": config,
         "device": segmenter.device.type,
-        "dtype": str(input_dtype(segmenter.device, str(config.get("precision", "auto")))),
+        "dtype": segmenter.dtype,
         **versions(),
     }
 
