@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from gliomaseg.transforms import keys
+from gliomaseg.transforms.dicom import read_series
 from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.folders import dicom_folder
 from gliomaseg.workflows.folders.dicom_folder import find_dicom_studies
@@ -91,6 +93,30 @@ def test_two_studies_in_one_folder_are_called_after_their_patients(tmp_path: Pat
             file.rename(tmp_path / "all" / f"{name}{file.name}")
     names = [record["patient"] for record in find_studies_to_predict([tmp_path / "all"])]
     assert names == ["anna", "bert"]
+
+
+@pytest.mark.parametrize("others", [(), ("bert",)])
+def test_a_study_that_was_exported_twice_is_called_after_its_first_folder(
+    tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    for name in ("anna", *others):
+        series(tmp_path / "all" / name, "AX FLAIR", 1)
+    shutil.copytree(tmp_path / "all" / "anna", tmp_path / "all" / "anna_again")
+    found = find_studies_to_predict([tmp_path / "all"])
+    assert [record["patient"] for record in found] == ["anna", *others]
+    assert read_series(found[0]["image"]).values.shape[-1] == VALUES.shape[-1]
+
+
+def test_pictures_of_two_patients_under_one_number_of_a_study_are_refused(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        write_dicom(tmp_path / name, VALUES, AFFINE, {"PatientID": name}, study="x")
+    record = one(tmp_path)
+    assert record[REFUSED] == (
+        f"The pictures of a study are of one patient, but {tmp_path / 'anna'} and {tmp_path / 'bert'} have "
+        "one StudyInstanceUID and different PatientIDs, 2 in all; take them one by one, each in a folder "
+        "without the others."
+    )
+    assert one(tmp_path / "bert")["sequences"] == ["FLAIR"]
 
 
 def test_the_only_series_is_flair_even_without_a_name_and_it_is_said(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ that convert scans write slices of this class too, but with a position."""
 CONTOURS: Final = "RTSTRUCT"
 """Modality of files that hold contours."""
 
+MASKS: Final = "SEG"
+"""Modality of DICOM Segmentations."""
+
 DIRECTORY: Final = "1.2.840.10008.1.3.10"
 """The class of a DICOMDIR, under whatever name."""
 
@@ -48,6 +51,9 @@ class DicomStudy:
         broken: what is to be said of a file that could not be read.
         others: modalities of files without a picture, such as reports.
         contours: RT Structure Sets, by file, with their headers.
+        files: all of them.
+        copies: those that hold what another one holds, as where a study was exported twice.
+        persons: folder of the first picture, by PatientID.
     """
 
     series: dict[str, tuple[list[str], Any]] = field(default_factory=dict)
@@ -55,11 +61,15 @@ class DicomStudy:
     others: set[str] = field(default_factory=set)
     files: list[str] = field(default_factory=list)
     contours: dict[str, Any] = field(default_factory=dict)
+    copies: set[str] = field(default_factory=set)
+    persons: dict[str, Path] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
 
     @property
     def folder(self) -> str:
-        """The deepest folder that holds all of it."""
-        return os.path.commonpath([str(Path(name).parent) for name in self.files])
+        """The deepest folder that holds all of it, but for copies."""
+        own = [name for name in self.files if name not in self.copies]
+        return os.path.commonpath([str(Path(name).parent) for name in own])
 
     @property
     def place(self) -> str:
@@ -129,6 +139,13 @@ def choose(study: DicomStudy, wanted: Wanted) -> Choice:
     """
     if study.broken:
         raise InputError(study.broken[0])
+    if len(study.persons) > 1:
+        (_, first), (_, second), *_ = study.persons.items()
+        raise InputError(
+            f"The pictures of a study are of one patient, but {first} and {second} have one StudyInstanceUID "
+            f"and different PatientIDs, {len(study.persons)} in all; take them one by one, each in a folder "
+            "without the others."
+        )
     if not study.series:
         raise InputError(
             f"A study needs slices, but {study.place} holds {', '.join(sorted(study.others))} without any; "
@@ -171,6 +188,10 @@ def _sorted_into_studies(paths: Sequence[Path]) -> list[DicomStudy]:
 
 def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
     study.files.append(str(path))
+    instance = str(header["SOPInstanceUID"] or path)
+    if instance in study.seen:
+        study.copies.add(str(path))
+    study.seen.add(instance)
     if not header["Rows"]:
         if str(header["Modality"] or "") == CONTOURS:
             study.contours[str(path)] = header
@@ -179,6 +200,11 @@ def _add(study: DicomStudy, path: Path, header: Mapping[str, Any]) -> None:
     if str(header["SOPClassUID"] or "").startswith(SECONDARY) and not header["ImagePositionPatient"]:
         study.others.add("secondary captures")
         return
+    person = str(header["PatientID"] or "").strip()
+    if (
+        person and str(header["Modality"] or "") != MASKS
+    ):  # which some programs make without one, or with another
+        study.persons.setdefault(person, path.parent)
     files, _ = study.series.setdefault(str(header["SeriesInstanceUID"] or path.parent), ([], header))
     files.append(str(path))
 
@@ -236,12 +262,18 @@ def _ideas(study: DicomStudy, top: Path | None) -> list[str]:
 
 
 def own_folders(studies: Sequence[DicomStudy], root: Path) -> list[Path | None]:
-    """Return for each study the highest folder, from ``root`` down, that holds files of it alone."""
+    """Return for each study the highest folder, from ``root`` down, that holds files of it alone.
+
+    Folders of copies count as those of another study.
+    """
     owners: dict[Path, set[int]] = defaultdict(set)
     for index, study in enumerate(studies):
-        for folder in {Path(name).parent for name in study.files}:
-            for place in (folder, *folder.parents):
-                owners[place].add(index)
+        own = {Path(name).parent for name in study.files if name not in study.copies}
+        of_copies = {Path(name).parent for name in study.copies} - own
+        for folders, owner in ((own, index), (of_copies, -1 - index)):
+            for folder in folders:
+                for place in (folder, *folder.parents):
+                    owners[place].add(owner)
     tops: list[Path | None] = []
     for study in studies:
         above = [Path(study.folder), *Path(study.folder).parents]

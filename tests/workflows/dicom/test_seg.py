@@ -310,6 +310,7 @@ class BrightIsAbnormal:
     """A segmenter that marks what is above 500."""
 
     device = torch.device("cpu")
+    dtype = "float32"
     network_name = "unet"
     sha256 = SHA256
 
