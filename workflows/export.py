@@ -70,12 +70,23 @@ def export_model(name: str | Path | None, form: str, output: Path, whole_study: 
             f"A file that prepares a study itself is --to {' or --to '.join(WITH_ALL)}, but --to {form} was "
             "asked for; a bundle prepares it anyway, for TorchScript leave --whole-study out."
         )
+    if form == "bundle":
+        _check_ending(output, form, "bundle")
     refuse_export(name)
     model = open_model(name)
     if form == "bundle":
         write_bundle(model, output)
     else:
         _export_file(model, output, form, whole_study)
+
+
+def _check_ending(output: Path, form: str, example: str) -> None:
+    for ending, only in ENDINGS.items():
+        if (output.suffix.lower() == ending) != (form == only):
+            raise InputError(
+                f"The ending {ending} is for --to {only}, and for nothing else, but --output is {output}; "
+                f"take a name such as {example}."
+            )
 
 
 def _export_file(model: Model, output: Path, form: str, whole_study: bool) -> None:
@@ -85,12 +96,7 @@ def _export_file(model: Model, output: Path, form: str, whole_study: bool) -> No
         raise InputError(
             f"There is something at {there[0]} already; choose another --output, a file such as {example}."
         )
-    for ending, only in ENDINGS.items():
-        if (output.suffix.lower() == ending) != (form == only):
-            raise InputError(
-                f"The ending {ending} is for --to {only}, and for nothing else, but --output is {output}; "
-                f"take a name such as {example}."
-            )
+    _check_ending(output, form, example)
     configs = bundle_configs(model)
     packages = required_packages(modules_for(named_code(configs)))
     run = read_run(model)

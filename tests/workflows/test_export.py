@@ -392,6 +392,7 @@ def test_an_output_that_exists_is_refused_and_left_alone(form: str, weights: Pat
         ("openvino", "model", "openvino"),
         ("openvino", "model.onnx", "onnx"),
         ("torchscript", "model.XML", "openvino"),
+        ("bundle", "b.onnx", "onnx"),
     ],
 )
 def test_a_name_that_does_not_tell_the_form_is_refused(
