@@ -187,13 +187,15 @@ def _look_alikes(studies: Sequence[Study]) -> Iterator[Finding]:
 def _named_otherwise(volumes: Iterable[Study]) -> Iterator[Finding]:
     """Find labelled volumes of one channel that are no FLAIR by their names."""
     from .folders.sequence_files import channel_count  # as above
-    from .folders.sequences import FLAIR, UNKNOWN, sequence_of_name
+    from .folders.sequences import FLAIR, OTHER, UNKNOWN, sequence_of_name
 
     for study in volumes:
         file = str(study.volume)
         shown = sequence_of_name(stem_of(Path(file).name))[1]
         if shown not in (FLAIR, UNKNOWN) and channel_count(file) == 1:
-            yield finding("named-otherwise", [file], f"{file} is by its name {shown}, and taken as FLAIR.")
+            named = "neither FLAIR nor T1" if shown == OTHER else shown
+            words = f"{file} is by its name {named}, and taken as FLAIR; `predict` refuses such a name."
+            yield finding("named-otherwise", [file], words)
 
 
 def _facts_of(

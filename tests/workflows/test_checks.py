@@ -933,8 +933,10 @@ def test_labels_of_other_data_sets_are_known_by_their_names(tmp_path: Path, mark
     assert "no-masks" not in [one.code for one in report.findings]
 
 
-@pytest.mark.parametrize("name", ["v_T2", "v_t1ce", "v_dwi"])
-def test_a_volume_that_is_called_like_another_sequence_is_told(tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "shown"), [("v_T2", "neither FLAIR nor T1"), ("v_t1ce", "post-contrast"), ("v_dwi", "neither")]
+)
+def test_a_volume_that_is_called_like_another_sequence_is_told(tmp_path: Path, name: str, shown: str):
     for tail in ("", "_seg"):
         image = nibabel.Nifti1Image(
             noise(4, 4, 5) if not tail else np.eye(4)[..., None] * np.ones(5), np.eye(4)
@@ -942,7 +944,8 @@ def test_a_volume_that_is_called_like_another_sequence_is_told(tmp_path: Path, n
         nibabel.save(image, tmp_path / f"{name}{tail}.nii.gz")
     found = next(one for one in check_data(tmp_path).findings if one.code == "named-otherwise")
     assert found.level == "warning"
-    assert found.what.endswith(", and taken as FLAIR.")
+    assert f" is by its name {shown}" in found.what
+    assert found.what.endswith(", and taken as FLAIR; `predict` refuses such a name.")
 
 
 def test_a_picture_whose_further_pages_are_damaged_is_damaged(tmp_path: Path, write_patient):
