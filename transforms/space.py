@@ -193,6 +193,19 @@ def axial_spacing(affine: npt.NDArray[Any]) -> tuple[float, float, float]:
     return height, width, depth
 
 
+def axial_steps(affine: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the step in mm along rows, columns and slices as ``to_slices`` lays them.
+
+    Returns:
+        ``(3, 3)``, a step in each column. Where slices lean (gantry tilt) they are not at right angles.
+    """
+    steps = np.asarray(affine, np.float64)[:3, :3]
+    turned = np.empty((3, 3))
+    for axis, (target, sign) in enumerate(orientations.ornt_transform(_ornt(affine), _slice_ornt())):
+        turned[:, int(target)] = sign * steps[:, axis]
+    return turned
+
+
 def check_axial(affine: npt.NDArray[Any], name: str) -> None:
     """Refuse scans whose axial cuts would be stripes, or a few large pixels.
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..transforms import keys
 from ..transforms.resize import nearest_mask
-from ..transforms.space import axial_spacing, to_slices, voxel_volume_mm3
+from ..transforms.space import axial_spacing, axial_steps, to_slices
 from ..transforms.volume_files import laid_like
 from . import pictures
 from .ensemble import Ensemble
@@ -212,7 +212,7 @@ def figures_of(
         person=case.get("person"),
         confidence=segmentation.confidence if segmentation.confidence >= 0 else None,
         check_by_hand=segmentation.check_by_hand if segmentation.confidence >= 0 else None,
-        voxel_mm3=None if segmentation.spacing_mm is None else voxel_volume_mm3(segmentation.affine),
+        steps_mm=None if segmentation.spacing_mm is None else axial_steps(segmentation.affine),
     )
 
 

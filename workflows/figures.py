@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..transforms import keys
 from ..transforms.plain import plain
-from ..transforms.space import spacing_of, voxel_volume_mm3
+from ..transforms.space import spacing_of
 from .leakage.leaks import say_who_trained
 from .leakage.seen import NOBODY_KNOWN, hashes_by_patient, history_behind
 from .metrics import CaseFigures, case_figures
@@ -74,7 +74,7 @@ class Figures:
                     slices=[int(number) for number in case["slices"]] if "slices" in case else None,
                     institution=case.get("institution"),
                     person=case.get("person"),
-                    voxel_mm3=None if spacing is None else voxel_volume_mm3(label.affine.cpu().numpy()),
+                    steps_mm=None if spacing is None else label.affine.cpu().numpy()[:3, :3],
                 )
             )
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..transforms.space import voxel_volume_mm3
 from .folders.studies import whose
 from .measures.calibration import CalibrationCounts, count_calibration
 from .measures.lesions import LesionCounts, count_lesions
@@ -229,7 +230,7 @@ def case_figures(
     institution: str | None = None,
     confidence: float | None = None,
     check_by_hand: bool | None = None,
-    voxel_mm3: float | None = None,
+    steps_mm: ArrayLike | None = None,
     person: str | None = None,
 ) -> CaseFigures:
     """Measure a prediction against the truth.
@@ -244,7 +245,8 @@ def case_figures(
         institution: code of the site, for the table.
         confidence: of the segmenter, for the table.
         check_by_hand: what the segmenter makes of its confidence, for the table.
-        voxel_mm3: volume of a voxel, where it is not the product of the spacing.
+        steps_mm: ``(3, 3)``, the step along H, W and D in a column each, where slices may lean; see
+            ``space.axial_steps``.
         person: whose study it is, where the name of the patient does not tell.
 
     Raises:
@@ -274,9 +276,9 @@ def case_figures(
         institution=institution,
         confidence=confidence,
         check_by_hand=check_by_hand,
-        hd95_mm=hd95_mm(pred_mask, truth_mask, spacing) if spacing and is_whole else None,
+        hd95_mm=hd95_mm(pred_mask, truth_mask, spacing, steps_mm) if spacing and is_whole else None,
         lesions=count_lesions(pred_mask, truth_mask) if is_whole else None,
-        voxel_mm3=voxel_mm3,
+        voxel_mm3=None if steps_mm is None else voxel_volume_mm3(np.asarray(steps_mm)),
         person=person,
     )
 

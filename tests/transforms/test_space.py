@@ -9,6 +9,7 @@ import pytest
 from gliomaseg.transforms import keys
 from gliomaseg.transforms.space import (
     axial_spacing,
+    axial_steps,
     check_affine,
     check_axial,
     check_shape,
@@ -71,6 +72,19 @@ def test_a_volume_that_lies_so_already_or_nowhere_is_left_as_it_is() -> None:
 
 def test_the_spacing_follows_the_axes() -> None:
     assert axial_spacing(affine_like("SPR", (5, 2, 1))) == (2, 1, 5)
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_the_steps_are_those_of_the_turned_volume(codes: str) -> None:
+    affine = affine_like(codes)
+    affine[:3, 2] += 0.1 * affine[:3, 0]  # leans
+    shape = (3, 4, 5)
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")) + 0.0
+    in_mm = np.einsum("ij,jxyz->ixyz", affine[:3, :3], places)
+    turned = to_slices(in_mm, affine)
+    steps = [np.diff(turned, axis=axis)[:, 0, 0, 0] for axis in (1, 2, 3)]
+    np.testing.assert_allclose(axial_steps(affine), np.stack(steps, axis=1))
+    np.testing.assert_allclose(np.linalg.norm(axial_steps(affine), axis=0), axial_spacing(affine))
 
 
 def test_a_leaning_axis_makes_a_voxel_no_larger() -> None:

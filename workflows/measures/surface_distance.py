@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.spatial import KDTree
 
 from .mask_checks import Mask
+
+UPRIGHT = 1e-3
+"""Cosine between two axes below which they are at right angles; headers are rounded."""
 
 HD_PERCENTILE = 95.0
 """The largest distance of all (100) would hang on a single stray pixel."""
@@ -23,10 +28,12 @@ def hd95_px(pred: Mask, truth: Mask) -> float | None:
         pred: (H, W) bool.
         truth: (H, W) bool.
     """
-    return _hd95(pred, truth, (1.0, 1.0))
+    return _hd95(pred, truth, np.eye(2))
 
 
-def hd95_mm(pred: Mask, truth: Mask, spacing_mm: Sequence[float]) -> float | None:
+def hd95_mm(
+    pred: Mask, truth: Mask, spacing_mm: Sequence[float], steps_mm: ArrayLike | None = None
+) -> float | None:
     """Return the 95th percentile Hausdorff distance of two volumes in mm, None when either is empty.
 
     As `hd95_px`, but in three dimensions: the outline is what a 6-neighbour erosion takes away, so a mask is
@@ -36,15 +43,25 @@ def hd95_mm(pred: Mask, truth: Mask, spacing_mm: Sequence[float]) -> float | Non
         pred: (H, W, D) bool.
         truth: (H, W, D) bool.
         spacing_mm: size of a voxel along (H, W, D).
+        steps_mm: ``(3, 3)``, the step along each of these in a column, where they may lean.
     """
-    return _hd95(pred, truth, spacing_mm)
+    places = np.diag(np.asarray(spacing_mm, np.float64))
+    if steps_mm is not None and _leans(steps := np.asarray(steps_mm, np.float64)):
+        places = steps
+    return _hd95(pred, truth, places)
 
 
-def _hd95(pred: Mask, truth: Mask, spacing: Sequence[float]) -> float | None:
+def _leans(steps: npt.NDArray[np.float64]) -> bool:
+    lengths = np.linalg.norm(steps, axis=0)
+    angles = steps.T @ steps / np.outer(lengths, lengths)
+    return bool(np.abs(angles - np.eye(3)).max() > UPRIGHT)
+
+
+def _hd95(pred: Mask, truth: Mask, steps: npt.NDArray[np.float64]) -> float | None:
     if not (pred.any() and truth.any()):
         return None
     (box,) = ndimage.find_objects((pred | truth).astype(np.int8))  # outlines do not leave the common box
     outlines = [mask & ~ndimage.binary_erosion(mask) for mask in (pred[box], truth[box])]
-    ours, theirs = (np.argwhere(outline) * np.asarray(spacing) for outline in outlines)
+    ours, theirs = (np.argwhere(outline) @ steps.T for outline in outlines)
     directions = (KDTree(theirs).query(ours)[0], KDTree(ours).query(theirs)[0])  # a map would fill the box
     return max(float(np.percentile(distances, HD_PERCENTILE)) for distances in directions)

@@ -56,6 +56,16 @@ def test_a_volume_is_measured_in_mm_across_slices_too():
     assert hd95_mm(pred, truth, (2, 0.5, 3)) == pytest.approx((36 + 4 + 225) ** 0.5)
 
 
+@pytest.mark.parametrize("flip", [1, -1])
+def test_leaning_slices_are_measured_where_they_lie(flip: int):
+    pred, truth = mask((0, 0, 0), shape=(8, 8, 8)), mask((1, 2, 3), shape=(8, 8, 8))
+    steps = np.array([[2, 0, flip], [0, 0.5, 0], [0, 0, 3.0]])  # a slice lies a mm further along the rows
+    expected = np.linalg.norm([2 + flip * 3, 1, 9])
+    assert hd95_mm(pred, truth, (2, 0.5, 10**0.5), steps) == pytest.approx(expected)
+    upright = np.diag([2, 0.5, 3])
+    assert hd95_mm(pred, truth, (2, 0.5, 3), upright) == hd95_mm(pred, truth, (2, 0.5, 3))
+
+
 def test_a_volume_is_closed_above_and_below():
     # Within each slice the outlines are the same; the top slice of the taller one is 6 mm away.
     low, high = (np.zeros((9, 9, 6), bool) for _ in range(2))
