@@ -121,6 +121,19 @@ def test_one_study_that_fails_stands_below_the_others(page: Any, serve: Serve, t
     assert page.locator("#failed p").inner_text().startswith("bert: ")
 
 
+def test_what_was_not_read_is_told_above_the_studies(page: Any, serve: Serve, tmp_path: Path) -> None:
+    open_page(page, serve())
+    other = tmp_path / "bert.mgz"
+    other.write_bytes(b"of another kind")
+    choose(page, scan_at(tmp_path / "anna.nii.gz"), other)
+    assert results(page) == "1 study, abnormality in 1"
+    assert "Not read: " in page.locator("#notes li").inner_text()
+    assert "bert.mgz" in page.locator("#notes li").inner_text()
+    choose(page, scan_at(tmp_path / "carl.nii.gz"))
+    page.locator("#studies h3", has_text="carl").wait_for()
+    assert page.locator("#notes li").count() == 0
+
+
 def test_words_of_the_server_are_shown_and_not_obeyed(page: Any, serve: Serve, tmp_path: Path) -> None:
     """The server cleans names; the page does not rely on that."""
     evil = "<img src=x onerror=alert(1)>"
@@ -130,7 +143,7 @@ def test_words_of_the_server_are_shown_and_not_obeyed(page: Any, serve: Serve, t
         job = answer.json()
         for study in job["studies"]:
             study.update(patient=evil, notes=[evil], sequences=[evil])
-        job.update(failed=[{"patient": evil, "input": evil, "reason": evil}], error=evil)
+        job.update(notes=[evil], failed=[{"patient": evil, "input": evil, "reason": evil}], error=evil)
         route.fulfill(response=answer, json=job)
 
     open_page(page, serve())
@@ -140,7 +153,7 @@ def test_words_of_the_server_are_shown_and_not_obeyed(page: Any, serve: Serve, t
     assert page.locator("#studies h3").inner_text() == evil
     assert page.locator("#problem").inner_text() == evil
     assert page.locator("#failed p").inner_text() == f"{evil}: {evil}"
-    assert page.locator(".notes li").inner_text() == evil
+    assert page.locator("#studies .notes li").inner_text() == page.locator("#notes li").inner_text() == evil
     assert page.locator("img").count() == 1
     picture(page)
 
