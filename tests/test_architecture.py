@@ -32,7 +32,7 @@ LOADED_BY_PATH = ("serving", "label_app", "main")
 ORDER = [
     # reading and writing, and what went wrong
     "memory", "system.files", "system.occupied", "system.pool", "system.machine", "system.causes",
-    "system.environment", "system.shard",
+    "system.environment", "system.shard", "system.once",
     # made-up patients
     "phantoms.head", "phantoms.scan", "phantom", "phantoms.study",
     # what a folder holds

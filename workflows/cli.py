@@ -289,13 +289,15 @@ def cross_validate(
     with _loading():
         from .cross_validate import CrossOptions, begun, deal_out, in_words
         from .cross_validate import cross_validate as run_folds
+        from .system.once import told_once
 
     asked = _settings(settings, network, pretrained, device, resize)
     options = CrossOptions(data, output, split, folds, validation, seed, config, asked, fold, resume, minutes)
     try:
-        with _bar() as progress:
-            deal_out(options, progress)
-        result = run_folds(options, typer.echo)
+        with told_once():
+            with _bar() as progress:
+                deal_out(options, progress)
+            result = run_folds(options, typer.echo)
     except KeyboardInterrupt as stop:
         if not begun(output):
             _say("Interrupted before the training began. Give the same command again.")
