@@ -17,20 +17,27 @@ OF_DATA: Final = tuple(
 @contextmanager
 def told_once() -> Iterator[None]:
     """Let each warning of the data through once; what differs in a word is another one."""
-    told: set[str] = set()
-
-    def is_new(record: logging.LogRecord) -> bool:
-        if not record.name.startswith(OF_DATA) or record.levelno > logging.WARNING:
-            return True
-        words, known = record.getMessage(), len(told)
-        told.add(words)
-        return len(told) > known
-
-    handlers = logging.getLogger().handlers[:]
-    for one in handlers:
-        one.addFilter(is_new)
+    filters = [(handler, _Once()) for handler in logging.getLogger().handlers]
+    for handler, once in filters:
+        handler.addFilter(once)
     try:
         yield
     finally:
-        for one in handlers:
-            one.removeFilter(is_new)
+        for handler, once in filters:
+            handler.removeFilter(once)
+
+
+class _Once(logging.Filter):
+    """Let a warning of the data through where it was not told before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a handler is to tell it."""
+        if not record.name.startswith(OF_DATA) or record.levelno > logging.WARNING:
+            return True
+        words, known = record.getMessage(), len(self.told)
+        self.told.add(words)
+        return len(self.told) > known
