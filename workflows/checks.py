@@ -180,7 +180,7 @@ def _look_alikes(studies: Sequence[Study]) -> Iterator[Finding]:
     """Find patients whose names may count the studies of one person."""
     folders = {study.whose: study.folder for study in studies if study.person is None}
     for group in look_alikes(folders):
-        what = f"{', '.join(group)} differ only in a count at their end."
+        what = f"{', '.join(group)} differ only in a count or capitals."
         yield finding("look-alikes", list(dict.fromkeys(folders[name] for name in group)), what)
 
 

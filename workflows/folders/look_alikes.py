@@ -1,4 +1,4 @@
-"""Names of persons in, those that may be one person's out: they differ only in what counts at their end."""
+"""Names of persons in, those that may be one person's out: they are alike but for a count or capitals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WHO_IS_WHO: Final = (
 
 
 def look_alikes(persons: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return those persons whose names are alike but for a count at the end, together with their like.
+    """Return those persons whose names are alike but for capitals or a count at the end, with their like.
 
     The names of some archives number the scans of a patient in a way of their own, such as
     ``OAS1_0007_MR1`` and ``OAS1_0007_MR2`` or ``P7a`` and ``P7b``. Who reads them cannot know whether the
@@ -47,6 +47,8 @@ def look_alikes(persons: Iterable[str]) -> list[tuple[str, ...]]:
     Example:
         >>> look_alikes(["P7_scan1", "P7_scan2", "P8_scan1", "P9_scan1"])
         [('P7_scan1', 'P7_scan2')]
+        >>> look_alikes(["Anna", "anna", "bert"])
+        [('Anna', 'anna')]
         >>> look_alikes(["site1_001", "site1_002", "site1_003", "site2_001"])
         []
     """
@@ -54,7 +56,7 @@ def look_alikes(persons: Iterable[str]) -> list[tuple[str, ...]]:
     unsure = set()
     for name in sorted(set(persons)):
         found = _END.fullmatch(name)
-        beginning = (found["numbered"] or found["named"]) if found else name
+        beginning = ((found["numbered"] or found["named"]) if found else name).casefold()
         alike[beginning].append(name)
         if found and (found["bare"] or found["named"]):
             unsure.add(beginning)
@@ -72,9 +74,9 @@ def look_alike_words(groups: Sequence[tuple[str, ...]]) -> str:
 
     Example:
         >>> look_alike_words([("P7_scan1", "P7_scan2"), ("P9a", "P9b", "P9c")])
-        '5 names differ only in a count at their end, such as P7_scan1 and P7_scan2, and may be of 2 persons'
+        '5 names differ only in a count or capitals, such as P7_scan1 and P7_scan2, and may be of 2 persons'
     """
     names = sum(map(len, groups))
     persons = "1 person" if len(groups) == 1 else f"{len(groups)} persons"
     some = " and ".join(groups[0][:2])
-    return f"{names} names differ only in a count at their end, such as {some}, and may be of {persons}"
+    return f"{names} names differ only in a count or capitals, such as {some}, and may be of {persons}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ UNKNOWN = "unknown"
 _SLICE = re.compile(r"(?:(?P<patient>.+)_)?(?P<number>\d{1,5})(?P<mask>_mask)?", re.IGNORECASE)
 _TCGA = re.compile(r"(TCGA[_-](?P<institution>[A-Z0-9]{2})[_-][A-Z0-9]{4})(?:[_-].*)?", re.IGNORECASE)
 _PERSONS = (
-    re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?"),  # BIDS
+    re.compile(r"(sub-[a-z0-9]+)(?:_.*)?", re.IGNORECASE),  # BIDS
     re.compile(r"(BraTS-[A-Z]{2,4}-\d{5})-\d{3}", re.IGNORECASE),
     re.compile(r"(UCSF-PDGM-\d+)_FU\d+d?", re.IGNORECASE),
     re.compile(r"(UPENN-GBM-\d{5})_\d{2}", re.IGNORECASE),
@@ -39,6 +40,9 @@ _PERSONS = (
     re.compile(r"(PatientID_\d+)_Timepoint_\d+(?:_.*)?", re.IGNORECASE),  # MU-Glioma-Post
 )
 """How public data sets call the studies of one person."""
+
+_SPELLINGS = {"BRATS": "BraTS", "PATIENTID": "PatientID"}
+"""Beginnings of these names that are not all capitals."""
 
 
 class SeveralError(OSError):
@@ -72,13 +76,16 @@ def parse_name(name: str) -> SliceName | None:
 def person_of(patient: str) -> str:
     """Return who a study is of: the code of TCGA, BIDS, BraTS and others, else the name without a visit.
 
-    A code of TCGA comes in capitals with underscores, however it was written.
+    A code of TCGA comes in capitals with underscores, however it was written, those of other public data sets
+    in their own spelling, and letters with accents as one sign each, since some systems store two.
 
     Example:
         >>> person_of("TCGA_CS_4941_19960909"), person_of("patient7")
         ('TCGA_CS_4941', 'patient7')
         >>> person_of("tcga-cs-4941"), person_of("sub-07_run-2"), person_of("BraTS-GLI-00005-101")
         ('TCGA_CS_4941', 'sub-07', 'BraTS-GLI-00005')
+        >>> person_of("brats-gli-00005-100"), person_of("Sub-07_run-2")
+        ('BraTS-GLI-00005', 'sub-07')
         >>> person_of("UCSF-PDGM-0409_FU001d"), person_of("100101_time2"), person_of("UPENN-GBM-00001_21")
         ('UCSF-PDGM-0409', '100101', 'UPENN-GBM-00001')
         >>> person_of("P1_day2"), person_of("P7_20190430"), person_of("Patient-001_week-000")
@@ -86,8 +93,14 @@ def person_of(patient: str) -> str:
     """
     if code := _TCGA.fullmatch(patient):
         return code[1].upper().replace("-", "_")
-    match = next((match for pattern in _PERSONS if (match := pattern.fullmatch(patient))), None)
-    return match[1] if match else without_visit(patient)
+    patient = unicodedata.normalize("NFC", patient)
+    if bids := _PERSONS[0].fullmatch(patient):
+        return f"sub-{bids[1][4:]}"
+    match = next((match for pattern in _PERSONS[1:] if (match := pattern.fullmatch(patient))), None)
+    if match is None:
+        return without_visit(patient)
+    beginning, *rest = re.split(r"([_-])", match[1].upper(), maxsplit=1)
+    return "".join((_SPELLINGS.get(beginning, beginning), *rest))
 
 
 _DATE_AT_END = re.compile(r"[_-]\d{4}([.-]?)\d{2}\1\d{2}$")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -134,7 +135,7 @@ def whose(case: Mapping[str, Any]) -> str:
         >>> whose({"patient": "anna-2", "person": "anna"}), whose({"patient": "P7_day2"})
         ('anna', 'P7')
     """
-    told = str(case.get("person") or "")
+    told = unicodedata.normalize("NFC", str(case.get("person") or ""))
     return (person_of(told) if is_tcga(told) else told) or person_of(str(case["patient"]))
 
 

@@ -25,7 +25,7 @@ IN_VALIDATION: Final = (
     "figures are a little too good."
 )
 MAY_BE_ONE: Final = (
-    "The names of {count} of {total} evaluated patients differ only in a count at their end from those of "
+    "The names of {count} of {total} evaluated patients differ only in a count or capitals from those of "
     "patients who trained the model, such as {name} and {other}; if they are the same persons, the figures "
     "are too good."
 )

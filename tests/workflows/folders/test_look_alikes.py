@@ -9,6 +9,7 @@ import pytest
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, write_datalist
 from gliomaseg.workflows.folders.look_alikes import MOST, look_alikes
+from gliomaseg.workflows.folders.studies import whose
 from gliomaseg.workflows.folds import datalists_of_folds
 
 from ..small_files import HOSPITAL as NAMES
@@ -29,6 +30,8 @@ from ..small_files import HOSPITAL as NAMES
         ("OAS30001_MR_d0129", "OAS30001_MR_d0757", "OAS30002_MR_d0653"),
         ("OAS2_0001_MR1", "OAS2_0001_MR2", "OAS2_0002_MR1"),
         ("P1_scan1", "P1_scan2"),
+        ("Anna", "anna", "bert"),
+        ("P7_MR1", "p7_mr2", "p8_mr1"),
     ],
 )
 def test_a_count_behind_who_it_is_may_be_of_studies(names: tuple[str, ...]) -> None:
@@ -88,7 +91,7 @@ def test_folds_of_a_list_are_warned_of_too(
     write_datalist(build_datalist(hospital), tmp_path / "list.json")
     caplog.clear()
     datalists_of_folds(tmp_path / "list.json", folds=3)
-    assert caplog.text.count("6 names differ only in a count at their end") == 1
+    assert caplog.text.count("6 names differ only in a count or capitals") == 1
 
 
 def test_the_table_with_persons_counts_beside_one_without(hospital: Path) -> None:
@@ -105,7 +108,7 @@ def test_a_split_tells_of_names_that_may_be_one_persons(
     with caplog.at_level(logging.WARNING):
         build_datalist(hospital, **options)
     assert (
-        "6 names differ only in a count at their end, such as K1_A and K1_B, and may be of 3 persons. One "
+        "6 names differ only in a count or capitals, such as K1_A and K1_B, and may be of 3 persons. One "
         "person on both sides of a split makes its figures too good: tell whose each study is, in a table "
         "participants.csv in the folder of the data, or one for `prepare --participants`, with the columns "
         "patient and person. A table in which each is their own ends this warning." in caplog.text
@@ -127,7 +130,21 @@ def test_a_table_that_tells_ends_the_warning(
 def test_doctor_lists_them(hospital: Path) -> None:
     found = [one for one in check_data(hospital).findings if one.code == "look-alikes"]
     assert [one.what for one in found] == [
-        f"K{number}_A, K{number}_B differ only in a count at their end." for number in (1, 2, 3)
+        f"K{number}_A, K{number}_B differ only in a count or capitals." for number in (1, 2, 3)
     ]
     assert {one.level for one in found} == {"warning"}
     assert found[0].remedy.startswith("Nothing, if they are several persons; else tell whose each study is")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "person"),
+    [
+        ("BraTS-GLI-00001-100", "brats-gli-00001-101", "BraTS-GLI-00001"),
+        ("sub-01_ses-1", "Sub-01_ses-2", "sub-01"),
+        ("PatientID_0007_Timepoint_1", "patientid_0007_timepoint_2", "PatientID_0007"),
+        ("UCSF-PDGM-0409", "ucsf-pdgm-0409_fu001d", "UCSF-PDGM-0409"),
+        ("M\u00fcller_day1", "Mu\u0308ller_day2", "M\u00fcller"),
+    ],
+)
+def test_one_person_is_one_however_a_system_spells_the_name(one: str, other: str, person: str) -> None:
+    assert whose({"patient": one}) == whose({"patient": other}) == person

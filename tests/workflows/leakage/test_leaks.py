@@ -39,7 +39,7 @@ def test_names_that_may_be_of_one_who_trained_are_told(caplog: pytest.LogCapture
     protocol: dict[str, Any] = {}
     say_who_trained(protocol, cases, history)
     words = (
-        "The names of 1 of 3 evaluated patients differ only in a count at their end from those of patients "
+        "The names of 1 of 3 evaluated patients differ only in a count or capitals from those of patients "
         "who trained the model, such as OAS1_0002_MR2 and OAS1_0002_MR1; if they are the same persons, the "
         "figures are too good."
     )
