@@ -16,7 +16,7 @@ from .summary import bootstrap_interval, in_common
 from .system import files
 
 LEVEL: Final = 0.05
-"""Of significance. With n patients that differ, Wilcoxon's p cannot be less than 2 / 2**n."""
+"""Of significance. With n persons that differ, Wilcoxon's p cannot be less than 2 / 2**n."""
 
 AVERAGING: Final = {
     "mean": "plain mean over patients of the score of the whole volume",
@@ -115,12 +115,14 @@ def cautions(runs: Sequence[Evaluated], differences: Sequence[Mapping[str, Any]]
     """
     found = [LIMIT] if differences else []
     for row in differences:
-        dice = row["dice"]
-        changed = dice["better"] + dice["worse"]
-        if changed and len(differences) * 2.0 ** (1 - changed) >= LEVEL:
+        changed = row["dice"]["persons_with_difference"]
+        least, who = 2.0 ** (1 - changed), f"{amount(changed, 'person')} with a difference"
+        if changed and least >= LEVEL:
+            found.append(f"{who} cannot bring the p of {row['run']} under {LEVEL}, whatever the figures are.")
+        elif changed and len(differences) * least >= LEVEL:
             found.append(
-                f"{amount(changed, 'patient')} with a difference cannot bring the p of {row['run']} under "
-                f"{LEVEL}, whatever the figures are."
+                f"{who} can bring the corrected p of {row['run']} under {LEVEL} only where that of "
+                "another run is smaller."
             )
     return [*found, *(sentence for run in runs for sentence in _about(run))]
 

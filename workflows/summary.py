@@ -244,13 +244,13 @@ def _mean_or_none(values: Sequence[float]) -> float | None:
 def in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the protocols of the parts of a run have in common, and as a list what they have not.
 
-    The counts of patients and slices are left out: they are those of the parts.
+    The counts of patients, persons and slices are left out: they are those of the parts.
 
     Example:
         >>> in_common([{"size": 160, "threshold": 0.5}, {"size": 160, "threshold": 0.4}])
         {'size': 160, 'threshold': [0.5, 0.4]}
     """
-    counts = ("patients", "slices")
+    counts = ("patients", "persons", "slices")
     keys = dict.fromkeys(key for one in protocols for key in one if key not in counts)
     found: dict[str, Any] = {}
     for key in keys:

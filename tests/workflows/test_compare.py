@@ -206,9 +206,30 @@ def test_a_p_that_cannot_be_small_is_cautioned_against(
         for run in range(runs + 1)
     ]
     result = compare_runs(names)
-    words = f"{patients} patients with a difference cannot bring the p of {names[1]} under 0.05"
-    assert any(sentence.startswith(words) for sentence in result["cautions"]) == told
+    words = (
+        f"{patients} persons with a difference cannot bring the p of {names[1]} under 0.05, whatever",
+        f"{patients} persons with a difference can bring the corrected p of {names[1]} under 0.05 only where",
+    )
+    found = [[sentence.startswith(one) for sentence in result["cautions"]].count(True) for one in words]
+    assert found == ([int(patients == 5), int(patients == 6)] if told else [0, 0])
     assert (result["differences"][0]["dice"]["wilcoxon_p_holm"] >= 0.05) == told
+
+
+def test_studies_of_one_person_are_no_persons(tmp_path: Path) -> None:
+    studies = [f"P{person}_day{day}" for person in (1, 2) for day in (1, 2, 3)]
+    names = [write(tmp_path / str(dice), dict.fromkeys(studies, dice)) for dice in (0.4, 0.6)]
+    result = compare_runs(names)
+    assert result["differences"][0]["dice"]["wilcoxon_p"] == 0.5
+    words = f"2 persons with a difference cannot bring the p of {names[1]} under 0.05"
+    assert any(sentence.startswith(words) for sentence in result["cautions"])
+
+
+def test_rounding_is_no_difference(tmp_path: Path) -> None:
+    before = {**numbered([0.5] * 5), "P9_day1": 0.7, "P9_day2": 0.4}
+    after = {**numbered([0.6] * 5), "P9_day1": 0.8, "P9_day2": 0.3}
+    result = compare_runs([write(tmp_path / "a", before), write(tmp_path / "b", after)])
+    dice = result["differences"][0]["dice"]
+    assert (dice["wilcoxon_p"], dice["persons_with_difference"]) == (0.0625, 5)
 
 
 def test_who_has_chosen_the_weights_and_who_leaks_is_said(tmp_path: Path) -> None:

@@ -235,8 +235,9 @@ def test_the_confidence_is_held_against_the_dice_of_those_who_have_one():
         "spearman": pytest.approx(1.0),
         "check_by_hand": 1,
     }
-    alike = replace(poor, confidence=0.9)
-    assert summarize([sure, alike], {})["confidence"]["spearman"] is None
+    alike = [replace(figures, confidence=0.9) for figures in (poor, fair)]
+    assert summarize([sure, *alike], {})["confidence"]["spearman"] is None
+    assert summarize([sure, unsure], {})["confidence"]["spearman"] is None  # any two are in some order
     nothing = replace(SMALL, confidence=0.97, check_by_hand=True)  # how sure it is of that, and no Dice
     assert summarize([sure, nothing], {})["confidence"] == {
         "patients": 1,

@@ -1,7 +1,7 @@
 """The cases of two runs over the same patients go in, what separates the runs comes out."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from scipy import stats
@@ -10,6 +10,9 @@ from ..metrics import CaseFigures
 from ..per_patient import merge_cases
 from ..summary import bootstrap_interval
 from ..system.files import InputError
+
+ROUNDING: Final = 1e-12
+"""Differences of means that are not larger come from rounding."""
 
 
 def paired_difference(
@@ -68,13 +71,15 @@ def difference_of(
         ValueError: `bootstrap` is not positive.
     """
     differences = [new - old for old, new in zip(before, after, strict=True)]
+    changed = _changed(_of_each_person(differences, persons))
     return {
         "metric": metric,
         "patients": len(differences),
         "mean_difference": float(np.mean(differences)),
         "median_difference": float(np.median(differences)),
         "ci95": bootstrap_interval(differences, bootstrap, seed, persons),
-        "wilcoxon_p": _wilcoxon_p(_of_each_person(differences, persons)),
+        "wilcoxon_p": float(stats.wilcoxon(changed).pvalue) if changed else 1.0,
+        "persons_with_difference": len(changed),
         "better": sum(difference > 0 for difference in differences),
         "worse": sum(difference < 0 for difference in differences),
         "equal": sum(difference == 0 for difference in differences),
@@ -89,9 +94,9 @@ def _of_each_person(values: Sequence[float], persons: Sequence[str] | None) -> l
     return [float(np.mean(found)) if len(found) > 1 else found[0] for found in groups.values()]
 
 
-def _wilcoxon_p(differences: Sequence[float]) -> float:
-    changed = [difference for difference in differences if difference != 0]
-    return float(stats.wilcoxon(changed).pvalue) if changed else 1.0
+def _changed(differences: Sequence[float]) -> list[float]:
+    """Return the differences but those that are rounding alone."""
+    return [difference for difference in differences if abs(difference) > ROUNDING]
 
 
 def _require_same_truth(first: Sequence[CaseFigures], second: Sequence[CaseFigures]) -> None:

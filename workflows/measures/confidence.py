@@ -24,7 +24,7 @@ def confidence_figures(pairs: Pairs, marked: int) -> dict[str, Any]:
         `spearman` (Spearman 1904) and `check_by_hand`; None for what cannot be told.
 
     Example:
-        >>> round(confidence_figures([(0.9, 0.8), (0.7, 0.7)], marked=1)["spearman"], 3)
+        >>> round(confidence_figures([(0.9, 0.8), (0.7, 0.7), (0.6, 0.5)], marked=1)["spearman"], 3)
         1.0
     """
     gaps = [confidence - dice for confidence, dice in pairs]
@@ -38,7 +38,7 @@ def confidence_figures(pairs: Pairs, marked: int) -> dict[str, Any]:
 
 
 def spearman(pairs: Pairs) -> float | None:
-    """Return the rank correlation of both; None where one of them is the same for all."""
-    if len({first for first, _ in pairs}) < 2 or len({second for _, second in pairs}) < 2:
+    """Return the rank correlation of both; None of less than three, or where one is the same for all."""
+    if len(pairs) < 3 or len({first for first, _ in pairs}) < 2 or len({second for _, second in pairs}) < 2:
         return None
     return float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
