@@ -977,6 +977,7 @@ def made_up(protocol: str, name: str, *dice: float, **more: Any) -> dict[str, An
         "sees_locked": False,
         "earlier": [],
         "members": ["a", "b"],
+        "patients": {"training": 50, "validation": 8, "test": len(dice)},
         "dice_per_patient": patients,
         "confidence_per_patient": patients,
         "parameters": 2_000_000,
@@ -1149,10 +1150,15 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     assert "| `ours:base` | `peer:seed` | 2 | +0.200 (+0.100 to +0.300) | 2, 0 | 0.5 |" in text
     assert "| `absent:seed` |  | not measured |" in text
     assert "The leak in one number: +0.000 of pooled Dice." in text
+    leak = text.split("The leak in one number")[1].split("##")[0]
+    assert "It cannot be told from chance here: 2 patients are tested by slice and 2 by patient, on" in leak
+    assert "differs by +0.150, with a 95 % interval of +0.100 to +0.200." in leak
+    assert "By patient, on 2 folds, the pooled Dice of the same recipe lies between" in leak
     assert "| DU | 2 | 0.500 (0.500 to 0.500) |" in text
     turned = "0.550 (0.500 to 0.600) | 0.500 (0.500 to 0.500) | 2 | +0.050 (+0.000 to +0.100) | 1, 0 | 1 |"
     assert f"| DU | {turned}" in text
     assert "| HT |  |  |  | not measured |  |  |" in text
+    assert "Patients who trained: 50 without DU, 50 without CS; 50 in the folds." in text
     assert f"| all | {turned}" in text  # CS has been measured with one of them alone
     assert "| `mirror` | what mirror is | 0.810 | `base` | +0.010 (+0.000 to +0.020) | 10, 9.5 |" in text
     assert "| `child` | what child is | 0.500 | `parent` | not measured |" in text

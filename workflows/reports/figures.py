@@ -72,7 +72,7 @@ _PROTOCOL = {
     "patients": "Patients",
     "persons": "Persons, some with several studies",
     "slices": "Slices",
-    "size": "Size of a slice, pixels",
+    "size": "Size at the network, pixels",
     "threshold": "Threshold on the probability",
     "model_sha256": "SHA-256 of the model",
     "data_sha256": "SHA-256 of the data",
