@@ -189,6 +189,20 @@ def test_the_leak_on_everyone_is_marked_as_seeing_locked_patients(place: Any) ->
     assert names(split.training) & set(place.lock.locked)
 
 
+def test_strangers_are_tested_on_the_slices_of_a_split_in_which_they_are_known(place: Any) -> None:
+    def slices(cases: list[dict[str, Any]]) -> set[str]:
+        return {file for case in cases for file in case["image"]}
+
+    known = protocols.split_for("seed-slice-88", place.data, place.lock)
+    parts = [protocols.split_for(name, place.data, place.lock) for name in protocols.STRANGER_NAMES]
+    assert sorted(file for part in parts for file in slices(part.test)) == sorted(slices(known.test))
+    for part in parts:
+        assert not names(part.test) & (names(part.training) | names(part.validation))
+        assert slices(part.training) < slices(known.training)
+        assert names(known.training) - names(part.training) >= names(part.test)
+        assert (part.sees_locked, part.datalist(place.data)["split"]["method"]) == (True, "slice")
+
+
 def test_an_unknown_protocol_is_answered_with_the_known_ones(place: Any) -> None:
     with pytest.raises(InputError, match=r"one of fold0, fold1.* but 'fold9' was asked for"):
         protocols.split_for("fold9", place.data, place.lock)
@@ -1001,7 +1015,7 @@ PLAN = {
     "readme": ["ours:base", "absent:seed"],
     "pairs": [["ours:base", "peer:seed"]],
     "short": {"folds": ["peer:seed"], "locked": "ensemble:last", "aims": {"folds": 0.7, "locked": 0.85}},
-    "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient"},
+    "leak": {"cell": "peer:seed", "slice": "seed-slice", "patient": "seed-patient", "same": "ours:base"},
     "left_out": ["ours:base"],
     "left_out_pairs": [["ours:turn", "ours:base"]],
     "ablations": [
@@ -1178,6 +1192,20 @@ def test_the_page_shows_rows_peers_leak_institutions_ablation_and_confidence() -
     trained = text.split("## On the patients who trained")[1].split("##")[0]
     assert "| `peer:seed` | 0.650 | 0.750 | 0.100 | 50% | 25% |" in trained
     assert "ours:base" not in trained  # one of two folds is no row
+
+
+def test_the_leak_is_that_of_the_same_slices_where_it_was_measured() -> None:
+    patients = [f"p{number}" for number in range(10)]
+    whole = [made_up("seed-slice", "peer:seed", 0.9), made_up("seed-patient", "peer:seed", 0.8)]
+    known = made_up("seed-slice", "ours:base", 0.9, dice_per_patient=dict.fromkeys(patients, 0.9))
+    strangers = [
+        made_up(name, "ours:base", 0.8, dice_per_patient=dict.fromkeys(patients[number::5], 0.8))
+        for number, name in enumerate(protocols.STRANGER_NAMES)
+    ]
+    text = page.leak_part([*whole, known, *strangers], PLAN)
+    assert "**The leak in one number: +0.100 of the mean over patients.**" in text
+    assert "| 0.900 (0.900 to 0.900) | 0.800 (0.800 to 0.800) | +0.100 (+0.100 to +0.100) | 10, 0 |" in text
+    assert "one number: +0.000 of pooled" in page.leak_part([*whole, known, *strangers[1:]], PLAN)
 
 
 def test_the_readmes_table_goes_between_its_marks() -> None:

@@ -19,7 +19,7 @@ from gliomaseg.workflows.system import files
 from .cells import FOLDER, ROOT, read_cells
 from .known import KNOWN
 from .origin import minutes_before
-from .protocols import FOLD_NAMES, INSTITUTION_NAMES, INSTITUTIONS, LOCKED
+from .protocols import FOLD_NAMES, INSTITUTION_NAMES, INSTITUTIONS, LOCKED, STRANGER_NAMES
 from .rows import AVERAGES, BOOTSTRAP, POOR, CellContent, Row, compare, distance, key_of, marked_in, rows_of
 
 PLAN: Final = Path(__file__).resolve().parent / "page.yaml"
@@ -334,8 +334,46 @@ def leak_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
         if seen
         else ""
     )
-    closing = f"**The leak in one number: {gap:+.3f} of pooled Dice.** {_worth(cells, plan)}{locked}"
-    return "\n".join([*text, *table(rows, ("Count", "by slice", "by patient", "difference")), "", closing])
+    pooled = f"{gap:+.3f} of pooled Dice"
+    closing = f"{_worth(cells, plan)}{locked}"
+    head = ("Count", "by slice", "by patient", "difference")
+    both = _same_slices(cells, plan)
+    if both:
+        return "\n".join([*text, *table(rows, head), "", f"Of pooled Dice {gap:+.3f}. {closing}", "", *both])
+    return "\n".join([*text, *table(rows, head), "", f"**The leak in one number: {pooled}.** {closing}"])
+
+
+def _same_slices(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> list[str]:
+    """Return the leak on the same slices; nothing unless all of its networks are there."""
+    name, protocol = plan["leak"]["same"], plan["leak"]["slice"]
+    (known,) = rows_of(cells, [name], [protocol])
+    (strangers,) = rows_of(cells, [name], STRANGER_NAMES)
+    found = compare(known.dice, strangers.dice)
+    if found is None or not known.cells or len(strangers.cells) < strangers.wanted:
+        return []
+    steps = [known.cells[0]["budget"].get("steps"), _trained(strangers, "steps")]
+    trained = f", after {steps[0]:,.0f} and {steps[1]:,.0f} steps" if all(steps) else ""
+    return [
+        f"`{name}` on the same test slices of {found['patients']} patients, by a network that has trained on "
+        "other slices of them, and by one of five that were trained on the same slices but for those of a "
+        f"fifth of the patients, whom they are tested on{trained}. The Dice is that of all test slices of a "
+        "patient together.",
+        "",
+        *table(
+            [
+                (
+                    _mean(known),
+                    _mean(strangers),
+                    _difference(found),
+                    f"{found['better']}, {found['worse']}",
+                    f"{found['p']:.2g}",
+                )
+            ],
+            ("patients known", "patients new", "difference", "better, worse", "p (Wilcoxon)"),
+        ),
+        "",
+        f"**The leak in one number: {found['mean_difference']:+.3f} of the mean over patients.**",
+    ]
 
 
 def _worth(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:

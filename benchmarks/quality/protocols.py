@@ -32,13 +32,17 @@ SEED_NAMES: Final = ("seed-slice", "seed-patient", "seed-slice-88", "seed-patien
 """The seed's proportions, by slice and by patient. Those that end in 88 repeat the experiment on the locked
 patients too: they measure a leak, and their weights are refused wherever locked patients are evaluated."""
 
+STRANGER_NAMES: Final = tuple(f"strangers{number}-88" for number in range(FOLDS))
+"""Trained on what ``seed-slice-88`` trains on but for a fifth of the patients, tested on its test slices of
+these: the same slices, seen by a network that has met their patients and by one that has not."""
+
 ALL: Final = "all74"
 """Trains on everyone who is not locked, for the default weights; tested on the inner validation only."""
 
 LOCKED: Final = "locked"
 """Trains nobody: finished models are evaluated on the locked patients, once."""
 
-NAMES: Final = (*FOLD_NAMES, *INSTITUTION_NAMES, *SEED_NAMES, ALL)
+NAMES: Final = (*FOLD_NAMES, *INSTITUTION_NAMES, *SEED_NAMES, *STRANGER_NAMES, ALL)
 """Protocols that train."""
 
 
@@ -78,8 +82,10 @@ def split_for(protocol: str, data: Data, lock: Lock) -> Split:
     """
     if protocol not in NAMES:
         raise InputError(f"A protocol is one of {', '.join(NAMES)}, but {protocol!r} was asked for.")
-    make = _as_the_seed if protocol in SEED_NAMES else _outer
-    found = make(protocol, data, lock)
+    if protocol in STRANGER_NAMES:
+        found = _of_strangers(STRANGER_NAMES.index(protocol), data, lock)
+    else:
+        found = (_as_the_seed if protocol in SEED_NAMES else _outer)(protocol, data, lock)
     if not found.sees_locked:
         sides = (*found.training, *found.validation, *found.test)
         lock.refuse((case[keys.PATIENT] for case in sides), f"used in {protocol}")
@@ -141,6 +147,24 @@ def _as_the_seed(protocol: str, data: Data, lock: Lock) -> Split:
     names = split_by_patient(persons, SLICE_VALIDATION, test, SEED)
     by_patient = [_records(data, names[section]) for section in ("training", "validation", "test")]
     return Split(*by_patient, f"{who} in the seed's proportions, by patient.", everyone)
+
+
+def _of_strangers(number: int, data: Data, lock: Lock) -> Split:
+    """Return the split by slice of all patients, with one part of them tested and nowhere else."""
+    whole = _as_the_seed("seed-slice-88", data, lock)
+    strangers = {*lock.folds[number], *lock.locked[number :: len(lock.folds)]}
+    training, validation = (
+        [case for case in side if case[keys.PATIENT] not in strangers]
+        for side in (whole.training, whole.validation)
+    )
+    return Split(
+        training,
+        validation,
+        [case for case in whole.test if case[keys.PATIENT] in strangers],
+        "The split by slice of all patients; those tested are a fifth of them, and neither train nor choose.",
+        whole.sees_locked,
+        "Training and validation are split by slice; whoever is tested is in neither.",
+    )
 
 
 def _records(data: Data, patients: Sequence[str]) -> list[dict[str, Any]]:
