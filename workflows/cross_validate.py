@@ -35,7 +35,7 @@ from .system.files import InputError
 from .system.occupied import only_worker_in
 from .system.pool import Progress
 from .training.config import check_loss, check_network, read_train_config
-from .training.data import check_before_training
+from .training.data import SPLIT_IDS, check_before_training
 
 logger = logging.getLogger(__name__)
 
@@ -250,6 +250,12 @@ def _checked_config(options: CrossOptions) -> ConfigParser:
     elif options.folds is not None:
         raise InputError("Every institution is a fold, but a number of folds was asked for; leave it out.")
     settings = {name: value for name, value in options.settings.items() if name not in OF_MACHINES}
+    for name in (one for one in SPLIT_IDS if one in settings):
+        instead = "--validation" if name == "validation_share" else "--split"
+        raise InputError(
+            f"The folds of a cross-validation are its split, but {name}={settings[name]} was set; give "
+            f"{instead}, or leave it out."
+        )
     parser = read_train_config(TrainOptions(options.data, options.output, options.config, settings))
     pick_device(str(options.settings.get("device", "auto")))
     check_network(parser)

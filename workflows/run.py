@@ -17,7 +17,7 @@ from .inferers import pick_device
 from .system.files import InputError
 from .system.occupied import only_worker_in
 from .training.budget import epochs_within
-from .training.config import check_loss, check_network, device_of, read_train_config
+from .training.config import check_loss, check_network, device_of, read_train_config, warn_of_own_parts
 from .training.data import checked_datalist
 from .training.end import finish
 from .training.folder import (
@@ -85,6 +85,7 @@ def begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
     else:
         check_network(parser)
         check_loss(parser)
+        warn_of_own_parts(parser)
     datalist = checked_datalist(options, parser)
     if options.minutes is not None and not goes_on:
         for name, value in epochs_for(options, datalist).items():
@@ -108,7 +109,7 @@ def epochs_for(options: TrainOptions, datalist: Mapping[str, Any]) -> dict[str, 
         InputError: one of them is set as well, or the minutes are not above 0.
     """
     minutes = options.minutes or 0.0
-    for name in ("epochs", "passes", "val_interval"):
+    for name in ("epochs", "passes", "val_interval", "train::trainer::max_epochs"):
         if name in options.settings:
             raise InputError(
                 f"The minutes of a training decide how many epochs it has, but {name} is set to "

@@ -213,6 +213,11 @@ class Segmenter:
         image = _checked(self.preprocessing, loaded_case, start=1)[keys.IMAGE]
         logits = self.inferer(image[None].to(self.device), self.network)
         values: npt.NDArray[np.float32] = plain(logits)[0, 0].float().sigmoid_().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"The weights in {self.model.weights} answer with numbers that are no probabilities: their "
+                "training has run away. Take other weights, or train with a lower learning rate."
+            )
         return values
 
     def _by_graph(self, loaded_case: Mapping[str, Any]) -> npt.NDArray[np.float32]:

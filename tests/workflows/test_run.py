@@ -20,6 +20,7 @@ from gliomaseg.transforms import LoadStudyd
 from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.models import configs_folder
 from gliomaseg.workflows.predict import predict_studies
 from gliomaseg.workflows.reports.history import read_history
 from gliomaseg.workflows.run import TrainOptions, train
@@ -27,6 +28,8 @@ from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import cases_of, load_datalist
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.system.occupied import only_worker_in
+from gliomaseg.workflows.training.config import ASKED, asked_in, read_train_config, warn_of_own_parts
+from gliomaseg.workflows.training.folder import write_configs
 
 from .quick import SMOKE
 
@@ -255,6 +258,79 @@ def test_places_of_a_run_are_no_settings(phantom_data: Path, tmp_path: Path, nam
     with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
         train(TrainOptions(phantom_data, tmp_path / "out", settings={name: "elsewhere"}))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "datalist::validation",
+            0.5,
+            "A run has its patients from DATA and its split, but datalist::validation",
+        ),
+        ("network_def::name", "unet", "but network_def::name=unet was set; give --network unet."),
+        ("seed", "$1+1", "A split is made before a config is worked out, so `seed` is a plain value; got"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(
+    phantom_data: Path, tmp_path: Path, name: str, value: Any, words: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        train(TrainOptions(phantom_data, tmp_path / "out", settings={**SMOKE, name: value}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_goes_on_does_not_begin_anew_from_its_config(smoke_run: Path, tmp_path: Path) -> None:
+    """A script may always say the same with --resume behind it."""
+    run = tmp_path / "run"
+    shutil.copytree(smoke_run, run)
+    config = tmp_path / "short.yaml"
+    config.write_text('epochs: 3\n"+train::handlers":\n- {_target_: StatsHandler}\n', encoding="utf-8")
+    data = smoke_run / "datalist.json"
+    (run / "configs" / ASKED).write_text(json.dumps({"config": asked_in(config)}), encoding="utf-8")
+    kept = read_train_config(TrainOptions(data, run, config, resume=True)).get()
+    plain = read_train_config(TrainOptions(data, run, resume=True)).get()
+    assert (kept, kept["epochs"]) == (plain, SMOKE["epochs"])
+    config.write_text("epochs: 7\n", encoding="utf-8")  # another file is another wish
+    assert read_train_config(TrainOptions(data, run, config, resume=True)).get()["epochs"] == 7
+    (run / "configs" / ASKED).unlink()  # as runs of before
+    assert read_train_config(TrainOptions(data, run, resume=True)).get() == plain
+
+
+def test_what_a_config_held_is_kept_when_a_run_begins(smoke_run: Path) -> None:
+    assert json.loads((smoke_run / "configs" / ASKED).read_text(encoding="utf-8")) == {"config": None}
+
+
+@pytest.mark.parametrize("name", ["size", "threshold", "mirror"])
+def test_weights_are_chosen_by_one_measure_throughout(smoke_run: Path, tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(smoke_run, run)
+    before = (run / "configs" / "train.json").read_bytes()
+    value = {"size": 96, "threshold": 0.9, "mirror": True}[name]
+    words = f"A run goes on with the measure that chose its weights, but the one in {run} has {name} "
+    with pytest.raises(InputError, match=re.escape(words)):
+        train(TrainOptions(run / "datalist.json", run, settings={name: value}, resume=True))
+    assert (run / "configs" / "train.json").read_bytes() == before
+
+
+def test_ids_of_somebodys_own_go_where_they_are_needed(tmp_path: Path) -> None:
+    config = tmp_path / "own.yaml"
+    package = configs_folder() / "train.yaml"
+    text = package.read_text(encoding="utf-8")
+    config.write_text(f"side: 48\nunused: 3\n{text}", encoding="utf-8")
+    parser = read_train_config(TrainOptions(tmp_path, tmp_path / "run", config, {"size": "$@side * 2"}))
+    write_configs(tmp_path / "run", parser)
+    inference = json.loads((tmp_path / "run" / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert (inference["size"], inference["side"]) == ("$@side * 2", 48)
+    assert not {"unused", "pretrained"} & set(inference)
+
+
+@pytest.mark.parametrize(("setting", "told"), [({}, False), ({"validate::inferer::mirror": True}, True)])
+def test_parts_that_count_in_training_alone_are_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, setting: dict[str, Any], told: bool
+) -> None:
+    warn_of_own_parts(read_train_config(TrainOptions(tmp_path, tmp_path / "run", settings=setting)))
+    assert ("validate::inferer of the config: not as in the package" in caplog.text) is told
 
 
 def test_the_weights_of_a_run_are_looked_for_where_it_keeps_them(phantom_data: Path, tmp_path: Path) -> None:

@@ -133,3 +133,21 @@ def test_blank_slices_that_a_split_took_out_of_a_stack_pass(
     for file in files:
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(file)
     assert bright_segmenter({"patient": "a", "image": list(map(str, files))}).volume_voxels == 0
+
+
+def test_weights_that_answer_with_no_numbers_are_told_of(
+    smoke_run: Path, case: dict[str, object], tmp_path: Path
+) -> None:
+    shutil.copytree(smoke_run / "configs", tmp_path / "run" / "configs")
+    state = torch.load(smoke_run / "models" / "model.pt", weights_only=True)
+    largest = {
+        name: torch.full_like(one, 3e38) if one.is_floating_point() else one for name, one in state.items()
+    }
+    (tmp_path / "run" / "models").mkdir()
+    torch.save(largest, tmp_path / "run" / "models" / "model.pt")
+    words = (
+        f"The weights in {tmp_path / 'run' / 'models' / 'model.pt'} answer with numbers that are no "
+        "probabilities: their training has run away. Take other weights, or train with a lower learning rate."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        Segmenter.from_name(tmp_path / "run", "cpu")(case)

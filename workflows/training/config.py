@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -17,6 +19,8 @@ from ..system.causes import not_located, root_cause
 from ..system.files import InputError
 from .options import TrainOptions
 
+logger = logging.getLogger(__name__)
+
 INSIDE: Mapping[str, Any] = {
     "bundle_root": ".",
     "output_dir": "@bundle_root",
@@ -25,24 +29,42 @@ INSIDE: Mapping[str, Any] = {
 """Places of a run as its own config says them: seen from its folder, so that it may move."""
 
 
+ASKED = "asked.json"
+"""File in ``configs/`` with what the file of ``--config`` held when a run began."""
+
+OF_TRAINING_ALONE = (
+    "train::deterministic_transforms",
+    "validate::preprocessing",
+    "validate::inferer",
+    "validate::postprocessing",
+)
+"""Ids that the inference config does not take over."""
+
+OF_THE_SPLIT = ("split", "validation_share", "fold", "institution", "seed")
+"""Ids that are read before anything of a config is worked out."""
+
+
 def read_train_config(options: TrainOptions) -> ConfigParser:
     """Read the config, with the options and settings written into it.
+
+    A run that goes on keeps its own; a file of ``--config`` that it began with is in there already.
 
     Raises:
         InputError: no such config, no such id in it, or a number that no run can be made with.
     """
     kept = options.output / "configs" / "train.json"
-    config = options.config or (
-        kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
-    )
+    goes_on = options.resume and kept.is_file()
+    config = options.config or (kept if goes_on else configs_folder() / "train.yaml")
     if not config.is_file():
         raise InputError(
             f"There is no config at {config}; leave --config out to take the one of the package."
         )
     for file in (config, *options.extra_configs):
         _check_config(file)
+    if goes_on and asked_in(config) == _asked_before(options.output):
+        config = kept
     parser = ConfigParser()
-    base = kept if options.resume and kept.is_file() else configs_folder() / "train.yaml"
+    base = kept if goes_on else configs_folder() / "train.yaml"
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
     _refuse_places(options.settings)
     apply_settings(parser, options.settings, str(config), SHARED_IDS)
@@ -50,11 +72,56 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         parser["device"] = ConfigParser.load_config_file(str(configs_folder() / "train.yaml"))["device"]
     _refuse_circles(parser)
     check_recipe(parser.get())
+    _refuse_expressions(parser)
     for name, value in (("output_dir", str(options.output)), ("bundle_root", str(options.output))):
         refuse_hash(name, value)
         parser[name] = value
     _require_own_weights(parser, options.output)
     return parser
+
+
+def asked_in(config: Path | None) -> Any:
+    """Return what a file of ``--config`` holds, as JSON has it; None for none."""
+    if config is None:
+        return None
+    return json.loads(json.dumps(ConfigParser.load_config_file(str(config)), default=str))
+
+
+def _asked_before(output: Path) -> Any:
+    """Return what the file held that a run began with; where that is not known, what none holds."""
+    path = output / "configs" / ASKED
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ...
+
+
+def warn_of_own_parts(parser: ConfigParser) -> None:
+    """Tell of parts by which a training validates and that are not taken over for use afterwards."""
+    package = ConfigParser()
+    package.read_config(str(configs_folder() / "train.yaml"))
+    own = [name for name in OF_TRAINING_ALONE if parser.get(name) != package.get(name)]
+    if own:
+        logger.warning(
+            "%s of the config: not as in the package. The training validates by it, but `report`, "
+            "`evaluate`, `predict` and exports go by configs/inference.json of the run, which has the package's; write "
+            "what is to count there into that file too.",
+            " and ".join(own),
+        )
+
+
+def _refuse_expressions(parser: ConfigParser) -> None:
+    """Refuse expressions where a split needs a value before a config is worked out.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in OF_THE_SPLIT:
+        if is_expression(parser.get(name)):
+            raise InputError(
+                f"A split is made before a config is worked out, so `{name}` is a plain value; got "
+                f"{parser.get(name)!r}."
+            )
 
 
 def _require_own_weights(parser: ConfigParser, output: Path) -> None:
@@ -95,11 +162,22 @@ def _refuse_circles(parser: ConfigParser) -> None:
 
 
 def _refuse_places(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of places, which a run has from the command and writes as seen from its own folder.
+    """Refuse settings that would do nothing: of places and of the network's name, which the command tells.
 
     Raises:
         InputError: there is one.
     """
+    for name, value in settings.items():
+        if name.startswith("datalist::") or name == "datalist":
+            raise InputError(
+                f"A run has its patients from DATA and its split, but {name}={value} was set; name another "
+                "DATA, or set validation_share, fold or seed."
+            )
+        if name == "network_def::name":
+            raise InputError(
+                f"A network is named by --network, which reports and exports tell too, but {name}={value} "
+                f"was set; give --network {value}."
+            )
     for name in INSIDE:
         if name in settings:
             said = "DATA" if name == "dataset_dir" else "--output"

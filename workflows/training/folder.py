@@ -16,13 +16,14 @@ from ..checkpoints import checkpoints_in
 from ..exports.bundle_metadata import bundle_metadata, read_known
 from ..exports.training_data import package_metadata
 from ..leakage.leaks import without_past
-from ..models import CROSS_VALIDATION, SHARED_IDS, configs_folder
+from ..models import CLEANUP, CROSS_VALIDATION, SHARED_IDS, configs_folder
+from ..overrides import references_in
 from ..resuming.fingerprints import Stamp, stamp
 from ..splits.datalist_file import write_datalist
 from ..system import files
 from ..system.environment import describe_environment
 from ..system.files import InputError
-from .config import INSIDE
+from .config import ASKED, INSIDE, asked_in
 from .data import checked_datalist, with_beginning
 from .options import TrainOptions
 
@@ -61,7 +62,7 @@ def refuse_site(options: TrainOptions) -> None:
 
 
 def require_same_network(folder: Path, parser: ConfigParser) -> None:
-    """Refuse to go on with another network than the run has.
+    """Refuse to go on with another network than the run has, or to choose its weights by another measure.
 
     Raises:
         InputError: an id of it differs; nothing is written then.
@@ -70,12 +71,14 @@ def require_same_network(folder: Path, parser: ConfigParser) -> None:
         kept = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    for name in ("network_name", "in_channels", "out_channels", "neighbours"):
+    of_network = ("network_name", "in_channels", "out_channels", "neighbours")
+    of_score = ("size", "threshold", "mirror", "turn", *CLEANUP)
+    for name in (*of_network, *of_score):
         if name in kept and kept[name] != parser.get(name):
+            what = "network that it began with" if name in of_network else "measure that chose its weights"
             raise InputError(
-                f"A run goes on with the network that it began with, but the one in {folder} has {name} "
-                f"{kept[name]!r} and {parser.get(name)!r} was asked for; leave that out, or begin a new run "
-                "in another folder."
+                f"A run goes on with the {what}, but the one in {folder} has {name} {kept[name]!r} and "
+                f"{parser.get(name)!r} was asked for; leave that out, or begin a new run in another folder."
             )
 
 
@@ -129,6 +132,7 @@ def prepare_folder(
         datalist = with_beginning(datalist, parser.get("pretrained"))
         write_datalist(datalist, path)
         (options.output / "configs" / "metadata.json").unlink(missing_ok=True)  # of other data
+        files.write_json(options.output / "configs" / ASKED, {"config": asked_in(options.config)})
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
     return datalist
@@ -143,6 +147,8 @@ def write_configs(folder: Path, parser: ConfigParser) -> None:
     inference.update({name: deepcopy(training[name]) for name in SHARED_IDS if name in training})
     inference["network_def"] = {**inference["network_def"]}
     inference["network_def"].pop("pretrained", None)
+    while missing := (references_in(inference) & set(training)) - set(inference):  # ids of somebody's own
+        inference.update({name: deepcopy(training[name]) for name in sorted(missing)})
     files.write_json(configs / "inference.json", inference)
     logging_config = (configs_folder() / "logging.conf").read_text(encoding="utf-8")
     files.write_text(configs / "logging.conf", logging_config)
