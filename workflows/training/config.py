@@ -104,8 +104,8 @@ def warn_of_own_parts(parser: ConfigParser) -> None:
     if own:
         logger.warning(
             "%s of the config: not as in the package. The training validates by it, but `report`, "
-            "`evaluate`, `predict` and exports go by configs/inference.json of the run, which has the package's; "
-            "write what is to count there into that file too.",
+            "`evaluate`, `predict` and exports go by configs/inference.json of the run, which has the "
+            "package's; write what is to count there into that file too.",
             " and ".join(own),
         )
 
