@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
 
 LOWEST = 3
 """Patients that are named after an evaluation, those that are outlined worst."""
+
+READER_SECONDS = 10.0
+"""A thread that reads has a file or two before it."""
 
 QUIET = {
     "ignite": logging.CRITICAL,  # reports an interrupt as an error before we do it in words
@@ -131,7 +135,18 @@ def main() -> None:
         sys.exit(1 if isinstance(error, OurFaultError) or is_last(error) else 2)
     finally:
         signal.signal(signal.SIGTERM, before)
+    if code == 130:
+        _await_readers()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _await_readers() -> None:
+    """Let threads that read files end: Python aborts where it leaves while one is inside PyTorch."""
+    from multiprocessing.dummy import DummyProcess
+
+    for thread in threading.enumerate():
+        if isinstance(thread, DummyProcess):
+            thread.join(READER_SECONDS)
 
 
 @app.command(epilog="Example: `gliomaseg demo --output runs/demo`")
@@ -792,7 +807,8 @@ def _on_termination(number: int, frame: object) -> None:
 
 def _resumable(kept: object, *command: str | Path) -> typer.Exit:
     """Say that a run was interrupted, what is kept and by which command it goes on; leave with 130."""
-    _say(f"Interrupted. {kept} Go on with: {shlex.join(map(str, command))}")
+    words = " ".join(filter(None, ("Interrupted.", str(kept), "Go on with:")))
+    _say(f"{words} {shlex.join(map(str, command))}")
     return typer.Exit(130)
 
 
