@@ -227,6 +227,21 @@ def test_a_cross_validation_is_not_written_over(phantom_data: Path, tmp_path: Pa
             r"The `loss` of the config cannot be built: .*'DiceFocal'.*Take the name of a loss of MONAI",
         ),
         ({"loss": {"_target_": "DiceLoss", "sigmoit": True}}, r"`loss` .* cannot be built: .*sigmoit"),
+        (
+            {"optimizer": {"_target_": "torch.optim.SGDD", "params": "$@network.parameters()"}},
+            r"The `optimizer` of the config cannot be built: .*SGDD.*Take the name of a class of PyTorch",
+        ),
+        ({"lr_scheduler::warmup": 3}, r"has no id 'lr_scheduler::warmup'"),
+        (
+            {
+                "lr_scheduler": {
+                    "_target_": "torch.optim.lr_scheduler.StepLR",
+                    "optimizer": "@optimizer",
+                    "step": 3,
+                }
+            },
+            r"The `lr_scheduler` of the config cannot be built: .*step",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused_before_anything_is_read(

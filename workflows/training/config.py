@@ -236,18 +236,27 @@ def _check_config(path: Path) -> None:
 def check_network(parser: ConfigParser) -> None:
     """Build the config's network once and let it go, so that a wrong name or weights file stops the run here.
 
-    With the heads of deep supervision where the config knows them.
+    With the heads of deep supervision where the config knows them, and with its optimiser and the schedule of
+    its learning rate.
 
     Raises:
-        InputError: the network cannot be built, or the pretrained weights do not fit.
+        InputError: one of them cannot be built, or the pretrained weights do not fit.
     """
+    whole = ConfigParser({**deepcopy(parser.get()), "device": "cpu", "total_steps": 100})
     try:
-        trained = "supervised" if "supervised" in parser else "network_def"
-        ConfigParser(deepcopy(parser.get())).get_parsed_content(trained)
+        whole.get_parsed_content("supervised" if "supervised" in parser else "network_def")
     except RuntimeError as error:
         raise InputError(root_cause(error)) from error
     except ModuleNotFoundError as error:
         raise InputError(not_located(error)) from error
+    for part in (one for one in ("optimizer", "lr_scheduler") if one in parser):
+        try:
+            whole.get_parsed_content(part)
+        except (RuntimeError, ModuleNotFoundError) as error:
+            raise InputError(
+                f"The `{part}` of the config cannot be built: {root_cause(error)}. Take the name of a class "
+                "of PyTorch, or where one of your own can be imported from, with arguments that it has."
+            ) from error
 
 
 def check_loss(parser: ConfigParser) -> None:
