@@ -334,13 +334,11 @@ def leak_part(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> str:
         if seen
         else ""
     )
-    pooled = f"{gap:+.3f} of pooled Dice"
-    closing = f"{_worth(cells, plan)}{locked}"
-    head = ("Count", "by slice", "by patient", "difference")
-    both = _same_slices(cells, plan)
-    if both:
-        return "\n".join([*text, *table(rows, head), "", f"Of pooled Dice {gap:+.3f}. {closing}", "", *both])
-    return "\n".join([*text, *table(rows, head), "", f"**The leak in one number: {pooled}.** {closing}"])
+    same = _same_slices(cells, plan)
+    words = f"{gap:+.3f} of pooled Dice"
+    number = f"The difference is {words}." if same else f"**The leak in one number: {words}.**"
+    lines = table(rows, ("Count", "by slice", "by patient", "difference"))
+    return "\n".join([*text, *lines, "", f"{number} {_worth(cells, plan)}{locked}", *same])
 
 
 def _same_slices(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> list[str]:
@@ -354,6 +352,7 @@ def _same_slices(cells: Sequence[CellContent], plan: Mapping[str, Any]) -> list[
     steps = [known.cells[0]["budget"].get("steps"), _trained(strangers, "steps")]
     trained = f", after {steps[0]:,.0f} and {steps[1]:,.0f} steps" if all(steps) else ""
     return [
+        "",
         f"`{name}` on the same test slices of {found['patients']} patients, by a network that has trained on "
         "other slices of them, and by one of five that were trained on the same slices but for those of a "
         f"fifth of the patients, whom they are tested on{trained}. The Dice is that of all test slices of a "

@@ -61,7 +61,7 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         )
     for file in (config, *options.extra_configs):
         _check_config(file)
-    if goes_on and asked_in(config) == _asked_before(options.output):
+    if goes_on and options.config and asked_in(options.config) == _asked_before(options.output):
         config = kept
     parser = ConfigParser()
     base = kept if goes_on else configs_folder() / "train.yaml"
