@@ -34,8 +34,9 @@ from .system.environment import describe_environment
 from .system.files import InputError
 from .system.occupied import only_worker_in
 from .system.pool import Progress
-from .training.config import check_loss, check_network, read_train_config
+from .training.config import read_train_config
 from .training.data import SPLIT_IDS, check_before_training
+from .training.trial import try_parts
 
 logger = logging.getLogger(__name__)
 
@@ -258,8 +259,7 @@ def _checked_config(options: CrossOptions) -> ConfigParser:
         )
     parser = read_train_config(TrainOptions(options.data, options.output, options.config, settings))
     pick_device(str(options.settings.get("device", "auto")))
-    check_network(parser)
-    check_loss(parser)
+    try_parts(parser)
     check_before_training(options.data, parser.get("resize"))
     return parser
 

@@ -19,8 +19,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from .run import TrainOptions
 from .system import files
 from .system.files import InputError
-from .training.config import check_network, read_train_config
+from .training.config import read_train_config
 from .training.folder import prepare_folder
+from .training.trial import try_parts
 
 PHASES = ("loader", "augmentation", "forward", "loss", "backward", "optimiser", "handlers")
 """Parts of a step, in their order.
@@ -168,7 +169,7 @@ def format_phases(rows: Sequence[Mapping[str, float]]) -> str:
 def _prepare(options: TrainOptions, steps: int) -> ConfigWorkflow:
     """Write the config of a run that is long enough and does not validate, and build the run."""
     parser = read_train_config(options)
-    check_network(parser)
+    try_parts(parser)
     parser["epochs"] = WARM_UP + steps + 1
     parser["val_interval"] = WARM_UP + steps + 1
     prepare_folder(options, parser)

@@ -17,7 +17,7 @@ from .inferers import pick_device
 from .system.files import InputError
 from .system.occupied import only_worker_in
 from .training.budget import epochs_within
-from .training.config import check_loss, check_network, device_of, read_train_config, warn_of_own_parts
+from .training.config import device_of, read_train_config, warn_of_own_parts
 from .training.data import checked_datalist
 from .training.end import finish
 from .training.folder import (
@@ -31,6 +31,7 @@ from .training.folder import (
     require_same_network,
 )
 from .training.options import TrainOptions
+from .training.trial import try_parts
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +84,7 @@ def begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
     if goes_on:  # then the weights are in the checkpoint
         require_same_network(options.output, parser)
     else:
-        check_network(parser)
-        check_loss(parser)
+        try_parts(parser)
         warn_of_own_parts(parser)
     datalist = checked_datalist(options, parser)
     if options.minutes is not None and not goes_on:

@@ -10,8 +10,9 @@ from typing import Any
 from gliomaseg.workflows.checkpoints import checkpoints_in
 from gliomaseg.workflows.run import TrainOptions, run_workflow
 from gliomaseg.workflows.splits.datalist_file import write_datalist
-from gliomaseg.workflows.training.config import check_network, read_train_config
+from gliomaseg.workflows.training.config import read_train_config
 from gliomaseg.workflows.training.folder import add_minutes, prepare_folder
+from gliomaseg.workflows.training.trial import try_parts
 
 from .budget import Spent, schedule_within, steps_of_an_epoch
 from .cells import Cell
@@ -61,7 +62,7 @@ def train(
     options = _options(run, list_path, origin["settings"], soft, resume)
     parser = read_train_config(options)
     if not resume:
-        check_network(parser)
+        try_parts(parser)
     kept = prepare_folder(options, parser)
     spent = Spent(run)
     try:

@@ -242,6 +242,35 @@ def test_a_cross_validation_is_not_written_over(phantom_data: Path, tmp_path: Pa
             },
             r"The `lr_scheduler` of the config cannot be built: .*step",
         ),
+        (
+            {
+                "lr_scheduler": {
+                    "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
+                    "optimizer": "@optimizer",
+                }
+            },
+            r"with every batch, but ReduceLROnPlateau waits for a score; take .*CosineAnnealingLR with T_max "
+            r"'@total_steps', or give the LrScheduleHandler of train::handlers a step_transform\.",
+        ),
+        (
+            {"network_def::out_channels": 2},
+            r"answers slices of \(2, 3, 64, 64\) with \(2, 2, 64, 64\), but .* one logit of abnormality for "
+            r"each pixel, \(2, 1, 64, 64\); build `network_def` with out_channels '@out_channels'",
+        ),
+        (
+            {"network_def::in_channels": 1, "neighbours": 1, "window": [32, 64]},
+            r"no answer to slices of \(2, 9, 32, 64\): .*channels.* Build `network_def` in two dimensions, "
+            r"with in_channels '\$@in_channels \* \(2 \* @neighbours \+ 1\)', and for the `size`",
+        ),
+        (
+            {"loss": {"_target_": "torch.nn.NLLLoss"}},
+            r"The `loss` of the config has no number for logits and a label of \(2, 1, 64, 64\), .* Take a "
+            r"loss for one channel, such as DiceCELoss",
+        ),
+        (
+            {"loss": {"_target_": "torch.nn.BCEWithLogitsLoss", "reduction": "none"}},
+            r"one number, but the `loss` of the config gives \(2, 1, 64, 64\); leave its reduction at 'mean'",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused_before_anything_is_read(

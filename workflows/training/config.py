@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 from ..limits import check_recipe, is_expression
 from ..models import SHARED_IDS, configs_folder
 from ..overrides import all_ids, apply_settings, refuse_hash
-from ..system.causes import not_located, root_cause
+from ..system.causes import root_cause
 from ..system.files import InputError
 from .options import TrainOptions
 
@@ -231,49 +231,6 @@ def _check_config(path: Path) -> None:
             f"The config {path} cannot be read: {reason}. Mend it, name another with --config, or, if it is "
             "that of a run, start a new run in another folder."
         )
-
-
-def check_network(parser: ConfigParser) -> None:
-    """Build the config's network once and let it go, so that a wrong name or weights file stops the run here.
-
-    With the heads of deep supervision where the config knows them, and with its optimiser and the schedule of
-    its learning rate.
-
-    Raises:
-        InputError: one of them cannot be built, or the pretrained weights do not fit.
-    """
-    whole = ConfigParser({**deepcopy(parser.get()), "device": "cpu", "total_steps": 100})
-    try:
-        whole.get_parsed_content("supervised" if "supervised" in parser else "network_def")
-    except RuntimeError as error:
-        raise InputError(root_cause(error)) from error
-    except ModuleNotFoundError as error:
-        raise InputError(not_located(error)) from error
-    for part in (one for one in ("optimizer", "lr_scheduler") if one in parser):
-        try:
-            whole.get_parsed_content(part)
-        except (RuntimeError, ModuleNotFoundError) as error:
-            raise InputError(
-                f"The `{part}` of the config cannot be built: {root_cause(error)}. Take the name of a class "
-                "of PyTorch, or where one of your own can be imported from, with arguments that it has."
-            ) from error
-
-
-def check_loss(parser: ConfigParser) -> None:
-    """Build the config's loss once and let it go.
-
-    Raises:
-        InputError: it cannot be built, for instance since its name is misspelt.
-    """
-    if "loss" not in parser:
-        return
-    try:
-        ConfigParser(deepcopy(parser.get())).get_parsed_content("loss")
-    except (RuntimeError, ModuleNotFoundError) as error:
-        raise InputError(
-            f"The `loss` of the config cannot be built: {root_cause(error)}. Take the name of a loss of "
-            "MONAI, or where a class of your own can be imported from, with arguments that it has."
-        ) from error
 
 
 def device_of(config: Mapping[str, Any]) -> str:
