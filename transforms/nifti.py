@@ -159,7 +159,18 @@ def _check_offset(name: str) -> None:
             raise ValueError(f"its header has {length} bytes, and its values are said to begin at {offset:g}")
 
 
+def unpacked(name: str | os.PathLike[str]) -> bool:
+    """Tell whether a file called ``.gz`` begins as a NIfTI file does that is not compressed."""
+    if not str(name).lower().endswith(".gz"):
+        return False
+    with Path(name).open("rb") as stream:
+        head = stream.read(4)
+    return any(int.from_bytes(head, order) in (HEADER_BYTES, HEADER_2_BYTES) for order in ("little", "big"))
+
+
 def _damaged(name: str, error: BaseException) -> ValueError:
+    if isinstance(error, gzip.BadGzipFile) and unpacked(name):
+        return ValueError(f"Could not read {name}: it is not compressed; rename it to {name[:-3]}.")
     words = str(error).strip().split("\n")[0] or type(error).__name__
     return ValueError(f"Could not read {name}: {words}; copy the file again or convert it anew.")
 
@@ -201,10 +212,21 @@ def _values(image: Any) -> npt.NDArray[Any]:
     return scaled
 
 
-def _channels_first(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Return ``(C, X, Y, Z)`` of ``(X, Y)`` to ``(X, Y, Z, 1, C)``."""
+def to_four_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return values of up to four axes as they are, and of more without those of length 1 behind the third.
+
+    Example:
+        >>> to_four_axes(np.zeros((5, 4, 3, 1, 2))).shape, to_four_axes(np.zeros((5, 4, 3, 1, 1))).shape
+        ((5, 4, 3, 2), (5, 4, 3, 1))
+    """
     while values.ndim > 4 and 1 in values.shape[3:]:
         values = np.squeeze(values, axis=3 + values.shape[3:].index(1))
+    return values
+
+
+def _channels_first(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Return ``(C, X, Y, Z)`` of ``(X, Y)`` to ``(X, Y, Z, 1, C)``."""
+    values = to_four_axes(values)
     while values.ndim < 3:
         values = values[..., None]
     if values.ndim > 4:

@@ -89,6 +89,20 @@ def test_a_file_that_is_no_nifti_is_named(tmp_path: Path) -> None:
         read_nifti(str(tmp_path / "a.nii"))
 
 
+@pytest.mark.parametrize("header", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_name_that_says_compressed_of_a_plain_file_is_told(tmp_path: Path, header: type) -> None:
+    nib.save(header(np.zeros((4, 4, 4), np.int16), np.eye(4)), tmp_path / "a.nii")
+    (tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
+    with pytest.raises(ValueError, match=r"a\.nii\.gz: it is not compressed; rename it to .*/a\.nii\.$"):
+        read_nifti(str(tmp_path / "a.nii.gz"))
+
+
+def test_axes_of_one_behind_the_third_are_left_out_of_values(tmp_path: Path) -> None:
+    name = saved(tmp_path / "a.nii", np.ones((2, 3, 4, 1, 1), np.int16))
+    assert read_values(Path(name))[0].shape == (2, 3, 4, 1)
+    assert read_nifti(name).values.shape == (1, 2, 3, 4)
+
+
 def test_a_file_cut_short_is_told_by_its_bytes(tmp_path: Path) -> None:
     path = Path(saved(tmp_path / "a.nii", np.zeros((8, 8, 8), np.int16)))
     path.write_bytes(path.read_bytes()[:1000])

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -594,6 +595,20 @@ def test_a_volume_that_ends_early_is_found(tmp_path: Path, ending: str, part: fl
 def test_an_unreadable_volume_is_found(volumes: Path):
     (volumes / "v.nii.gz").write_bytes(b"this is no volume")
     assert only(check_data(volumes), "unreadable").what.startswith(f"{volumes}/v.nii.gz cannot be read: ")
+
+
+def test_a_volume_that_is_not_compressed_as_its_name_says_is_found(volumes: Path):
+    packed = volumes / "v.nii.gz"
+    packed.write_bytes(gzip.decompress(packed.read_bytes()))
+    words = f"{packed} is not compressed, whatever its name says: rename it to v.nii."
+    assert only(check_data(volumes), "unreadable").what == words
+
+
+def test_axes_of_one_at_the_end_of_a_volume_are_no_fault(volumes: Path):
+    save_volume(volumes / "v.nii.gz", noise(4, 4, 5, 1, 3))
+    save_volume(volumes / "w.nii.gz", noise(4, 4, 5, 1, 1, seed=1))
+    save_volume(volumes / "w_seg.nii.gz", (noise(4, 4, 5, seed=2) > 200).astype(np.uint8))
+    assert {one.code for one in check_data(volumes).findings} == {"grey"}
 
 
 def test_a_volume_of_zero_bytes_is_found(volumes: Path):

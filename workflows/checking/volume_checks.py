@@ -103,7 +103,12 @@ def _read(file: str | None, faults: list[Fault]) -> Volume | None:
 
 
 def _read_fault(path: Path, reason: str) -> Fault:
+    from ...transforms.nifti import unpacked  # the transforms bring MONAI along: for volumes only
+
     try:
+        if unpacked(path):
+            what = f"{path} is not compressed, whatever its name says: rename it to {path.stem}."
+            return Fault("unreadable", str(path), what)
         with path.open("rb") as stream:
             begins_well = stream.read(4).startswith(_MAGIC)
     except OSError:

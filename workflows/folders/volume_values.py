@@ -29,7 +29,7 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
         OSError: it is missing or damaged; nibabel raises several kinds, they are turned into this one.
     """
     from ...transforms.itk_volumes import is_itk, read_itk  # the transforms bring MONAI along
-    from ...transforms.nifti import check_end, in_mm, open_nifti
+    from ...transforms.nifti import check_end, in_mm, open_nifti, to_four_axes
 
     try:
         if is_itk(str(path)):
@@ -42,7 +42,7 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], npt.NDA
             raise TypeError(f"{NOT_A_NUMBER}, but {kind}")
         affine = np.array(volume.affine, dtype=np.float64)
         affine[:3] *= in_mm(volume)
-        voxels = np.asanyarray(volume.dataobj)
+        voxels = to_four_axes(np.asanyarray(volume.dataobj))
         check_end(path, volume)
         return voxels, affine
     except ValueError as error:
