@@ -67,9 +67,9 @@ ORDER = [
     "evaluation.masks", "evaluation.turned_masks", "evaluation.swapped_masks", "evaluate",
     # and made
     "exports.bundle_code", "exports.training_data", "exports.bundle_metadata", "training.fitting",
-    "training.tuning", "training.budget", "training.options", "training.config", "training.trial",
-    "training.data",
-    "training.folder", "training.end", "run", "federation", "cross_validate", "profiling",
+    "training.tuning", "training.budget", "training.options", "training.asked", "training.config",
+    "training.trial", "training.data", "training.folder", "training.end", "run", "federation",
+    "cross_validate", "profiling",
     # for others
     "exports.bundle_configs", "exports.bundle_docs", "exports.torchscript", "exports.onnx_file",
     "exports.openvino_file", "exports.bundle", "export",

@@ -34,6 +34,7 @@ from .system.environment import describe_environment
 from .system.files import InputError
 from .system.occupied import only_worker_in
 from .system.pool import Progress
+from .training.asked import keep_asked, same_asked
 from .training.config import read_train_config
 from .training.data import SPLIT_IDS, check_before_training
 from .training.trial import try_parts
@@ -286,6 +287,7 @@ def _begin(options: CrossOptions, parser: ConfigParser, progress: Progress | Non
         write_datalist(datalist, _datalist_of(options.output, fold))
     write_datalist(everyone, options.output / "datalist.json")
     files.write_json(_config_of(options.output), deepcopy(parser.get()))
+    keep_asked(options.output, options.config)
     plan = {
         "format": FORMAT,
         "note": "Not for diagnosis.",
@@ -310,7 +312,8 @@ def _require_fold(fold: int | None, folds: int) -> None:
 def _require_the_same(options: CrossOptions, plan: Mapping[str, Any]) -> None:
     """Refuse to go on with other numbers, another config or other settings: all folds are trained alike."""
     asked = {name: getattr(options, name) for name in DEFAULTS}
-    asked["config"] = None if options.config is None else str(options.config)
+    if options.config is not None:
+        _require_same_config(options.output, options.config, plan)
     asked["minutes"] = options.minutes
     settings = {
         f"settings {name}": value for name, value in options.settings.items() if name not in OF_MACHINES
@@ -323,6 +326,18 @@ def _require_the_same(options: CrossOptions, plan: Mapping[str, Any]) -> None:
                 f"{known.get(name)} and {value} was asked for; leave that out, or begin anew in another "
                 "folder."
             )
+
+
+def _require_same_config(output: Path, config: Path, plan: Mapping[str, Any]) -> None:
+    """Refuse a config of other content; where the content is not known, one of another path."""
+    same = same_asked(output, config)
+    if same is None:
+        same = plan["config"] == str(config)
+    if not same:
+        raise InputError(
+            f"All folds are trained alike, but {config} is not what the cross-validation in {output} began "
+            f"with ({plan['config'] or 'no --config'}); leave --config out, or begin anew in another folder."
+        )
 
 
 def _require_data(options: CrossOptions, plan: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from .training.folder import (
     has_checkpoint,
     prepare_folder,
     refuse_site,
-    require_same_network,
+    require_what_is_kept,
 )
 from .training.options import TrainOptions
 from .training.trial import try_parts
@@ -82,7 +82,7 @@ def begin(options: TrainOptions, stack: contextlib.ExitStack) -> dict[str, Any]:
     goes_on = options.resume and has_checkpoint(options.output)
     refuse_site(options)
     if goes_on:  # then the weights are in the checkpoint
-        require_same_network(options.output, parser)
+        require_what_is_kept(options.output, parser)
     else:
         try_parts(parser)
         warn_of_own_parts(parser)

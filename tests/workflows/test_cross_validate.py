@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from dataclasses import replace
@@ -29,6 +30,7 @@ from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import load_datalist, write_datalist
 from gliomaseg.workflows.system.files import InputError
 from gliomaseg.workflows.system.occupied import only_worker_in
+from gliomaseg.workflows.training.asked import ASKED
 
 from .quick import STEP
 
@@ -394,6 +396,23 @@ def test_all_folds_are_trained_alike(
 def test_what_is_said_again_is_no_change_nor_is_another_device(halves: Any, phantom_data: Path) -> None:
     settings = {"size": 64, "device": "cuda", "num_workers": 3}
     deal_out(CrossOptions(phantom_data, halves[0], folds=2, settings=settings, resume=True))
+
+
+def test_a_config_is_known_by_its_content_and_not_by_its_place(phantom_data: Path, tmp_path: Path) -> None:
+    output, config = tmp_path / "cv", tmp_path / "a.yaml"
+    config.write_text("size: 64\nepochs: 2\n", encoding="utf-8")
+    options = CrossOptions(phantom_data, output, config=config, folds=2)
+    deal_out(options)
+    moved = config.rename(tmp_path / "b.yaml")
+    deal_out(replace(options, config=moved, resume=True))
+    moved.write_text("size: 64\nepochs: 3\n", encoding="utf-8")
+    words = f"{moved} is not what the cross-validation in {output} began with ({config}); leave --config out"
+    with pytest.raises(InputError, match=re.escape(words)):
+        deal_out(replace(options, config=moved, resume=True))
+    (output / "configs" / ASKED).unlink()  # as those of before
+    with pytest.raises(InputError, match=re.escape(words)):
+        deal_out(replace(options, config=moved, resume=True))
+    deal_out(replace(options, resume=True))
 
 
 @pytest.mark.parametrize("fold", [-1, 5])

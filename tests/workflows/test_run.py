@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from gliomaseg.transforms import LoadStudyd
 from gliomaseg.workflows.datalist import find_cases
@@ -26,10 +27,11 @@ from gliomaseg.workflows.reports.history import read_history
 from gliomaseg.workflows.run import TrainOptions, train
 from gliomaseg.workflows.segment import Segmenter
 from gliomaseg.workflows.splits.datalist_file import cases_of, load_datalist
-from gliomaseg.workflows.system.files import InputError
+from gliomaseg.workflows.system.files import InputError, write_json
 from gliomaseg.workflows.system.occupied import only_worker_in
-from gliomaseg.workflows.training.config import ASKED, asked_in, read_train_config, warn_of_own_parts
-from gliomaseg.workflows.training.folder import write_configs
+from gliomaseg.workflows.training.asked import ASKED, keep_asked
+from gliomaseg.workflows.training.config import read_train_config, warn_of_own_parts
+from gliomaseg.workflows.training.folder import require_what_is_kept, write_configs
 
 from .quick import SMOKE
 
@@ -331,12 +333,19 @@ def test_a_run_that_goes_on_does_not_begin_anew_from_its_config(smoke_run: Path,
     config = tmp_path / "short.yaml"
     config.write_text('epochs: 3\n"+train::handlers":\n- {_target_: StatsHandler}\n', encoding="utf-8")
     data = smoke_run / "datalist.json"
-    (run / "configs" / ASKED).write_text(json.dumps({"config": asked_in(config)}), encoding="utf-8")
+    keep_asked(run, config)
     kept = read_train_config(TrainOptions(data, run, config, resume=True)).get()
     plain = read_train_config(TrainOptions(data, run, resume=True)).get()
     assert (kept, kept["epochs"]) == (plain, SMOKE["epochs"])
     config.write_text("epochs: 7\n", encoding="utf-8")  # another file is another wish
     assert read_train_config(TrainOptions(data, run, config, resume=True)).get()["epochs"] == 7
+    whole = tmp_path / "whole.json"
+    shutil.copy(run / "configs" / "train.json", whole)
+    words = f"{whole} is a whole one, and not as it was when the run began; leave --config out, and give"
+    with pytest.raises(InputError, match=re.escape(words)):
+        read_train_config(TrainOptions(data, run, whole, resume=True))
+    keep_asked(run, whole)
+    assert read_train_config(TrainOptions(data, run, whole, resume=True)).get() == plain
     (run / "configs" / ASKED).unlink()  # as runs of before
     assert read_train_config(TrainOptions(data, run, resume=True)).get() == plain
 
@@ -355,6 +364,18 @@ def test_weights_are_chosen_by_one_measure_throughout(smoke_run: Path, tmp_path:
     with pytest.raises(InputError, match=re.escape(words)):
         train(TrainOptions(run / "datalist.json", run, settings={name: value}, resume=True))
     assert (run / "configs" / "train.json").read_bytes() == before
+
+
+def test_another_learning_rate_needs_a_schedule_that_takes_it(smoke_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(smoke_run, run)
+    kept = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
+    require_what_is_kept(run, ConfigParser({**kept, "learning_rate": 0.5}))
+    step = {"_target_": "torch.optim.lr_scheduler.StepLR", "optimizer": "@optimizer", "step_size": 3}
+    write_json(run / "configs" / "train.json", {**kept, "lr_scheduler": step})
+    words = "A run goes on with the rates of its torch.optim.lr_scheduler.StepLR, but .* learning_rate"
+    with pytest.raises(InputError, match=words):
+        require_what_is_kept(run, ConfigParser({**kept, "learning_rate": 0.5}))
 
 
 def test_ids_of_somebodys_own_go_where_they_are_needed(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from copy import deepcopy
@@ -17,6 +16,7 @@ from ..models import SHARED_IDS, configs_folder
 from ..overrides import all_ids, apply_settings, refuse_hash
 from ..system.causes import root_cause
 from ..system.files import InputError
+from .asked import same_asked
 from .options import TrainOptions
 
 logger = logging.getLogger(__name__)
@@ -28,9 +28,6 @@ INSIDE: Mapping[str, Any] = {
 }
 """Places of a run as its own config says them: seen from its folder, so that it may move."""
 
-
-ASKED = "asked.json"
-"""File in ``configs/`` with what the file of ``--config`` held when a run began."""
 
 OF_TRAINING_ALONE = (
     "train::deterministic_transforms",
@@ -47,7 +44,8 @@ OF_THE_SPLIT = ("split", "validation_share", "fold", "institution", "seed")
 def read_train_config(options: TrainOptions) -> ConfigParser:
     """Read the config, with the options and settings written into it.
 
-    A run that goes on keeps its own; a file of ``--config`` that it began with is in there already.
+    A run that goes on keeps its own; a file of ``--config`` that it began with is in there already, and
+    another one may hold differences alone.
 
     Raises:
         InputError: no such config, no such id in it, or a number that no run can be made with.
@@ -61,8 +59,10 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
         )
     for file in (config, *options.extra_configs):
         _check_config(file)
-    if goes_on and options.config and asked_in(options.config) == _asked_before(options.output):
-        config = kept
+    if goes_on and options.config:
+        if same_asked(options.output, options.config):
+            config = kept
+        _refuse_another_whole(config, kept)
     parser = ConfigParser()
     base = kept if goes_on else configs_folder() / "train.yaml"
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
@@ -80,20 +80,18 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     return parser
 
 
-def asked_in(config: Path | None) -> Any:
-    """Return what a file of ``--config`` holds, as JSON has it; None for none."""
-    if config is None:
-        return None
-    return json.loads(json.dumps(ConfigParser.load_config_file(str(config)), default=str))
+def _refuse_another_whole(config: Path, kept: Path) -> None:
+    """Refuse a whole config for a run that goes on with its own, which it would replace with all settings.
 
-
-def _asked_before(output: Path) -> Any:
-    """Return what the file held that a run began with; where that is not known, what none holds."""
-    path = output / "configs" / ASKED
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ...
+    Raises:
+        InputError: it is one.
+    """
+    if config != kept and _is_whole(ConfigParser.load_config_file(str(config))):
+        raise InputError(
+            f"A run goes on with the config in its folder, but {config} is a whole one, and not as it was "
+            "when the run began; leave --config out, and give what is to change as --set ID=VALUE or alone "
+            "in a file."
+        )
 
 
 def warn_of_own_parts(parser: ConfigParser) -> None:
@@ -187,6 +185,10 @@ def _refuse_places(settings: Mapping[str, Any]) -> None:
             )
 
 
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    return "train" in content and "dataset_dir" in content
+
+
 def _with_base(config: Path, base: Path) -> list[Path]:
     """Return the files that a config stands for: one of differences comes after that of ``base``.
 
@@ -194,7 +196,7 @@ def _with_base(config: Path, base: Path) -> list[Path]:
         InputError: it is neither a training config nor differences to one, or would replace a whole section.
     """
     content = ConfigParser.load_config_file(str(config))
-    if "train" in content and "dataset_dir" in content:
+    if _is_whole(content):
         return [config]
     whole = ConfigParser.load_config_file(str(base))
     known = set(all_ids(whole))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from monai.bundle import ConfigParser
 
@@ -23,11 +23,24 @@ from ..splits.datalist_file import write_datalist
 from ..system import files
 from ..system.environment import describe_environment
 from ..system.files import InputError
-from .config import ASKED, INSIDE, asked_in
+from .asked import keep_asked
+from .config import INSIDE
 from .data import checked_datalist, with_beginning
 from .options import TrainOptions
 
 logger = logging.getLogger(__name__)
+
+
+KEPT: Final = {
+    **dict.fromkeys(
+        ("network_name", "in_channels", "out_channels", "neighbours"), "network that it began with"
+    ),
+    **dict.fromkeys(("size", "threshold", "mirror", "turn", *CLEANUP), "measure that chose its weights"),
+}
+"""Id that a run goes on with -> what it stands for."""
+
+OUR_SCHEDULE: Final = "gliomaseg.workflows.schedule.WarmupCosine"
+"""The schedule that takes another learning rate in the midst of a run."""
 
 
 def check_folder(options: TrainOptions) -> None:
@@ -61,23 +74,25 @@ def refuse_site(options: TrainOptions) -> None:
         )
 
 
-def require_same_network(folder: Path, parser: ConfigParser) -> None:
-    """Refuse to go on with another network than the run has, or to choose its weights by another measure.
+def require_what_is_kept(folder: Path, parser: ConfigParser) -> None:
+    """Refuse to go on with another network than a run has, another measure or another schedule's peak.
 
     Raises:
-        InputError: an id of it differs; nothing is written then.
+        InputError: an id of them differs; nothing is written then.
     """
     try:
         kept = json.loads((folder / "configs" / "train.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    of_network = ("network_name", "in_channels", "out_channels", "neighbours")
-    of_score = ("size", "threshold", "mirror", "turn", *CLEANUP)
-    for name in (*of_network, *of_score):
+    what = dict(KEPT)
+    if (
+        kept.get("lr_scheduler", {}).get("_target_") != OUR_SCHEDULE
+    ):  # others bring theirs from the checkpoint
+        what["learning_rate"] = f"rates of its {kept.get('lr_scheduler', {}).get('_target_')}"
+    for name in what:
         if name in kept and kept[name] != parser.get(name):
-            what = "network that it began with" if name in of_network else "measure that chose its weights"
             raise InputError(
-                f"A run goes on with the {what}, but the one in {folder} has {name} {kept[name]!r} and "
+                f"A run goes on with the {what[name]}, but the one in {folder} has {name} {kept[name]!r} and "
                 f"{parser.get(name)!r} was asked for; leave that out, or begin a new run in another folder."
             )
 
@@ -132,7 +147,7 @@ def prepare_folder(
         datalist = with_beginning(datalist, parser.get("pretrained"))
         write_datalist(datalist, path)
         (options.output / "configs" / "metadata.json").unlink(missing_ok=True)  # of other data
-        files.write_json(options.output / "configs" / ASKED, {"config": asked_in(options.config)})
+        keep_asked(options.output, options.config)
     write_configs(options.output, parser)
     files.write_json(options.output / "environment.json", describe_environment())
     return datalist
