@@ -18,6 +18,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from gliomaseg.transforms import LoadStudyd
+from gliomaseg.workflows.bundle_names import rename
 from gliomaseg.workflows.datalist import find_cases
 from gliomaseg.workflows.evaluate import evaluate_cases
 from gliomaseg.workflows.evaluate_command import evaluate_command
@@ -32,6 +33,7 @@ from gliomaseg.workflows.system.occupied import only_worker_in
 from gliomaseg.workflows.training.asked import ASKED, keep_asked
 from gliomaseg.workflows.training.config import read_train_config, warn_of_own_parts
 from gliomaseg.workflows.training.folder import require_what_is_kept, write_configs
+from gliomaseg.workflows.training.trial import try_parts
 
 from .quick import SMOKE
 
@@ -376,6 +378,15 @@ def test_another_learning_rate_needs_a_schedule_that_takes_it(smoke_run: Path, t
     words = "A run goes on with the rates of its torch.optim.lr_scheduler.StepLR, but .* learning_rate"
     with pytest.raises(InputError, match=words):
         require_what_is_kept(run, ConfigParser({**kept, "learning_rate": 0.5}))
+
+
+def test_the_config_of_a_bundle_trains_with_the_code_that_is_installed(tmp_path: Path) -> None:
+    plain = read_train_config(TrainOptions(tmp_path, tmp_path / "run")).get()
+    write_json(tmp_path / "train.json", rename(plain, "gliomaseg_bundle_0_0_9"))
+    assert "gliomaseg_bundle_0_0_9.networks" in (tmp_path / "train.json").read_text(encoding="utf-8")
+    parser = read_train_config(TrainOptions(tmp_path, tmp_path / "run", tmp_path / "train.json"))
+    assert parser.get() == plain
+    try_parts(parser)
 
 
 def test_ids_of_somebodys_own_go_where_they_are_needed(tmp_path: Path) -> None:

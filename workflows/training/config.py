@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
+from ..bundle_names import INSTALLED, rename
 from ..limits import check_recipe, is_expression
 from ..models import SHARED_IDS, configs_folder
 from ..overrides import all_ids, apply_settings, refuse_hash
@@ -66,6 +67,7 @@ def read_train_config(options: TrainOptions) -> ConfigParser:
     parser = ConfigParser()
     base = kept if goes_on else configs_folder() / "train.yaml"
     parser.read_config([*map(str, _with_base(config, base)), *map(str, options.extra_configs)])
+    parser.set(rename(parser.get(), INSTALLED))  # a config of a bundle names the code there
     _refuse_places(options.settings)
     apply_settings(parser, options.settings, str(config), SHARED_IDS)
     if parser.get("device") == "auto":  # words that only the part of the package understands
