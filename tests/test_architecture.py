@@ -76,11 +76,11 @@ ORDER = [
     # at the door
     "doctor", "results", "resuming.finished", "dicom.sources", "dicom.seg", "dicom.rtstruct",
     "dicom.objects", "predict", "truths", "convert", "evaluate_command", "evaluation.evaluated_runs",
-    "compare", "demo", "cli",
+    "compare", "demo", "terminal", "cli",
 ]
 
 # These modules start at once: there, the heavy packages are imported inside the functions that need them.
-LIGHT = {"cli", "phantom", "datalist", "checks"}
+LIGHT = {"cli", "terminal", "phantom", "datalist", "checks"}
 HEAVY = {
     "ignite", "itk", "matplotlib", "monai", "pandas",
     "scipy", "sklearn", "tensorboard", "torch", "torchvision",

@@ -1,7 +1,8 @@
 """A run, from a data set to a report, and the commands; what a step is made of lies in a package.
 
-Commands: ``cli``, and behind it ``demo``, ``run``, ``cross_validate``, ``federation``, ``evaluate_command``,
-``predict``, ``convert``, ``report``, ``export``, ``compare``, ``doctor``, ``profiling``.
+Commands: ``cli`` in a ``terminal``, and behind it ``demo``, ``run``, ``cross_validate``, ``federation``,
+``evaluate_command``, ``predict``, ``convert``, ``report``, ``export``, ``compare``, ``doctor``,
+``profiling``.
 
 Steps: ``phantom``, ``datalist``, ``split``, ``folds``, ``inputs``, ``truths``, ``checks``, ``segment``,
 ``evaluate``, ``metrics``, ``per_patient``, ``summary``, ``figures``, ``results``, ``pictures``.

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
 import shlex
-import signal
-import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .folders.studies import is_stack, whose
-from .system.causes import is_last, users_fault
-from .system.files import OurFaultError
+from .terminal import loading, progress_bar, resumable, run, say, serving_ended, with_resume
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
     from .run import TrainOptions
-    from .system.pool import Progress
 
 NOT_FOR_DIAGNOSIS = "Research software. Not for diagnosis."
 
 LOWEST = 3
 """Patients that are named after an evaluation, those that are outlined worst."""
-
-READER_SECONDS = 10.0
-"""A thread that reads has a file or two before it."""
-
-QUIET = {
-    "ignite": logging.CRITICAL,  # reports an interrupt as an error before we do it in words
-    "monai.bundle.workflows": logging.ERROR,  # tells which logging.conf it read
-    "monai.data.nvimgcodec_pydicom_plugin": logging.ERROR,  # misses an optional decoder wherever pydicom is
-}
-"""Loggers of libraries that would speak between our lines, and what they may still say."""
 
 app = typer.Typer(
     name="gliomaseg",
@@ -110,55 +90,20 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line and leave with an exit code.
-
-    0 done, 1 a fault of ours or a lost GPU, 2 wrong input or too small a machine (one sentence, no
-    traceback), 130 interrupted and resumable.
-    """
-    if not sys.stderr.isatty():  # a log: a line each half minute is enough
-        os.environ.setdefault("TQDM_MININTERVAL", "30")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for name, level in QUIET.items():
-        logging.getLogger(name).setLevel(level)
-    before = signal.signal(signal.SIGTERM, _on_termination)
-    try:
-        code = app(prog_name="gliomaseg", standalone_mode=False)
-        if not code and _TOLD.terminated:
-            code = 130  # Python drops what is raised while it clears up objects, and the command went on
-        if code == 130 and not _TOLD.said:
-            _say("Interrupted. Give the same command again.")
-    except Exception as error:
-        words = _misused(error) or users_fault(error)
-        if words is None:
-            raise
-        _say(f"Error: {words}")
-        sys.exit(1 if isinstance(error, OurFaultError) or is_last(error) else 2)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if code == 130:
-        _await_readers()
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _await_readers() -> None:
-    """Let threads that read files end: Python aborts where it leaves while one is inside PyTorch."""
-    from multiprocessing.dummy import DummyProcess
-
-    for thread in threading.enumerate():
-        if isinstance(thread, DummyProcess):
-            thread.join(READER_SECONDS)
+    """Run the command line and leave with the exit code of ``terminal.run``."""
+    run(lambda: app(prog_name="gliomaseg", standalone_mode=False))
 
 
 @app.command(epilog="Example: `gliomaseg demo --output runs/demo`")
 def demo(output: Output = Path("runs/demo")) -> None:
     """Make patients, train on some, evaluate on the others and write a report: a few minutes."""
-    with _loading():
+    with loading():
         from .demo import run_demo
 
     try:
         evaluation = run_demo(output)
     except KeyboardInterrupt as stop:
-        raise _resumable(stop, "gliomaseg", "demo", "--output", output) from stop
+        raise resumable(stop, "gliomaseg", "demo", "--output", output) from stop
     _tell(evaluation, output)
     typer.echo(
         f"\nNext: open {output / 'report.html'}, then try your own data: "
@@ -197,11 +142,11 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
 ) -> None:
     """Find the patients of a data set, split them and write it down with the hash of every file."""
-    with _loading():
+    with loading():
         from .datalist import build_datalist
         from .splits.datalist_file import write_beside_earlier
 
-    with _bar() as progress:
+    with progress_bar() as progress:
         datalist = build_datalist(
             data,
             split,
@@ -244,7 +189,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a network, keep its best weights, evaluate them on the validation patients, and report."""
-    with _loading():
+    with loading():
         from .run import NotBegun, TrainOptions
         from .run import train as run_training
 
@@ -256,10 +201,10 @@ def train(
     try:
         evaluation = run_training(options)
     except NotBegun as stop:
-        _say("Interrupted before the training began. Give the same command again.")
+        say("Interrupted before the training began. Give the same command again.")
         raise typer.Exit(130) from stop
     except KeyboardInterrupt as stop:
-        raise _resumable(stop, "gliomaseg", "train", data, "--output", output, "--resume") from stop
+        raise resumable(stop, "gliomaseg", "train", data, "--output", output, "--resume") from stop
     _tell(evaluation, output)
     curves = shlex.join(["tensorboard", "--logdir", str(output)])
     typer.echo(f"Next: open {output / 'report.html'}, or watch the curves: {curves}")
@@ -301,7 +246,7 @@ def cross_validate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --output.")] = False,
 ) -> None:
     """Train a network for each fold, test every patient by the one that has not met them, and report."""
-    with _loading():
+    with loading():
         from .cross_validate import CrossOptions, begun, deal_out, in_words
         from .cross_validate import cross_validate as run_folds
         from .system.once import told_once
@@ -310,14 +255,14 @@ def cross_validate(
     options = CrossOptions(data, output, split, folds, validation, seed, config, asked, fold, resume, minutes)
     try:
         with told_once():
-            with _bar() as progress:
+            with progress_bar() as progress:
                 deal_out(options, progress)
             result = run_folds(options, typer.echo)
     except KeyboardInterrupt as stop:
         if not begun(output):
-            _say("Interrupted before the training began. Give the same command again.")
+            say("Interrupted before the training began. Give the same command again.")
             raise typer.Exit(130) from stop
-        raise _with_resume("What is trained is kept.") from stop
+        raise with_resume("What is trained is kept.") from stop
     typer.echo(in_words(result.folds))
     if result.evaluation is None and not result.missing:
         return
@@ -362,7 +307,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Compare a model's masks, or anybody's, with the truth of every patient."""
-    with _loading():
+    with loading():
         from .evaluate_command import evaluate_command
 
     if predictions is None:
@@ -382,7 +327,7 @@ def evaluate(
             settings=_changes(settings),
         )
     except KeyboardInterrupt as stop:
-        raise _with_resume("What is measured is kept.") from stop
+        raise with_resume("What is measured is kept.") from stop
     _tell(evaluation, output)
     typer.echo(f"Next: open {output / 'report.html'}")
 
@@ -429,7 +374,7 @@ def predict(
     ] = None,
 ) -> None:
     """Outline studies: masks on the grid of the scan, overlays, results.csv and results.json."""
-    with _loading():
+    with loading():
         from .checking.findings import amount
         from .ensemble import open_segmenter
         from .folders.dicom_series import wanted_series
@@ -464,7 +409,7 @@ def predict(
             settings=changes,
         )
     except KeyboardInterrupt as stop:
-        raise _with_resume("What is finished is kept.") from stop
+        raise with_resume("What is finished is kept.") from stop
     found = sum(row["volume_voxels"] > 0 for row in rows)
     doubtful = sum(row["check_by_hand"] for row in rows)
     words = f"; {doubtful} to be checked by hand" if doubtful else ""
@@ -501,7 +446,7 @@ def convert(
     resume: KeepFinished = False,
 ) -> None:
     """Write DICOM studies, and the truth beside them, as NIfTI files to train on and to evaluate with."""
-    with _loading():
+    with loading():
         from .checking.findings import amount
         from .convert import PAGE, ConvertOptions, convert_studies
         from .folders.dicom_series import wanted_series
@@ -510,7 +455,7 @@ def convert(
     try:
         rows = convert_studies(inputs, output, options, resume)
     except KeyboardInterrupt as stop:
-        raise _with_resume("What is finished is kept.") from stop
+        raise with_resume("What is finished is kept.") from stop
     drawn = sum(bool(row["truth"]) for row in rows)
     typer.echo(f"{amount(len(rows), 'study')}, {drawn} with truth. {NOT_FOR_DIAGNOSIS}")
     typer.echo(
@@ -524,7 +469,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)], device: Device = "auto"
 ) -> None:
     """Evaluate a trained run again and write its figures, report and animation."""
-    with _loading():
+    with loading():
         from .training.end import report_run
 
     _tell(report_run(run, device), run)
@@ -551,7 +496,7 @@ def export(
     ] = False,
 ) -> None:
     """Write a model for use elsewhere: a MONAI bundle without gliomaseg, TorchScript, ONNX, OpenVINO."""
-    with _loading():
+    with loading():
         from .export import export_model
 
     _name_default(model)
@@ -592,7 +537,7 @@ def serve_page(
     """Outline scans on a web page and through an HTTP API, on this machine; nothing leaves it."""
     from dataclasses import replace
 
-    with _loading():
+    with loading():
         from ..serving.listening import LOOPBACK, bound_socket
         from ..serving.settings import ServeSettings, read_token
         from ..serving.web_server import require_packages, run_server
@@ -609,11 +554,11 @@ def serve_page(
     _name_default(model)
     segmenter = open_segmenter(model, device, changes)
     if host not in LOOPBACK and token is None:
-        _say(f"Warning: everyone who reaches {host} can use the server; --token-file has it ask for a token.")
+        say(f"Warning: everyone who reaches {host} can use the server; --token-file has it ask for a token.")
     typer.echo(f"The page is at {serving.address}, the API is described at {serving.address}/api/docs.")
     typer.echo(f"Ctrl-C stops it and deletes what was uploaded. {NOT_FOR_DIAGNOSIS}")
     run_server(segmenter, serving, bound, typer.echo)
-    _TOLD.terminated = False  # a server ends by that
+    serving_ended()
 
 
 @app.command(epilog="Example: `gliomaseg label --studies lgg-mri-segmentation/kaggle_3m --model runs/first`")
@@ -642,7 +587,7 @@ def label(
     ] = False,
 ) -> None:
     """Serve studies to 3D Slicer through MONAI Label: segment, correct, retrain, choose the next."""
-    with _loading():
+    with loading():
         from ..serving.label_server import LabelOptions, prepare_project, python_of, serve
         from ..serving.listening import LOOPBACK, require_free_port
         from ..serving.studies import describe
@@ -660,10 +605,10 @@ def label(
         return
     python = python_of(environment)
     if host not in LOOPBACK:
-        _say(f"Warning: everyone who reaches {host} can see and change the studies.")
+        say(f"Warning: everyone who reaches {host} can see and change the studies.")
     typer.echo(f"MONAI Label will be at http://{host}:{port}; Ctrl-C stops it.")
     code = serve(options, python)
-    _TOLD.terminated = False  # a server ends by that
+    serving_ended()
     raise typer.Exit(code)
 
 
@@ -685,7 +630,7 @@ def compare(
     ] = False,
 ) -> None:
     """Compare evaluated runs patient by patient, with intervals and a paired test; or put folds together."""
-    with _loading():
+    with loading():
         from .compare import compare_runs, in_words
 
     result = compare_runs(runs, output, common)
@@ -708,7 +653,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Check this machine, and every file of a data set, and say what to do about what is wrong."""
-    with _loading():
+    with loading():
         from .doctor import describe_machine
 
     typer.echo(describe_machine())
@@ -716,43 +661,11 @@ def doctor(
         from .checking.findings import format_findings
         from .checks import check_data
 
-        with _bar() as progress:
+        with progress_bar() as progress:
             found = check_data(data, resize=resize, progress=progress)
         typer.echo(format_findings(found, all=all_findings))
         if any(finding.level == "error" for finding in found.findings):
             raise typer.Exit(2)
-
-
-def _misused(error: Exception) -> str | None:
-    """Return the sentence about a command line that cannot be read, None for any other error."""
-    if not hasattr(error, "format_message"):  # Typer brings its own copy of Click's classes
-        return None
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "gliomaseg"
-    words = " ".join(error.format_message().split())
-    if not words:  # no command at all, and the help has been shown
-        return f"Expected a command, got none; `{command} COMMAND --help` explains each."
-    return f"{words.rstrip('.')}{'' if words.endswith('?') else '.'} See `{command} --help`."
-
-
-@contextlib.contextmanager
-def _loading() -> Iterator[None]:
-    """End at once if a signal comes while packages load, when there is nothing yet that could be lost.
-
-    An exception raised there is swallowed by some of them, which are then half loaded.
-    """
-    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _leave) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _leave(number: int, frame: object) -> None:
-    os.write(2, b"Interrupted before anything was done. Give the same command again.\n")
-    os._exit(130)
 
 
 def _settings(
@@ -783,40 +696,6 @@ def _name_default(model: Path | None) -> None:
         from .models import describe_default
 
         typer.echo(describe_default())
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, taken as Ctrl-C is; a class of its own, since Python dies by SIGINT at a plain one."""
-
-
-@dataclass
-class _Told:
-    """What has come, and what has been said, since the command began."""
-
-    terminated: bool = False
-    said: bool = False
-
-
-_TOLD = _Told()
-
-
-def _on_termination(number: int, frame: object) -> None:
-    _TOLD.terminated = True
-    raise _Terminated("Terminated before the first step.")
-
-
-def _resumable(kept: object, *command: str | Path) -> typer.Exit:
-    """Say that a run was interrupted, what is kept and by which command it goes on; leave with 130."""
-    words = " ".join(filter(None, ("Interrupted.", str(kept), "Go on with:")))
-    _say(f"{words} {shlex.join(map(str, command))}")
-    return typer.Exit(130)
-
-
-def _with_resume(kept: str) -> typer.Exit:
-    """Say the same of a command that goes on when it is given again with ``--resume``."""
-    command, *rest = sys.argv[1:]
-    asked = [word for word in rest if word != "--resume"]
-    return _resumable(kept, "gliomaseg", command, "--resume", *asked)
 
 
 def _profile(options: TrainOptions) -> None:
@@ -867,31 +746,6 @@ def _describe_datalist(datalist: dict[str, Any]) -> str:
                 line += f" {slices:>7} {'slice' if slices == 1 else 'slices'}"
             lines.append(line.rstrip())
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Progress]:
-    """Yield a progress callback ``(done, total)``; its bar comes with the first call and goes at the end."""
-    from tqdm import tqdm
-
-    bars: list[tqdm[Any]] = []
-
-    def advance(done: int, total: int) -> None:
-        if not bars:  # a log has no use for a bar that goes away
-            bars.append(tqdm(unit="file", dynamic_ncols=True, leave=False, disable=not sys.stderr.isatty()))
-        bars[0].total = total
-        bars[0].update(done - bars[0].n)
-
-    try:
-        yield advance
-    finally:
-        for bar in bars:
-            bar.close()
-
-
-def _say(words: str) -> None:
-    _TOLD.said = True
-    typer.echo(words, err=True)
 
 
 if __name__ == "__main__":

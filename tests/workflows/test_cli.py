@@ -22,7 +22,7 @@ from PIL import Image
 from torchvision.models import ResNeXt50_32X4D_Weights
 
 from gliomaseg.networks import create_network
-from gliomaseg.workflows import cli, cross_validate
+from gliomaseg.workflows import cli, cross_validate, terminal
 from gliomaseg.workflows.cross_validate import CrossOptions, CrossResult
 from gliomaseg.workflows.datalist import load_cases
 from gliomaseg.workflows.system.files import InputError
@@ -102,8 +102,8 @@ def test_a_command_that_cannot_be_read_is_one_sentence(gliomaseg, words: list[st
 def test_a_signal_while_packages_load_ends_it_at_once(name: str) -> None:
     code = f"""
 import os, signal
-from gliomaseg.workflows import cli
-with cli._loading():
+from gliomaseg.workflows import terminal
+with terminal.loading():
     try:
         os.kill(os.getpid(), signal.{name})
     except BaseException:  # as some packages do in the middle of an import
@@ -145,8 +145,8 @@ cli.main()
 
 def test_signals_are_handled_as_before_when_packages_are_loaded() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with cli._loading():
-        assert signal.getsignal(signal.SIGTERM) is cli._leave
+    with terminal.loading():
+        assert signal.getsignal(signal.SIGTERM) is terminal._leave
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
@@ -340,7 +340,7 @@ def test_no_bar_is_drawn_before_the_arguments_are_checked(gliomaseg, tmp_path: P
 
 
 def test_a_log_has_no_bar_that_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli._bar() as progress:
+    with terminal.progress_bar() as progress:
         progress(1, 2)
     assert capsys.readouterr().err == ""
 
@@ -351,7 +351,7 @@ def test_a_bar_is_cleared_before_an_error_is_said(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
     def fail_in_the_middle() -> None:
-        with cli._bar() as progress:
+        with terminal.progress_bar() as progress:
             progress(1, 2)
             raise InputError("Damaged.")
 
