@@ -262,18 +262,22 @@ def adapt_first_convolution(weight: Tensor, in_channels: int) -> Tensor:
         in_channels: the new number, at least 1.
 
     Returns:
-        ``(out, in_channels, kh, kw)``. One channel is the sum of the old ones.
+        ``(out, in_channels, kh, kw)``. One channel is the sum of the old ones, and so are several of which
+        the old number is a multiple, as of a slice whose neighbours the network saw along: each is the sum of
+        those that stood in its turn.
 
     >>> adapt_first_convolution(torch.tensor([[[[1.0]], [[2.0]], [[3.0]]]]), 1).flatten().tolist()
     [6.0]
     >>> adapt_first_convolution(torch.tensor([[[[4.0]], [[8.0]]]]), 4).flatten().tolist()
     [2.0, 4.0, 2.0, 4.0]
+    >>> adapt_first_convolution(torch.tensor([[[[1.0]], [[0.0]], [[5.0]], [[7.0]]]]), 2).flatten().tolist()
+    [6.0, 7.0]
     """
     old = weight.shape[1]
     if in_channels == old:
         return weight
-    if in_channels == 1:
-        return weight.sum(dim=1, keepdim=True)
+    if old % in_channels == 0:
+        return torch.stack(torch.split(weight, in_channels, dim=1)).sum(dim=0)
     turns = torch.arange(in_channels) % old
     return weight[:, turns] * (old / in_channels)
 

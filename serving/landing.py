@@ -35,7 +35,7 @@ class Landed:
     """A file that is written to the disk while it comes, and closed between its parts.
 
     Args:
-        path: where; it is made at the first write, and at the latest when it is read.
+        path: where; it is made at once, and must not be there yet.
     """
 
     def __init__(self, path: Path) -> None:

@@ -97,9 +97,10 @@ class Ensemble:
         Raises:
             InputError: see ``Segmenter``.
         """
-        first, *others = (member(case) for member in self.members)
+        answers = (member(case) for member in self.members)  # one by one: each holds the whole study
+        first = next(answers)
         total, said = first.probability.astype(np.float64), [_confidence(first)]
-        for other in others:
+        for other in answers:
             total += other.probability
             said.append(_confidence(other))
         probability = _at_temperature(total / len(self.members), self.temperature)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from ..transforms import LoadStudyd, keys
+from ..transforms import FillMissingSequencesd, LoadStudyd, keys
 from .checking.findings import amount
 from .datalist import load_cases
 from .ensemble import open_segmenter
@@ -261,7 +261,8 @@ def _hashes(
 def _load_image(case: Mapping[str, Any]) -> Any:
     try:
         scan: dict[Hashable, Any] = {key: case[key] for key in (keys.IMAGE, keys.SEQUENCES) if key in case}
-        return LoadStudyd(keys=keys.IMAGE)(scan)[keys.IMAGE]
+        loaded = LoadStudyd(keys=keys.IMAGE)(scan)
+        return FillMissingSequencesd(keys=keys.IMAGE)(loaded)[keys.IMAGE]  # pictures show the second: FLAIR
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(root_cause(error)) from error
 

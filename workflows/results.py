@@ -47,6 +47,9 @@ COLUMNS = (
 )
 """Columns of results.csv and keys of results.json, one row or object a study."""
 
+LOSSLESS = (".tif", ".tiff", ".png")
+"""Endings of slices whose format keeps masks and 16 bits as they are."""
+
 TAKEN = re.compile(r"overlays|results(-\d+-of-\d+)?\.(csv|json)", re.IGNORECASE)
 """Names within the output that no study may have."""
 
@@ -62,7 +65,9 @@ def write_masks(
 ) -> Path:
     """Write the mask of a study in the format and on the grid of its scan.
 
-    Slices give ``<slice>_mask`` files of the same kind, uint8 with 0 and 255, as the data set has them.
+    Slices give ``<slice>_mask`` files, uint8 with 0 and 255, as the data set has them: TIFF and PNG of the
+    same kind, PNG for slices of other kinds. Where two slices are called alike, in several folders, their
+    place in the study stands before the name.
     Volumes and DICOM give a uint8 NIfTI with 0 and 1 and the scan's affine.
 
     Args:
@@ -98,12 +103,24 @@ def places_to_write(case: Mapping[str, Any], folder: Path) -> tuple[list[Path], 
     """
     scan = case[keys.IMAGE]
     if is_slice_stack(case):
-        names = [(Path(name).stem, Path(name).suffix) for name in scan]
+        names = [(Path(name).stem, _lossless(Path(name).suffix)) for name in scan]
+        if len({f"{stem}{end}".lower() for stem, end in names}) < len(names):  # of several folders
+            names = [(f"{place:04d}_{stem}", end) for place, (stem, end) in enumerate(names, 1)]
     else:
         stem = stem_of(Path(scan).name) if isinstance(scan, str) else str(case[keys.PATIENT])
         names = [(stem, ".nii.gz")]
     masks, probable = ([folder / f"{stem}_{kind}{end}" for stem, end in names] for kind in KINDS)
     return masks, probable
+
+
+def _lossless(ending: str) -> str:
+    """Return the ending of a mask for that of its slice: of a format that blurs nothing and has 16 bits.
+
+    Example:
+        >>> _lossless(".TIF"), _lossless(".jpg"), _lossless(".bmp")
+        ('.TIF', '.png', '.png')
+    """
+    return ending if ending.lower() in LOSSLESS else ".png"
 
 
 def describe(

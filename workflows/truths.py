@@ -194,7 +194,7 @@ def _segmentations(study: DicomStudy) -> list[Truth]:
 
 
 def volumes_in(folder: Path, without: Path | None = None) -> list[Path]:
-    """Return the NIfTI files of a folder, at any depth.
+    """Return the volume files of a folder, at any depth.
 
     Args:
         folder: the folder.

@@ -12,13 +12,16 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from gliomaseg.transforms import keys
 from gliomaseg.workflows import evaluate
 from gliomaseg.workflows.checks import check_data
 from gliomaseg.workflows.datalist import build_datalist, load_cases
-from gliomaseg.workflows.evaluate_command import evaluate_command
+from gliomaseg.workflows.evaluate_command import _load_image, evaluate_command
+from gliomaseg.workflows.evaluation.masks import is_graded
 from gliomaseg.workflows.leakage.leaks import method_of, note_on_choice
 from gliomaseg.workflows.leakage.seen import History, history_of
 from gliomaseg.workflows.phantoms.study import write_nifti
@@ -615,3 +618,21 @@ def test_of_masks_those_that_changed_are_measured_again(
         evaluate_command(phantom_data, masks / "out", predictions=Path("masks"), resume=True)
     assert again == [cases[1]["patient"], *(case["patient"] for case in cases[5:])]
     assert metrics_of(masks / "out")["dice"]["per_patient_mean"] == 1.0
+
+
+def test_values_far_apart_are_told_from_classes() -> None:
+    assert not is_graded(torch.tensor([-20000, 20000], dtype=torch.int16))
+    assert is_graded(torch.arange(-20000, 20000, 100).to(torch.int16))
+
+
+def test_masks_of_others_are_shown_on_flair(tmp_path: Path) -> None:
+    """Of two files of one patient the second channel is post-contrast, where none has been filled in."""
+    scans = {
+        name: np.random.default_rng(seed).random((8, 8, 3)) for seed, name in enumerate(("flair", "t1ce"))
+    }
+    for name, values in scans.items():
+        nib.save(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    files = [str(tmp_path / f"{name}.nii.gz") for name in scans]
+    image = _load_image({"image": files, "sequences": ["FLAIR", "post-contrast"], "patient": "a"})
+    assert np.allclose(image[keys.FLAIR], scans["flair"])
+    assert np.allclose(image[2], scans["t1ce"])

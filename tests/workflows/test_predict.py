@@ -96,6 +96,10 @@ def found(*inputs: Path) -> list[tuple[str, list[str]]]:
 # ---- Which studies the inputs name
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_loose_slices_of_one_stem_are_one_study_in_numeric_order(
     tmp_path: Path, write_picture: WritePicture
 ) -> None:
@@ -272,6 +276,32 @@ def test_masks_of_slices_have_the_format_and_size_of_the_slices(
             assert picture.mode == "L"
             pixels = np.asarray(picture)
         assert np.array_equal(pixels, np.where(bright(count) > 128, 255, 0))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".bmp"])
+def test_masks_of_pictures_that_would_blur_them_are_png(tmp_path: Path, ending: str) -> None:
+    """A list may name such slices; a JPEG mask would have some fifty values."""
+    pixels = np.kron(bright(5), np.ones((8, 8), np.uint8))
+    Image.fromarray(pixels).save(tmp_path / f"s1{ending}", quality=100)
+    case = {keys.IMAGE: [str(tmp_path / f"s1{ending}")], keys.PATIENT: "a"}
+    found = BrightIsAbnormal()(case)
+    write_masks(case, found, tmp_path / "out", probabilities=True)
+    with Image.open(tmp_path / "out" / "s1_mask.png") as picture:
+        assert np.array_equal(np.asarray(picture), found.mask[..., 0] * 255)
+    assert names_in(tmp_path / "out") == ["s1_mask.png", "s1_probability.png"]
+
+
+def test_slices_of_one_name_in_several_folders_have_masks_of_their_own(
+    tmp_path: Path, write_picture: WritePicture
+) -> None:
+    (tmp_path / "list.csv").write_text("patient,slice,image,label\na,1,x/1.png,\na,2,y/1.png,\n")
+    for place, count in (("x", 2), ("y", 3)):
+        (tmp_path / place).mkdir()
+        write_picture(tmp_path / place / "1.png", np.repeat(bright(count)[..., None], 3, axis=2))
+    (row,) = predict([tmp_path / "list.csv"], tmp_path / "out")
+    assert names_in(tmp_path / "out" / "a") == ["0001_1_mask.png", "0002_1_mask.png"]
+    counts = [np.count_nonzero(Image.open(file)) for file in sorted((tmp_path / "out" / "a").iterdir())]
+    assert (counts, row["volume_voxels"]) == ([2, 3], 5)
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])

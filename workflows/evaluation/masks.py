@@ -322,7 +322,7 @@ def is_graded(label: torch.Tensor) -> bool:
     low, high = int(values.min()), int(values.max())
     if high - low >= 1 << 16:
         return len(torch.unique(values)) > MOST_CLASSES
-    return int((torch.bincount((values - low).flatten().int()) > 0).sum()) > MOST_CLASSES
+    return int((torch.bincount(values.flatten().long() - low) > 0).sum()) > MOST_CLASSES
 
 
 @functools.cache

@@ -94,7 +94,7 @@ _CONFIDENCE = {
     "confidence.bias": "Confidence minus Dice of the volume, mean over the same patients; above zero it is "
     "too high.",
     "confidence.spearman": "Rank correlation of confidence and Dice of the volume over the same patients; "
-    "null for less than three patients, or where one of the two is the same for all.",
+    "null for fewer than three patients, or where one of the two is the same for all.",
     "confidence.check_by_hand": "Number of patients marked to be checked by hand; whoever has no outline is.",
 }
 

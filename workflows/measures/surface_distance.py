@@ -14,7 +14,7 @@ UPRIGHT = 1e-3
 """Cosine between two axes below which they are at right angles; headers are rounded."""
 
 HD_PERCENTILE = 95.0
-"""The largest distance of all (100) would hang on a single stray pixel."""
+"""The largest distance of all (100) would depend on a single stray pixel."""
 
 
 def hd95_px(pred: Mask, truth: Mask) -> float | None:

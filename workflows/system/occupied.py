@@ -33,10 +33,12 @@ def only_worker_in(folder: Path, wait: bool = False) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         mark = _locked(path, wait)
     except BlockingIOError as error:
-        who = path.read_text(encoding="utf-8").strip() or "another process"
+        who = ""
+        with contextlib.suppress(FileNotFoundError):  # it may have ended meanwhile
+            who = path.read_text(encoding="utf-8").strip()
         raise InputError(
-            f"Somebody is at work in {folder} already: {who}. Wait until it is done, stop it, or choose "
-            "another --output."
+            f"Somebody is at work in {folder} already: {who or 'another process'}. Wait until it is done, "
+            "stop it, or choose another --output."
         ) from error
     except OSError as error:
         raise could_not_write(path, error) from error

@@ -120,6 +120,16 @@ def test_others_may_read_a_file_as_far_as_the_umask_lets_them(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
 
 
+@pytest.mark.skipif(
+    not Path("/proc/thread-self/status").is_file(), reason="Linux tells it without setting it"
+)
+def test_the_umask_is_not_set_to_be_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may make a file at that moment, which everybody could write to."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was set"))
+    files.write_text(tmp_path / "a.txt", "")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) & 0o600 == 0o600
+
+
 def test_text_is_written_as_utf_8(tmp_path: Path) -> None:
     files.write_text(tmp_path / "a.txt", "Größe 1 µl")
     assert (tmp_path / "a.txt").read_bytes() == "Größe 1 µl".encode()
