@@ -259,10 +259,14 @@ def _hashes(
 
 
 def _load_image(case: Mapping[str, Any]) -> Any:
+    """Return a scan for pictures, FLAIR second where it is known which channel that is; else as it is."""
     try:
         scan: dict[Hashable, Any] = {key: case[key] for key in (keys.IMAGE, keys.SEQUENCES) if key in case}
         loaded = LoadStudyd(keys=keys.IMAGE)(scan)
-        return FillMissingSequencesd(keys=keys.IMAGE)(loaded)[keys.IMAGE]  # pictures show the second: FLAIR
+        names = loaded.get(keys.SEQUENCES) or ()
+        if keys.CHANNELS[keys.FLAIR] in names and len(names) == loaded[keys.IMAGE].shape[0]:
+            loaded = FillMissingSequencesd(keys=keys.IMAGE)(loaded)
+        return loaded[keys.IMAGE]
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(root_cause(error)) from error
 

@@ -21,6 +21,7 @@ from ..transforms.space import to_slices
 from .ensemble import Ensemble
 from .folders.records import is_slice_stack, place_of
 from .folders.sequence_files import volume_of
+from .folders.slices import ENDINGS as LOSSLESS_ENDINGS
 from .folders.studies import NOTES
 from .folders.volume_names import stem_of
 from .resuming.fingerprints import versions
@@ -46,9 +47,6 @@ COLUMNS = (
     "version",
 )
 """Columns of results.csv and keys of results.json, one row or object a study."""
-
-LOSSLESS = (".tif", ".tiff", ".png")
-"""Endings of slices whose format keeps masks and 16 bits as they are."""
 
 TAKEN = re.compile(r"overlays|results(-\d+-of-\d+)?\.(csv|json)", re.IGNORECASE)
 """Names within the output that no study may have."""
@@ -120,7 +118,7 @@ def _lossless(ending: str) -> str:
         >>> _lossless(".TIF"), _lossless(".jpg"), _lossless(".bmp")
         ('.TIF', '.png', '.png')
     """
-    return ending if ending.lower() in LOSSLESS else ".png"
+    return ending if ending.lower() in LOSSLESS_ENDINGS else ".png"
 
 
 def describe(

@@ -69,6 +69,12 @@ def test_a_grey_image_gives_the_same_response_through_more_or_fewer_channels(cha
     assert torch.allclose(torch.conv2d(grey.expand(1, channels, 16, 16), adapted), before, atol=1e-4)
 
 
+def test_a_network_without_neighbours_begins_with_the_filters_of_all_slices() -> None:
+    around = torch.zeros(2, 9, 7, 7)
+    around[:, 3:6] = torch.rand(2, 3, 7, 7)  # one that has learnt to look at the slice itself alone
+    assert torch.equal(adapt_first_convolution(around, 3), around[:, 3:6])
+
+
 def test_four_channels_take_turns_at_three_quarters() -> None:
     weight = torch.rand(2, 3, 7, 7)
     assert torch.equal(adapt_first_convolution(weight, 4), weight[:, [0, 1, 2, 0]] * 0.75)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,29 @@ class Says:
         )
 
 
+class Counted:
+    """A stand-in that counts how many of its answers somebody still holds."""
+
+    held = most = 0
+
+    def __init__(self, says: Says) -> None:
+        self.says = says
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.says, name)
+
+    def __call__(self, case: Mapping[str, Any]) -> Segmentation:
+        answer = self.says(case)
+        Counted.held += 1
+        Counted.most = max(Counted.most, Counted.held)
+        weakref.finalize(answer, self.gone)
+        return answer
+
+    @staticmethod
+    def gone() -> None:
+        Counted.held -= 1
+
+
 def of(*members: Any, **options: Any) -> Segmentation:
     return Ensemble(members, **options)({"patient": "P"})
 
@@ -48,6 +72,12 @@ def test_probabilities_are_averaged_and_cut_afterwards() -> None:
     result = of(Says(0.9, 0.6), Says(0.2, 0.3))
     assert result.probability.ravel() == pytest.approx([0.55, 0.45])
     assert result.mask.ravel().tolist() == [1, 0]
+
+
+def test_answers_are_held_one_by_one() -> None:
+    members = [Counted(Says(0.9, 0.6)) for _ in range(6)]
+    assert of(*members).probability.ravel() == pytest.approx([0.9, 0.6])
+    assert Counted.most <= 3  # the first, one that is added, and one that comes
 
 
 def test_one_member_alone_says_what_it_says() -> None:

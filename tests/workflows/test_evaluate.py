@@ -636,3 +636,17 @@ def test_masks_of_others_are_shown_on_flair(tmp_path: Path) -> None:
     image = _load_image({"image": files, "sequences": ["FLAIR", "post-contrast"], "patient": "a"})
     assert np.allclose(image[keys.FLAIR], scans["flair"])
     assert np.allclose(image[2], scans["t1ce"])
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3, 2), (8, 8, 3, 4)])
+def test_masks_of_others_are_judged_on_scans_of_any_channels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros(shape[:3], np.uint8)
+    mask[2:5, 2:5, 1] = 1
+    scan = np.random.default_rng(0).random(shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(scan, np.eye(4)), tmp_path / "a.nii.gz")
+    for name in ("a_seg", "masks/a"):
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "list.csv").write_text("patient,image,label\na,a.nii.gz,a_seg.nii.gz\n")
+    found = evaluate_command(tmp_path / "list.csv", tmp_path / "out", predictions=tmp_path / "masks")
+    assert found.metrics["dice"]["per_patient_mean"] == 1.0

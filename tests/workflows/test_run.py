@@ -374,10 +374,18 @@ def test_another_learning_rate_needs_a_schedule_that_takes_it(smoke_run: Path, t
     kept = json.loads((run / "configs" / "train.json").read_text(encoding="utf-8"))
     require_what_is_kept(run, ConfigParser({**kept, "learning_rate": 0.5}))
     step = {"_target_": "torch.optim.lr_scheduler.StepLR", "optimizer": "@optimizer", "step_size": 3}
-    write_json(run / "configs" / "train.json", {**kept, "lr_scheduler": step})
-    words = "A run goes on with the rates of its torch.optim.lr_scheduler.StepLR, but .* learning_rate"
-    with pytest.raises(InputError, match=words):
-        require_what_is_kept(run, ConfigParser({**kept, "learning_rate": 0.5}))
+    for schedule, told in ((step, "torch.optim.lr_scheduler.StepLR"), ("@mine", "@mine")):
+        write_json(run / "configs" / "train.json", {**kept, "lr_scheduler": schedule})
+        with pytest.raises(InputError, match=f"goes on with the rates of its {told}, but .* learning_rate"):
+            require_what_is_kept(run, ConfigParser({**kept, "learning_rate": 0.5}))
+
+
+def test_a_schedule_that_is_given_a_score_may_wait_for_it(tmp_path: Path) -> None:
+    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "optimizer": "@optimizer"}
+    parser = read_train_config(TrainOptions(tmp_path, tmp_path / "run", settings={"lr_scheduler": plateau}))
+    (handler,) = (one for one in parser.get("train::handlers") if one["_target_"] == "LrScheduleHandler")
+    handler["step_transform"] = "$lambda engine: engine.state.output[0]['loss']"
+    try_parts(parser)
 
 
 def test_the_config_of_a_bundle_trains_with_the_code_that_is_installed(tmp_path: Path) -> None:

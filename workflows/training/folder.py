@@ -75,7 +75,9 @@ def refuse_site(options: TrainOptions) -> None:
 
 
 def require_what_is_kept(folder: Path, parser: ConfigParser) -> None:
-    """Refuse to go on with another network than a run has, another measure or another schedule's peak.
+    """Refuse to go on with another network than a run has, or with another measure that chooses its weights.
+
+    So are other learning rates, where the schedule would take its own from the checkpoint.
 
     Raises:
         InputError: an id of them differs; nothing is written then.
@@ -85,10 +87,10 @@ def require_what_is_kept(folder: Path, parser: ConfigParser) -> None:
     except (OSError, ValueError):
         return
     what = dict(KEPT)
-    if (
-        kept.get("lr_scheduler", {}).get("_target_") != OUR_SCHEDULE
-    ):  # others bring theirs from the checkpoint
-        what["learning_rate"] = f"rates of its {kept.get('lr_scheduler', {}).get('_target_')}"
+    schedule = kept.get("lr_scheduler")
+    kind = schedule.get("_target_") if isinstance(schedule, Mapping) else schedule
+    if kind != OUR_SCHEDULE:  # the others bring their rates from the checkpoint
+        what["learning_rate"] = f"rates of its {kind}"
     for name in what:
         if name in kept and kept[name] != parser.get(name):
             raise InputError(
